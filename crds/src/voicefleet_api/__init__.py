@@ -1,0 +1,1 @@
+"""The voicefleet API: custom resources, plans and professions."""

@@ -1,0 +1,1 @@
+"""Stateful stand-ins for paid vendors, with one ledger."""
