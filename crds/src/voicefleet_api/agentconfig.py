@@ -1,0 +1,29 @@
+"""The contract between the controller, which writes it, and the agent, which reads it.
+
+A JSON file, `/config/agent.json` in the pod; replaced atomically when a Receptionist changes,
+so the next call uses the new words. Secrets are not in it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from voicefleet_api.base import ApiModel
+from voicefleet_api.receptionist import Fact, OpeningHours
+
+
+class AgentConfig(ApiModel):
+    """Everything that one client's agent needs to know."""
+
+    client_id: str = Field(description="Identity of the client.")
+    agent_name: str = Field(description="Name to register under in LiveKit.")
+    livekit_url: str = Field(description="ws:// or wss:// address of LiveKit.")
+    business_name: str = Field(description="As the agent says it.")
+    time_zone: str = Field(default="UTC", description="IANA time zone.")
+    profession: str | None = Field(default=None, description="Key of a shipped profession.")
+    greeting: str = Field(description="First words on a call, placeholders filled in.")
+    prompt: str = Field(default="", description="Instructions for open questions.")
+    questions: list[str] = Field(default_factory=list, description="Qualification questions.")
+    hours: list[OpeningHours] = Field(default_factory=list, description="Opening hours.")
+    holidays: list[str] = Field(default_factory=list, description="Days closed, YYYY-MM-DD.")
+    facts: list[Fact] = Field(default_factory=list, description="What callers may be told.")

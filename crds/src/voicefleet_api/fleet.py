@@ -1,0 +1,186 @@
+"""`Fleet`: the accounts, plans and defaults that an agency's clients share (cluster-scoped)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from voicefleet_api.base import ApiModel, StatusModel
+from voicefleet_api.meta import Condition, ObjectName, Operation, SecretRef
+from voicefleet_api.names import E164_PATTERN
+
+Mode = Literal["Sandbox", "Live"]
+Minor = Annotated[int, Field(ge=0, le=100_000_000)]
+PlanName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")]
+
+
+class Plan(ApiModel):
+    """What a client can be sold (seed, "Pricing Tiers")."""
+
+    name: PlanName = Field(description="Name of the plan, as clients write it in spec.plan.")
+    monthly_price_minor: Minor = Field(
+        description="Price a month in the smallest unit of the currency (cents)."
+    )
+    currency: str = Field(default="usd", pattern=r"^[a-z]{3}$", description="ISO 4217 code.")
+    included_minutes: int | None = Field(
+        default=None, ge=0, le=10_000_000, description="Call minutes included; unset is unlimited."
+    )
+    max_numbers: int | None = Field(
+        default=None, ge=0, le=1000, description="Phone numbers included; unset is unlimited."
+    )
+    white_label: bool = Field(default=False, description="Whether the agency's brand is hidden.")
+
+
+class BillingAccount(ApiModel):
+    """A Stripe account."""
+
+    name: ObjectName = Field(description="Name that clients use in spec.accounts.billing.")
+    mode: Mode = Field(description="Sandbox rehearses; Live charges real money.")
+    secret_ref: SecretRef = Field(
+        description="Secret with key `apiKey` (a restricted key will do; see going-live)."
+    )
+
+
+class TelephonyAccount(ApiModel):
+    """A Twilio account or sub-account."""
+
+    name: ObjectName = Field(description="Name that clients use in spec.accounts.telephony.")
+    mode: Mode = Field(description="Sandbox rehearses; Live buys real numbers.")
+    secret_ref: SecretRef = Field(
+        description="Secret with keys `accountSID` and `authToken`, or `apiKeySID`/`apiKeySecret`."
+    )
+    monthly_number_cost_minor: Minor = Field(
+        default=115, description="What the carrier bills for one number a month, in cents."
+    )
+    monthly_spending_cap_minor: Minor = Field(
+        description="Numbers are bought only while their monthly cost stays within this, in cents."
+    )
+
+
+class BillingConfig(ApiModel):
+    """Where money comes in."""
+
+    accounts: list[BillingAccount] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Stripe accounts.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class TelephonyConfig(ApiModel):
+    """Where calls come in."""
+
+    accounts: list[TelephonyAccount] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Twilio accounts.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    origination_uris: list[Annotated[str, Field(max_length=256, pattern=r"^sips?:.+$")]] = Field(
+        min_length=1,
+        max_length=10,
+        description="SIP addresses of our SIP bridges, preferred first (sip:host:5060).",
+    )
+    carrier_networks: list[Annotated[str, Field(max_length=64)]] = Field(
+        min_length=1,
+        max_length=64,
+        description="Networks (CIDR) that the carrier sends calls from; all others are refused.",
+    )
+    quarantine_days: int = Field(
+        default=30,
+        ge=0,
+        le=365,
+        description="How long a retained number may go back only to the client it came from.",
+    )
+
+
+class LiveKitConfig(ApiModel):
+    """The LiveKit server that carries the calls."""
+
+    url: str = Field(max_length=256, pattern=r"^(http|ws)s?://", description="For the controller.")
+    agent_url: str = Field(
+        max_length=256, pattern=r"^wss?://", description="As the agents' pods reach it."
+    )
+    secret_ref: SecretRef = Field(description="Secret with keys `apiKey` and `apiSecret`.")
+
+
+class DNSConfig(ApiModel):
+    """The zone that clients' dashboards live in; updated by RFC 2136."""
+
+    zone: str = Field(min_length=1, max_length=253, description="Zone, for example fleet.example.")
+    server: str = Field(max_length=253, description="Address of the primary server.")
+    port: int = Field(default=53, ge=1, le=65535, description="Port of the primary server.")
+    tsig_secret_ref: SecretRef = Field(
+        description="Secret with keys `name`, `algorithm` (hmac-sha256) and `secret` (base64)."
+    )
+    target: str = Field(
+        max_length=253,
+        description="What clients' names point at: an IPv4 or IPv6 address, or a host name.",
+    )
+    ttl: int = Field(default=300, ge=1, le=86400, description="Seconds that answers may be cached.")
+
+
+class RuntimeConfig(ApiModel):
+    """Where clients' agents run unless they say otherwise."""
+
+    class_name: Literal["podman", "process", "stub"] = Field(
+        default="podman",
+        description="podman: a pod a client; process: development only; stub: benchmarks only.",
+    )
+    memory_mib: int = Field(default=1024, ge=128, le=65536, description="Memory limit of a pod.")
+
+
+class SandboxConfig(ApiModel):
+    """The stand-in for Stripe and Twilio."""
+
+    url: str = Field(max_length=256, pattern=r"^https?://", description="Base address.")
+
+
+class FleetSpec(ApiModel):
+    """What the agency has."""
+
+    plans: list[Plan] = Field(
+        min_length=1,
+        max_length=32,
+        description="What clients can be sold.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    billing: BillingConfig | None = Field(default=None, description="Stripe.")
+    telephony: TelephonyConfig | None = Field(default=None, description="Twilio and SIP.")
+    livekit: LiveKitConfig | None = Field(default=None, description="LiveKit.")
+    dns: DNSConfig | None = Field(default=None, description="DNS.")
+    runtime: RuntimeConfig | None = Field(default=None, description="Agents' pods.")
+    sandbox: SandboxConfig | None = Field(
+        default=None, description="Where accounts with `mode: Sandbox` live."
+    )
+
+
+class FleetStatus(StatusModel):
+    """What is known of the fleet."""
+
+    observed_generation: int = Field(default=-1, description="Generation last handled.")
+    fleet_id: str | None = Field(
+        default=None, max_length=32, description="Mark of this fleet on everything it owns."
+    )
+    monthly_number_cost_minor: int | None = Field(
+        default=None, description="What the fleet's numbers cost a month, in cents."
+    )
+    prices: dict[str, str] = Field(
+        default_factory=dict, description="Stripe price of each plan, by account/plan."
+    )
+    operations: list[Operation] = Field(
+        default_factory=list, max_length=64, description="Operations whose outcome is unknown."
+    )
+    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+
+
+__all__ = ["E164_PATTERN", "Fleet", "FleetSpec", "FleetStatus", "Plan"]
+
+
+class Fleet(ApiModel):
+    """An agency's accounts, zone, plans and defaults; one for each set of vendor accounts."""
+
+    spec: FleetSpec
+    status: FleetStatus | None = None

@@ -1,0 +1,226 @@
+"""`VoiceClient` (vc): one client of the agency; money and routing; owned by Git."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from voicefleet_api.base import ApiModel, StatusModel
+from voicefleet_api.fleet import PlanName
+from voicefleet_api.meta import Condition, LocalRef, ObjectName, Operation, TimelineEntry
+from voicefleet_api.names import DNS_LABEL_PATTERN
+from voicefleet_api.phonenumber import E164, NumberRequest, ReclaimPolicy, Source
+
+
+class Accounts(ApiModel):
+    """Which of the fleet's accounts this client lives in; part of the identity of its things."""
+
+    telephony: ObjectName = Field(default="main", description="Telephony account of the fleet.")
+    billing: ObjectName = Field(default="main", description="Billing account of the fleet.")
+
+
+class Business(ApiModel):
+    """Who the client is."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        description="Name, as the agent says it and as it stands on the invoice."
+    )
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        default="UTC", description="IANA time zone, for example America/New_York."
+    )
+    email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = Field(
+        default=None, description="Where invoices go."
+    )
+    phone: E164 | None = Field(default=None, description="The business's own number.")
+
+
+class ExistingBilling(ApiModel):
+    """Things in Stripe to take over instead of creating them."""
+
+    customer_id: Annotated[str, Field(max_length=64, pattern=r"^cus_")] | None = Field(
+        default=None, description="Customer (cus_…)."
+    )
+    subscription_id: Annotated[str, Field(max_length=64, pattern=r"^sub_")] | None = Field(
+        default=None, description="Subscription (sub_…)."
+    )
+
+
+class Billing(ApiModel):
+    """How the client pays."""
+
+    mode: Literal["Managed", "None"] = Field(
+        default="Managed", description="None: this client is not billed by voicefleet."
+    )
+    collection: Literal["Checkout", "Invoice", "Card"] = Field(
+        default="Invoice",
+        description="Checkout: a link to pay by; Invoice: by e-mail; Card: the customer's card.",
+    )
+    activation: Literal["OnPayment", "Immediately"] = Field(
+        default="OnPayment",
+        description="Numbers are bought after the first payment or start of the trial, or at once.",
+    )
+    trial_days: int = Field(default=0, ge=0, le=730, description="Days before the first charge.")
+    on_delete: Literal["AtPeriodEnd", "Now"] = Field(
+        default="AtPeriodEnd", description="When the subscription ends after deletion."
+    )
+    existing: ExistingBilling | None = Field(default=None, description="Things to take over.")
+
+
+class NumberClaim(ApiModel):
+    """One phone number of the client."""
+
+    name: ObjectName = Field(description="Key of this number within the client.")
+    source: Source = Field(
+        default="Purchase",
+        description="Purchase buys it; Existing takes a number that the account already has.",
+    )
+    request: NumberRequest | None = Field(default=None, description="Any such number.")
+    e164: E164 | None = Field(default=None, description="Exactly this number (+14155550100).")
+    reclaim_policy: ReclaimPolicy = Field(
+        default="Release",
+        description="After the client: Release gives it back to the carrier; Retain keeps it.",
+    )
+
+
+class Fallback(ApiModel):
+    """Where calls go when the agent does not take them."""
+
+    forward_to: E164 = Field(description="Phone that rings instead, for example the owner's.")
+
+
+class Limits(ApiModel):
+    """What one client may use."""
+
+    call_minutes: int = Field(default=30, ge=1, le=240, description="Longest call, in minutes.")
+
+
+class Telephony(ApiModel):
+    """The client's phone line."""
+
+    mode: Literal["Managed", "None"] = Field(
+        default="Managed", description="None: this client has no phone line."
+    )
+    numbers: list[NumberClaim] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Phone numbers; how many is limited by the plan.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    fallback: Fallback | None = Field(default=None, description="Where calls go otherwise.")
+    limits: Limits | None = Field(default=None, description="Limits of a call.")
+
+
+class ClientDNS(ApiModel):
+    """The client's name in the fleet's zone."""
+
+    subdomain: Annotated[str, Field(max_length=63, pattern=DNS_LABEL_PATTERN)] = Field(
+        description="Label below the fleet's zone, for example bright-smile."
+    )
+
+
+class ClientRuntime(ApiModel):
+    """Where the client's agent runs."""
+
+    class_name: Literal["podman", "process", "stub"] | None = Field(
+        default=None, description="Instead of the fleet's default."
+    )
+
+
+class VoiceClientSpec(ApiModel):
+    """What the client is to have."""
+
+    fleet_ref: LocalRef = Field(
+        default=LocalRef(name="default"), description="The Fleet this client belongs to."
+    )
+    accounts: Accounts = Field(default=Accounts(), description="Accounts of the fleet to use.")
+    business: Business = Field(description="Who the client is.")
+    profession: Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$")] | None = Field(
+        default=None, description="One of the professions shipped, for example dentist."
+    )
+    receptionist_ref: LocalRef | None = Field(
+        default=None, description="Receptionist with the client's own words, same namespace."
+    )
+    plan: PlanName = Field(description="A plan of the fleet, for example Pro.")
+    suspend: bool = Field(default=False, description="Calls go to the fallback; nothing is lost.")
+    deletion_protection: bool = Field(
+        default=False, description="While true, deleting the client or its namespace is refused."
+    )
+    billing: Billing = Field(default=Billing(), description="How the client pays.")
+    telephony: Telephony = Field(default=Telephony(), description="The client's phone line.")
+    dns: ClientDNS | None = Field(default=None, description="The client's name in the zone.")
+    runtime: ClientRuntime | None = Field(default=None, description="Where the agent runs.")
+
+
+class NumberStatus(StatusModel):
+    """One phone number, as it is."""
+
+    name: str = Field(max_length=63, description="Key in spec.telephony.numbers.")
+    e164: str | None = Field(default=None, max_length=16, description="The number.")
+    phone_number_ref: str | None = Field(
+        default=None, max_length=253, description="Its PhoneNumber object."
+    )
+
+
+class BillingStatus(StatusModel):
+    """The client in Stripe."""
+
+    customer_id: str | None = Field(default=None, max_length=64, description="Customer.")
+    subscription_id: str | None = Field(default=None, max_length=64, description="Subscription.")
+    subscription_status: str | None = Field(
+        default=None, max_length=32, description="As Stripe says: active, trialing, past_due, …"
+    )
+    checkout_url: str | None = Field(
+        default=None, max_length=2048, description="Where the client pays, while it has not."
+    )
+
+
+class EndpointsStatus(StatusModel):
+    """Where the client is reached."""
+
+    url: str | None = Field(default=None, max_length=512, description="The client's address.")
+    agent_name: str | None = Field(
+        default=None, max_length=64, description="Name the agent registers under in LiveKit."
+    )
+
+
+class CostStatus(StatusModel):
+    """What the client brings in and costs."""
+
+    currency: str = Field(max_length=3, description="ISO 4217 code.")
+    price_minor: int = Field(description="What the client pays a month, in cents.")
+    monthly_minor: int = Field(description="What the vendors bill for it a month, in cents.")
+
+
+class VoiceClientStatus(StatusModel):
+    """What the client has."""
+
+    observed_generation: int = Field(default=-1, description="Generation last handled.")
+    last_handled_reconcile_at: str | None = Field(
+        default=None, max_length=64, description="Echo of the reconcile-at annotation."
+    )
+    client_id: str | None = Field(
+        default=None, max_length=32, description="Mark of this client on everything it owns."
+    )
+    numbers: list[NumberStatus] = Field(default_factory=list, max_length=100)
+    primary_number: str | None = Field(
+        default=None, max_length=16, description="First of the client's numbers."
+    )
+    billing: BillingStatus | None = Field(default=None, description="The client in Stripe.")
+    endpoints: EndpointsStatus | None = Field(default=None, description="Where it is reached.")
+    cost: CostStatus | None = Field(default=None, description="Price and cost a month.")
+    monthly_cost: str | None = Field(
+        default=None, max_length=32, description="Vendors' bill a month, for people ($1.15)."
+    )
+    timeline: list[TimelineEntry] = Field(default_factory=list, max_length=32)
+    operations: list[Operation] = Field(
+        default_factory=list, max_length=64, description="Operations whose outcome is unknown."
+    )
+    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+
+
+class VoiceClient(ApiModel):
+    """A client of the agency: its plan, phone numbers, agent, name and bill."""
+
+    spec: VoiceClientSpec
+    status: VoiceClientStatus | None = None

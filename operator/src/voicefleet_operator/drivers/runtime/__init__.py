@@ -1,0 +1,1 @@
+"""Where a client's agent runs, one driver for each class."""

@@ -1,0 +1,201 @@
+"""What the outside world holds, as plain data: drivers return it, the planner reads it.
+
+Nothing here talks to anybody. Amounts are in the smallest unit of the currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Who owns an external thing (design, "Identity")."""
+
+    fleet_id: str
+    client_id: str
+    namespace: str
+    name: str
+
+
+# --- billing (Stripe) -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A Stripe customer."""
+
+    id: str
+    name: str
+    email: str | None
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A Stripe subscription with its one item."""
+
+    id: str
+    customer_id: str
+    status: str
+    """As Stripe says: incomplete, trialing, active, past_due, canceled, unpaid, paused."""
+    item_id: str
+    price_id: str
+    cancel_at_period_end: bool
+    paid: bool
+    """The first invoice is paid, or the trial has begun."""
+    mark: Mark | None
+
+    @property
+    def live(self) -> bool:
+        """Whether it is still there to be changed or cancelled."""
+        return self.status not in ("canceled", "incomplete_expired")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutSession:
+    """A Stripe Checkout session in mode `subscription`."""
+
+    id: str
+    url: str | None
+    status: str
+    """open, complete or expired."""
+    price_id: str | None
+    subscription_id: str | None
+    mark: Mark | None
+
+
+@dataclass(slots=True)
+class BillingInventory:
+    """Everything in one Stripe account that carries this fleet's mark, by Stripe's id.
+
+    Subscriptions of every status are in it; of Checkout sessions the open ones.
+    """
+
+    customers: dict[str, Customer] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    checkouts: dict[str, CheckoutSession] = field(default_factory=dict)
+
+
+# --- telephony (Twilio) -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierNumber:
+    """A number the carrier account holds (IncomingPhoneNumber)."""
+
+    sid: str
+    e164: str
+    friendly_name: str
+    trunk_sid: str | None
+    voice_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginationURL:
+    """Where the carrier sends a trunk's calls; lowest priority number first."""
+
+    sid: str
+    sip_url: str
+    priority: int
+    weight: int
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierTrunk:
+    """An Elastic SIP trunk."""
+
+    sid: str
+    friendly_name: str
+    domain_name: str
+    disaster_recovery_url: str | None
+    origination: tuple[OriginationURL, ...]
+
+
+@dataclass(slots=True)
+class TelephonyInventory:
+    """One Twilio account: all numbers by SID, and the trunks that carry this fleet's mark by SID."""
+
+    numbers: dict[str, CarrierNumber] = field(default_factory=dict)
+    trunks: dict[str, CarrierTrunk] = field(default_factory=dict)
+
+
+# --- LiveKit ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InboundTrunk:
+    """A LiveKit SIP inbound trunk."""
+
+    id: str
+    numbers: frozenset[str]
+    allowed_addresses: frozenset[str]
+    max_call_seconds: int
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchRule:
+    """A LiveKit SIP dispatch rule that sends a trunk's calls to one agent."""
+
+    id: str
+    trunk_ids: frozenset[str]
+    agent_name: str | None
+    mark: Mark | None
+
+
+@dataclass(slots=True)
+class RoutingInventory:
+    """LiveKit's SIP objects that carry this fleet's mark, by LiveKit's id."""
+
+    trunks: dict[str, InboundTrunk] = field(default_factory=dict)
+    rules: dict[str, DispatchRule] = field(default_factory=dict)
+
+
+# --- DNS --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DNSName:
+    """A name in the zone and what it points at."""
+
+    label: str
+    rtype: str
+    """A, AAAA or CNAME."""
+    value: str
+    ttl: int
+    mark: Mark | None
+    """From the ownership TXT record; None where the name is somebody else's."""
+
+
+# --- runtime ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUnit:
+    """A client's isolated unit (pod or process)."""
+
+    client_id: str
+    spec_hash: str
+    """Of what only a restart can change: image, limits, addresses."""
+    config_hash: str
+    """Of the agent's configuration file, which is reloaded while it runs."""
+    running: bool
+    registered: bool
+    """The worker is registered with LiveKit: a call dispatched now would be taken."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSpec:
+    """What a runtime driver is asked to run."""
+
+    client_id: str
+    mark: Mark
+    config_json: str
+    """`AgentConfig` as canonical JSON."""
+    memory_mib: int
+    secrets: Mapping[str, str] = field(repr=False)
+    """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET)."""
