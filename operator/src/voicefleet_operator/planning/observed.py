@@ -116,7 +116,7 @@ class CarrierTrunk:
 
 @dataclass(slots=True)
 class TelephonyInventory:
-    """One Twilio account: all numbers by SID, and the trunks that carry this fleet's mark by SID."""
+    """One Twilio account: all its numbers, and the trunks with this fleet's mark, by SID."""
 
     numbers: dict[str, CarrierNumber] = field(default_factory=dict)
     trunks: dict[str, CarrierTrunk] = field(default_factory=dict)
