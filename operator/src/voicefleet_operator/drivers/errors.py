@@ -49,4 +49,11 @@ class Unavailable(VendorError):
 
 
 class Ambiguous(VendorError):
-    """Sent, but the answer was lost, timed out or a server error: it may have been done."""
+    """Sent, but the answer was lost, timed out or a server error: it may have been done.
+
+    `replayed`: the vendor has stored this failure under the idempotency key and will repeat it.
+    """
+
+    def __init__(self, reason: str, message: str, *, replayed: bool = False) -> None:
+        super().__init__(reason, message)
+        self.replayed = replayed

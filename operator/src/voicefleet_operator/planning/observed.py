@@ -18,6 +18,13 @@ class Mark:
     namespace: str
     name: str
 
+    def owns(self, other: Mark | None) -> bool:
+        """Whether a thing with that mark is this client's, under whatever name it once had."""
+        return other is not None and (other.fleet_id, other.client_id) == (
+            self.fleet_id,
+            self.client_id,
+        )
+
 
 # --- billing (Stripe) -------------------------------------------------------------------------
 
@@ -199,3 +206,48 @@ class UnitSpec:
     memory_mib: int
     secrets: Mapping[str, str] = field(repr=False)
     """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET)."""
+
+
+# --- Kubernetes -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NumberObject:
+    """A PhoneNumber object, as far as its client is concerned."""
+
+    name: str
+    number: str
+    """Key in the client's spec.telephony.numbers."""
+    phase: str
+    e164: str | None
+    sid: str | None
+    reclaim_policy: str
+    monthly_cost_minor: int
+    reason: str = ""
+    message: str = ""
+    stalled: bool = False
+
+
+# --- all of one client ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that exists for one client."""
+
+    activated: bool = False
+    """The gate of `billing.activation` has been passed once; it does not close again."""
+    customer: Customer | None = None
+    subscription: Subscription | None = None
+    checkout: CheckoutSession | None = None
+    numbers: tuple[NumberObject, ...] = ()
+    spare: Mapping[str, str] = field(default_factory=dict)
+    """Number key -> name of a free PhoneNumber object that this client may have."""
+    carrier_numbers: Mapping[str, CarrierNumber] = field(default_factory=dict)
+    """By E.164."""
+    carrier_trunk: CarrierTrunk | None = None
+    inbound_trunks: tuple[InboundTrunk, ...] = ()
+    rules: tuple[DispatchRule, ...] = ()
+    names: tuple[DNSName, ...] = ()
+    units: Mapping[str, AgentUnit] = field(default_factory=dict)
+    """By runtime class."""

@@ -1,0 +1,195 @@
+"""The few requests that the controller makes of the API server, with typed outcomes.
+
+Watching is kopf's; this is for lists, reads and writes. One aiohttp session, dicts in and out:
+generated clients cost memory for models that we do not need (our models are pydantic's).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+from typing import Any, NamedTuple
+
+import aiohttp
+import kopf
+
+from voicefleet_api.names import API_VERSION, FIELD_MANAGER
+from voicefleet_operator import metrics
+
+Object = dict[str, Any]
+logger = logging.getLogger(__name__)
+
+_TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
+_ATTEMPTS = 4
+_PAGE = 500
+
+
+class Resource(NamedTuple):
+    """Where a kind lives in the API."""
+
+    prefix: str
+    plural: str
+
+
+VOICECLIENTS = Resource(f"/apis/{API_VERSION}", "voiceclients")
+RECEPTIONISTS = Resource(f"/apis/{API_VERSION}", "receptionists")
+PHONENUMBERS = Resource(f"/apis/{API_VERSION}", "phonenumbers")
+FLEETS = Resource(f"/apis/{API_VERSION}", "fleets")
+NAMESPACES = Resource("/api/v1", "namespaces")
+SECRETS = Resource("/api/v1", "secrets")
+EVENTS = Resource("/api/v1", "events")
+
+
+class KubeError(Exception):
+    """The API server said no; `status` is the HTTP status, the text its message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class Conflict(KubeError):
+    """Somebody else has written the object since it was read, or it exists already (409)."""
+
+
+class NotFound(KubeError):
+    """There is no such object (404)."""
+
+
+class KubeUnavailable(KubeError):
+    """No answer, or a server error, after all attempts."""
+
+
+def _path(resource: Resource, namespace: str | None, name: str | None, sub: str | None) -> str:
+    parts = [resource.prefix]
+    if namespace:
+        parts += ["namespaces", namespace]
+    parts.append(resource.plural)
+    parts += [part for part in (name, sub) if part]
+    return "/".join(parts)
+
+
+class Kube:
+    """A session with the API server; use as an async context manager."""
+
+    def __init__(self, connection: kopf.ConnectionInfo) -> None:
+        self._server = connection.server.rstrip("/")
+        self._connection = connection
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Kube:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=32, ssl=self._connection.as_ssl_context()),
+            headers={**self._connection.as_http_headers(), "User-Agent": FIELD_MANAGER},
+            timeout=_TIMEOUT,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        """One object; raises `NotFound`."""
+        return await self._request("GET", _path(resource, namespace, name, None))
+
+    async def list(self, resource: Resource) -> list[Object]:
+        """All objects of a kind in all namespaces, page by page."""
+        items: list[Object] = []
+        params = {"limit": str(_PAGE)}
+        while True:
+            page = await self._request("GET", _path(resource, None, None, None), params=params)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items
+            params["continue"] = token
+
+    async def create(
+        self, resource: Resource, body: Object, namespace: str | None = None
+    ) -> Object:
+        """Create; raises `Conflict` where the name is taken."""
+        return await self._request(
+            "POST", _path(resource, namespace, None, None), body, verb="create"
+        )
+
+    async def patch(
+        self, resource: Resource, name: str, body: Object, namespace: str | None = None
+    ) -> Object:
+        """JSON merge patch (RFC 7386); a stale `metadata.resourceVersion` in it is a `Conflict`."""
+        return await self._request(
+            "PATCH",
+            _path(resource, namespace, name, None),
+            body,
+            content_type="application/merge-patch+json",
+            verb="patch",
+        )
+
+    async def replace_status(
+        self, resource: Resource, body: Object, namespace: str | None = None
+    ) -> Object:
+        """Write the whole status; `Conflict` unless `body` has the newest resourceVersion."""
+        name = body["metadata"]["name"]
+        return await self._request(
+            "PUT", _path(resource, namespace, name, "status"), body, verb="update-status"
+        )
+
+    async def delete(self, resource: Resource, name: str, namespace: str | None = None) -> None:
+        """Delete; fine if it is gone already."""
+        try:
+            await self._request("DELETE", _path(resource, namespace, name, None), verb="delete")
+        except NotFound:
+            return
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        params: dict[str, str] | None = None,
+        content_type: str = "application/json",
+        verb: str | None = None,
+    ) -> Object:
+        """Repeats what is safe to repeat: reads, and writes that the server turned away (429)."""
+        if self._session is None:
+            raise RuntimeError("Kube is used outside its context")
+        query = dict(params or {})
+        if method != "GET":
+            query["fieldManager"] = FIELD_MANAGER
+            metrics.KUBE_WRITES.labels(verb or method, path.rsplit("/", 2)[-1]).inc()
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": content_type} if data is not None else None
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._session.request(
+                    method, self._server + path, params=query, data=data, headers=headers
+                ) as response:
+                    text = await response.text()
+                    if response.status < 400:
+                        answer: Object = json.loads(text)
+                        return answer
+                    error = _error(response.status, text)
+                    retry = response.status == 429 or (method == "GET" and response.status >= 500)
+            except (aiohttp.ClientError, TimeoutError) as exc:
+                error = KubeUnavailable(0, f"{method} {path}: {type(exc).__name__}")
+                # A write that may have arrived is not repeated here: its resourceVersion would be
+                # refused, or it would exist already; the next reconciliation reads what happened.
+                retry = method == "GET" or isinstance(exc, aiohttp.ClientConnectorError)
+            if not retry or attempt == _ATTEMPTS:
+                raise error
+            await asyncio.sleep(0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+        raise AssertionError("unreachable")
+
+
+def _error(status: int, text: str) -> KubeError:
+    try:
+        message = json.loads(text).get("message", text)
+    except ValueError:
+        message = text[:500]
+    kind = {404: NotFound, 409: Conflict}.get(
+        status, KubeUnavailable if status >= 500 else KubeError
+    )
+    return kind(status, message)

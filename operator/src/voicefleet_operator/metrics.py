@@ -1,0 +1,22 @@
+"""Prometheus metrics (names and units after the Prometheus naming guide)."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILIATIONS = Counter(
+    "voicefleet_reconciliations_total", "Reconciliations by kind and result.", ["kind", "result"]
+)
+RECONCILE_SECONDS = Histogram(
+    "voicefleet_reconcile_duration_seconds", "Duration of a reconciliation.", ["kind"]
+)
+ACTIONS = Counter("voicefleet_actions_total", "Actions by kind and result.", ["action", "result"])
+QUEUE_DEPTH = Gauge("voicefleet_queue_depth", "Keys waiting to be reconciled.")
+KUBE_WRITES = Counter(
+    "voicefleet_kubernetes_writes_total", "Writes to the API server.", ["verb", "resource"]
+)
+TIME_TO_ANSWERING = Histogram(
+    "voicefleet_time_to_answering_seconds",
+    "From a client's creation to its first Answering.",
+    buckets=(1, 2, 3, 5, 8, 13, 21, 34, 60, 120, 600),
+)

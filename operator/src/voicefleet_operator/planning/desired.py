@@ -1,0 +1,290 @@
+"""From manifests to what the outside world should hold for one client; pure.
+
+Fleet, profession and Receptionist are resolved here, so that the planner compares plain values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from voicefleet_api.professions import load as load_profession
+from voicefleet_api.professions import names as profession_names
+
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
+from voicefleet_api.phonenumber import NumberRequest
+from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import NumberClaim, VoiceClientSpec
+from voicefleet_operator.planning.observed import Mark
+
+
+class Unmet(Exception):
+    """The manifest asks for something that does not exist or is not allowed.
+
+    `stalled` where only an edit of the client helps.
+    """
+
+    def __init__(self, reason: str, message: str, *, stalled: bool) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.stalled = stalled
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBilling:
+    """A subscription to a plan."""
+
+    account: str
+    plan: str
+    price_id: str | None
+    """None until the fleet has its price in Stripe."""
+    price_minor: int
+    currency: str
+    collection: str
+    activation: str
+    trial_days: int
+    customer_name: str
+    email: str | None
+    existing_customer_id: str | None
+    existing_subscription_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTelephony:
+    """Numbers and where their calls go."""
+
+    account: str
+    numbers: tuple[NumberClaim, ...]
+    number_cost_minor: int
+    origination: tuple[str, ...]
+    carrier_networks: frozenset[str]
+    forward_to: str | None
+    max_call_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantedName:
+    """A name in the fleet's zone."""
+
+    label: str
+    target: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantedUnit:
+    """A running agent; `spec_hash` is the driver's, of what only a restart can change."""
+
+    class_name: str
+    config_json: str
+    config_hash: str
+    spec_hash: str
+    memory_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What one client is to have; a power that is None is to be absent."""
+
+    mark: Mark
+    suspended: bool = False
+    on_delete: str = "AtPeriodEnd"
+    billing: WantedBilling | None = None
+    telephony: WantedTelephony | None = None
+    name: WantedName | None = None
+    unit: WantedUnit | None = None
+
+    @property
+    def agent_name(self) -> str:
+        """Name the client's agent registers under in LiveKit."""
+        return f"voicefleet-{self.mark.client_id}"
+
+
+def nothing(mark: Mark, on_delete: str) -> Desired:
+    """What a deleted client is to have."""
+    return Desired(mark=mark, on_delete=on_delete)
+
+
+def canonical_json(config: AgentConfig) -> str:
+    """The same configuration is always the same text, so that its hash can be compared."""
+    return json.dumps(config.to_json(), sort_keys=True, ensure_ascii=False)
+
+
+def config_hash(config_json: str) -> str:
+    """Short hash of an agent's configuration file."""
+    return hashlib.sha256(config_json.encode()).hexdigest()[:16]
+
+
+def find_plan(fleet: FleetSpec, name: str) -> Plan:
+    """The fleet's plan of that name; raises `Unmet`."""
+    for plan in fleet.plans:
+        if plan.name == name:
+            return plan
+    known = ", ".join(plan.name for plan in fleet.plans)
+    raise Unmet(
+        "PlanNotFound", f"spec.plan: the fleet has no plan {name!r}; choose {known}", stalled=True
+    )
+
+
+def desire(
+    mark: Mark,
+    spec: VoiceClientSpec,
+    fleet: FleetSpec,
+    fleet_status: FleetStatus,
+    receptionist: ReceptionistSpec | None,
+    default_runtime: str = "podman",
+) -> Desired:
+    """What the client is to have; raises `Unmet` where the manifest cannot be met.
+
+    `receptionist` is None where the client names none. `WantedUnit.spec_hash` is left empty: it
+    is the runtime driver's to fill in.
+    """
+    plan = find_plan(fleet, spec.plan)
+    return Desired(
+        mark=mark,
+        suspended=spec.suspend,
+        on_delete=spec.billing.on_delete,
+        billing=_billing(spec, fleet, fleet_status, plan),
+        telephony=_telephony(spec, fleet, plan),
+        name=_name(spec, fleet),
+        unit=_unit(mark, spec, fleet, receptionist, default_runtime),
+    )
+
+
+def _account(kind: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        raise Unmet(
+            "AccountNotFound",
+            f"spec.accounts.{kind}: the fleet has no {kind} account {name!r}"
+            f" (it has: {', '.join(known) or 'none'})",
+            stalled=True,
+        )
+
+
+def _billing(
+    spec: VoiceClientSpec, fleet: FleetSpec, status: FleetStatus, plan: Plan
+) -> WantedBilling | None:
+    if spec.billing.mode == "None":
+        return None
+    account = spec.accounts.billing
+    _account("billing", account, [a.name for a in fleet.billing.accounts] if fleet.billing else [])
+    existing = spec.billing.existing
+    return WantedBilling(
+        account=account,
+        plan=plan.name,
+        price_id=status.prices.get(f"{account}/{plan.name}"),
+        price_minor=plan.monthly_price_minor,
+        currency=plan.currency,
+        collection=spec.billing.collection,
+        activation=spec.billing.activation,
+        trial_days=spec.billing.trial_days,
+        customer_name=spec.business.name,
+        email=spec.business.email,
+        existing_customer_id=existing.customer_id if existing else None,
+        existing_subscription_id=existing.subscription_id if existing else None,
+    )
+
+
+def _telephony(spec: VoiceClientSpec, fleet: FleetSpec, plan: Plan) -> WantedTelephony | None:
+    if spec.telephony.mode == "None":
+        return None
+    if fleet.telephony is None:
+        raise Unmet(
+            "TelephonyNotConfigured",
+            "spec.telephony: the fleet has no telephony; set telephony.mode to None",
+            stalled=True,
+        )
+    name = spec.accounts.telephony
+    _account("telephony", name, [a.name for a in fleet.telephony.accounts])
+    account = next(a for a in fleet.telephony.accounts if a.name == name)
+    wanted = len(spec.telephony.numbers)
+    # Admission says the same; here for plans that shrank after the client was admitted.
+    if plan.max_numbers is not None and wanted > plan.max_numbers:
+        raise Unmet(
+            "PlanLimitExceeded",
+            f"spec.telephony.numbers: plan {plan.name} includes {plan.max_numbers} number(s),"
+            f" {wanted} are asked for; remove some or choose a larger plan",
+            stalled=True,
+        )
+    limits, fallback = spec.telephony.limits, spec.telephony.fallback
+    return WantedTelephony(
+        account=name,
+        numbers=tuple(spec.telephony.numbers),
+        number_cost_minor=account.monthly_number_cost_minor,
+        origination=tuple(fleet.telephony.origination_uris),
+        carrier_networks=frozenset(fleet.telephony.carrier_networks),
+        forward_to=fallback.forward_to if fallback else None,
+        max_call_seconds=60 * (limits.call_minutes if limits else 30),
+    )
+
+
+def _name(spec: VoiceClientSpec, fleet: FleetSpec) -> WantedName | None:
+    if spec.dns is None:
+        return None
+    if fleet.dns is None:
+        raise Unmet(
+            "DNSNotConfigured", "spec.dns: the fleet has no DNS zone; remove spec.dns", stalled=True
+        )
+    return WantedName(spec.dns.subdomain, fleet.dns.target, fleet.dns.ttl)
+
+
+def _unit(
+    mark: Mark,
+    spec: VoiceClientSpec,
+    fleet: FleetSpec,
+    receptionist: ReceptionistSpec | None,
+    default_runtime: str,
+) -> WantedUnit | None:
+    if spec.suspend or fleet.livekit is None:
+        return None
+    text = canonical_json(agent_config(mark, spec, fleet.livekit.agent_url, receptionist))
+    runtime = fleet.runtime
+    return WantedUnit(
+        class_name=(spec.runtime.class_name if spec.runtime else None)
+        or (runtime.class_name if runtime else default_runtime),
+        config_json=text,
+        config_hash=config_hash(text),
+        spec_hash="",
+        memory_mib=runtime.memory_mib if runtime else 1024,
+    )
+
+
+def agent_config(
+    mark: Mark, spec: VoiceClientSpec, livekit_url: str, receptionist: ReceptionistSpec | None
+) -> AgentConfig:
+    """The client's own words first, the profession's where it has none (seed, property 11)."""
+    own = receptionist or ReceptionistSpec()
+    if spec.profession is not None and spec.profession not in profession_names():
+        raise Unmet(
+            "UnknownProfession",
+            f"spec.profession: {spec.profession!r} is not one of {', '.join(profession_names())}",
+            stalled=True,
+        )
+    profession = load_profession(spec.profession) if spec.profession else None
+    greeting = own.greeting or (profession.greeting if profession else None)
+    if greeting is None:
+        greeting = "Hello, this is the automated assistant of {business}. How can I help you?"
+    return AgentConfig(
+        client_id=mark.client_id,
+        agent_name=f"voicefleet-{mark.client_id}",
+        livekit_url=livekit_url,
+        business_name=spec.business.name,
+        time_zone=spec.business.time_zone,
+        profession=spec.profession,
+        greeting=greeting.replace("{business}", spec.business.name),
+        prompt=(own.prompt or (profession.prompt if profession else "")).replace(
+            "{business}", spec.business.name
+        ),
+        questions=own.questions or ([q.text for q in profession.questions] if profession else []),
+        hours=own.hours,
+        holidays=own.holidays,
+        facts=own.facts,
+    )
+
+
+def number_request(claim: NumberClaim) -> NumberRequest | None:
+    """What to buy, where the claim does not name the number itself."""
+    return claim.request if claim.e164 is None else None

@@ -1,0 +1,113 @@
+"""The planner: `plan(desired, observed) -> Plan`; pure, total, and empty when all is well.
+
+Every run may be the first, the last or a repeat: nothing is remembered between runs. The order of
+removals is the design's: routing, billing, numbers, runtime, DNS.
+"""
+
+from __future__ import annotations
+
+from voicefleet_api.meta import ConditionType
+from voicefleet_operator.planning.billing import plan_billing, plan_no_billing
+from voicefleet_operator.planning.desired import Desired
+from voicefleet_operator.planning.observed import Observed
+from voicefleet_operator.planning.plan import ActionKind, Plan, PlanBuilder
+from voicefleet_operator.planning.telephony import (
+    plan_no_numbers,
+    plan_telephony,
+    remove_routing,
+)
+
+
+def plan(desired: Desired, observed: Observed) -> Plan:
+    """The smallest set of actions that takes one client from `observed` to `desired`."""
+    builder = PlanBuilder()
+    step, gate_open = None, True
+    if desired.billing is not None:
+        step, gate_open = plan_billing(builder, desired.billing, observed)
+    # Each removal follows the ones before it.
+    removed: tuple[str, ...] = ()
+    if desired.telephony is None:
+        removed = remove_routing(builder, observed, "the client no longer has a line", removed)
+    if desired.billing is None:
+        removed = plan_no_billing(builder, desired, observed, removed)
+    if desired.telephony is None:
+        removed = plan_no_numbers(builder, observed, removed)
+    elif gate_open:
+        plan_telephony(builder, desired, observed, step)
+    _unit(builder, desired, observed, gate_open, step, removed)
+    _name(builder, desired, observed, gate_open, step, removed)
+    return builder.build()
+
+
+def _unit(
+    builder: PlanBuilder,
+    desired: Desired,
+    observed: Observed,
+    gate_open: bool,
+    after: str | None,
+    removed: tuple[str, ...],
+) -> None:
+    power = ConditionType.RUNTIME_READY
+    wanted = desired.unit
+    for class_name in observed.units:
+        if wanted is None or class_name != wanted.class_name:
+            builder.add(
+                ActionKind.REMOVE_UNIT,
+                power,
+                class_name,
+                "it is not wanted (there) any more",
+                after=removed,
+                class_name=class_name,
+            )
+    if wanted is None or not gate_open:
+        return
+    unit = observed.units.get(wanted.class_name)
+    if unit is None or unit.spec_hash != wanted.spec_hash:
+        builder.add(
+            ActionKind.APPLY_UNIT,
+            power,
+            wanted.class_name,
+            "it is not there" if unit is None else "image, limits or addresses changed",
+            after=(after,),
+        )
+    elif unit.config_hash != wanted.config_hash:
+        builder.add(
+            ActionKind.CONFIGURE_UNIT,
+            power,
+            wanted.class_name,
+            "what the receptionist says or knows changed",
+        )
+    elif not unit.running:
+        builder.wait(power, "AgentNotRunning", unit.message or "The agent is not running")
+
+
+def _name(
+    builder: PlanBuilder,
+    desired: Desired,
+    observed: Observed,
+    gate_open: bool,
+    after: str | None,
+    removed: tuple[str, ...],
+) -> None:
+    power = ConditionType.DNS_READY
+    wanted = desired.name
+    have = {name.label: name for name in observed.names}
+    if wanted is not None and gate_open:
+        name = have.pop(wanted.label, None)
+        if name is None:
+            removed = (
+                builder.add(
+                    ActionKind.CREATE_NAME, power, wanted.label, "it does not exist", after=(after,)
+                ),
+            )
+        elif (name.value, name.ttl) != (wanted.target, wanted.ttl):
+            builder.add(ActionKind.UPDATE_NAME, power, wanted.label, "target or TTL changed")
+    for label in have:
+        builder.add(
+            ActionKind.DELETE_NAME,
+            power,
+            label,
+            "it is not wanted any more",
+            after=removed,
+            label=label,
+        )

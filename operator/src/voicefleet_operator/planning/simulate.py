@@ -1,0 +1,182 @@
+"""What the world would be after a plan went well (pure).
+
+`voicefleet plan` uses it to show later steps, which depend on what earlier ones make; the property
+tests use it to show that planning comes to rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from voicefleet_api.voiceclient import NumberClaim
+from voicefleet_operator.planning.desired import Desired
+from voicefleet_operator.planning.observed import (
+    AgentUnit,
+    CarrierNumber,
+    CarrierTrunk,
+    Customer,
+    DispatchRule,
+    DNSName,
+    InboundTrunk,
+    NumberObject,
+    Observed,
+    OriginationURL,
+    Subscription,
+)
+from voicefleet_operator.planning.plan import Action, ActionKind, Plan
+
+_NEW = "(new)"
+
+
+def assume(desired: Desired, observed: Observed, plan: Plan) -> Observed:
+    """`observed` after every action of the plan has succeeded; what is new is called "(new)".
+
+    Payments are assumed to be made: a Checkout session becomes a paid subscription.
+    """
+    for action in plan.actions:
+        observed = replace(observed, **_effect(desired, observed, action))
+    return replace(observed, activated=True)
+
+
+def _effect(desired: Desired, observed: Observed, action: Action) -> dict[str, Any]:
+    for effects in (_billing, _carrier, _livekit, _placement):
+        changes = effects(desired, observed, action)
+        if changes is not None:
+            return changes
+    raise NotImplementedError(action.kind)
+
+
+def _billing(desired: Desired, observed: Observed, action: Action) -> dict[str, Any] | None:
+    wanted, kind = desired.billing, action.kind
+    price = wanted.price_id or "" if wanted else ""
+    match kind:
+        case (
+            ActionKind.CREATE_CUSTOMER | ActionKind.ADOPT_CUSTOMER | ActionKind.UPDATE_CUSTOMER
+        ) if wanted:
+            customer = Customer(
+                wanted.existing_customer_id or _NEW,
+                wanted.customer_name,
+                wanted.email,
+                desired.mark,
+            )
+            return {"customer": customer}
+        case (
+            ActionKind.CREATE_SUBSCRIPTION
+            | ActionKind.ADOPT_SUBSCRIPTION
+            | ActionKind.CREATE_CHECKOUT
+            | ActionKind.CHANGE_PRICE
+        ):
+            subscription = Subscription(
+                _NEW, _NEW, "active", _NEW, price, False, True, desired.mark
+            )
+            return {"subscription": subscription, "checkout": None}
+        case ActionKind.EXPIRE_CHECKOUT:
+            return {"checkout": None}
+        case ActionKind.CANCEL_SUBSCRIPTION if observed.subscription:
+            now = action.args["when"] == "Now"
+            return {
+                "subscription": replace(
+                    observed.subscription,
+                    status="canceled" if now else observed.subscription.status,
+                    cancel_at_period_end=True,
+                )
+            }
+        case _:
+            return None
+
+
+def _carrier(desired: Desired, observed: Observed, action: Action) -> dict[str, Any] | None:
+    match action.kind:
+        case ActionKind.CLAIM_NUMBER | ActionKind.BIND_NUMBER:
+            return _claimed(desired, observed, action.args["claim"])
+        case ActionKind.SET_RECLAIM_POLICY:
+            numbers = tuple(
+                replace(n, reclaim_policy=action.args["policy"])
+                if n.name == action.args["object_name"]
+                else n
+                for n in observed.numbers
+            )
+            return {"numbers": numbers}
+        case ActionKind.RELEASE_NUMBER:
+            kept = tuple(n for n in observed.numbers if n.name != action.args["object_name"])
+            return {"numbers": kept}
+        case ActionKind.CREATE_CARRIER_TRUNK | ActionKind.UPDATE_CARRIER_TRUNK:
+            trunk = observed.carrier_trunk or CarrierTrunk(_NEW, "", "", None, ())
+            url = action.args["disaster_recovery_url"]
+            return {"carrier_trunk": replace(trunk, disaster_recovery_url=url)}
+        case ActionKind.SET_ORIGINATION if observed.carrier_trunk:
+            urls = tuple(
+                OriginationURL(_NEW, url, 10 * i, 10, True)
+                for i, url in enumerate(action.args["urls"], start=1)
+            )
+            return {"carrier_trunk": replace(observed.carrier_trunk, origination=urls)}
+        case ActionKind.DELETE_CARRIER_TRUNK:
+            return {"carrier_trunk": None}
+        case ActionKind.ROUTE_NUMBER | ActionKind.FORWARD_NUMBER:
+            routed = action.kind == ActionKind.ROUTE_NUMBER and observed.carrier_trunk
+            number = replace(
+                observed.carrier_numbers[action.target],
+                trunk_sid=observed.carrier_trunk.sid if routed and observed.carrier_trunk else None,
+                voice_url=None if routed else action.args.get("voice_url"),
+            )
+            return {"carrier_numbers": {**observed.carrier_numbers, action.target: number}}
+        case _:
+            return None
+
+
+def _claimed(desired: Desired, observed: Observed, claim: NumberClaim) -> dict[str, Any]:
+    e164 = claim.e164 or f"{_NEW} {claim.name}"
+    cost = desired.telephony.number_cost_minor if desired.telephony else 0
+    number = NumberObject(_NEW + claim.name, claim.name, "Bound", e164, _NEW, "", cost)
+    number = replace(number, reclaim_policy=claim.reclaim_policy)
+    carrier = CarrierNumber(_NEW, e164, "", None, None)
+    return {
+        "numbers": (*observed.numbers, number),
+        "carrier_numbers": {**observed.carrier_numbers, e164: carrier},
+    }
+
+
+def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, Any] | None:
+    args = action.args
+    match action.kind:
+        case ActionKind.CREATE_INBOUND_TRUNK | ActionKind.UPDATE_INBOUND_TRUNK:
+            trunk = InboundTrunk(
+                args.get("trunk_id", _NEW),
+                args["numbers"],
+                args["allowed_addresses"],
+                args["max_call_seconds"],
+                desired.mark,
+            )
+            others = tuple(t for t in observed.inbound_trunks if t.id != trunk.id)
+            return {"inbound_trunks": (trunk, *others)}
+        case ActionKind.DELETE_INBOUND_TRUNK:
+            kept = tuple(t for t in observed.inbound_trunks if t.id != args["trunk_id"])
+            return {"inbound_trunks": kept}
+        case ActionKind.CREATE_RULE | ActionKind.REPLACE_RULE:
+            ids = frozenset({observed.inbound_trunks[0].id})
+            rule = DispatchRule(args.get("rule_id", _NEW), ids, args["agent_name"], desired.mark)
+            return {"rules": (rule, *(r for r in observed.rules if r.id != rule.id))}
+        case ActionKind.DELETE_RULE:
+            return {"rules": tuple(r for r in observed.rules if r.id != args["rule_id"])}
+        case _:
+            return None
+
+
+def _placement(desired: Desired, observed: Observed, action: Action) -> dict[str, Any] | None:
+    units, names = dict(observed.units), {name.label: name for name in observed.names}
+    match action.kind:
+        case ActionKind.APPLY_UNIT | ActionKind.CONFIGURE_UNIT if desired.unit:
+            units[desired.unit.class_name] = AgentUnit(
+                desired.mark.client_id, desired.unit.spec_hash, desired.unit.config_hash, True, True
+            )
+        case ActionKind.REMOVE_UNIT:
+            del units[action.args["class_name"]]
+        case ActionKind.CREATE_NAME | ActionKind.UPDATE_NAME if desired.name:
+            wanted = desired.name
+            names[wanted.label] = DNSName(wanted.label, "", wanted.target, wanted.ttl, desired.mark)
+        case ActionKind.DELETE_NAME:
+            del names[action.args["label"]]
+        case _:
+            return None
+    return {"units": units, "names": tuple(names.values())}

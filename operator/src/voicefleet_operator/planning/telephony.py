@@ -1,0 +1,326 @@
+"""Planning of the phone line: numbers, the carrier's trunk, LiveKit's trunk and rule (pure).
+
+Order: LiveKit's rule and the trunk's origination URLs stand before a number points at them, and a
+number leaves LiveKit before it is given back, so that no call ever reaches a half-made route.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from voicefleet_api.meta import ConditionType
+from voicefleet_operator.planning.desired import Desired, WantedTelephony
+from voicefleet_operator.planning.observed import NumberObject, Observed
+from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
+
+_POWER = ConditionType.TELEPHONY_READY
+
+
+def forward_url(e164: str) -> str:
+    """Instructions hosted at the carrier that ring another phone (Twilio's "forward" Twimlet)."""
+    return f"https://twimlets.com/forward?PhoneNumber={quote(e164)}"
+
+
+def bound(observed: Observed, wanted: WantedTelephony | None) -> tuple[NumberObject, ...]:
+    """The client's numbers that it wants and has, in the order of the spec."""
+    have = {obj.number: obj for obj in observed.numbers if obj.phase == "Bound" and obj.e164}
+    return (
+        tuple(have[claim.name] for claim in wanted.numbers if claim.name in have) if wanted else ()
+    )
+
+
+def plan_telephony(
+    builder: PlanBuilder, desired: Desired, observed: Observed, after: str | None
+) -> None:
+    """Plan the line as `desired.telephony` wants it; purchases follow the step `after`."""
+    wanted = desired.telephony
+    if wanted is None:
+        raise ValueError("telephony is not wanted")
+    _claims(builder, wanted, observed, after)
+    trunk_step = _carrier_trunk(builder, wanted, observed, after)
+    rule_step = _routing(builder, desired, wanted, observed)
+    for obj in bound(observed, wanted):
+        _number(builder, desired, wanted, observed, obj, (trunk_step, rule_step))
+
+
+def _claims(
+    builder: PlanBuilder, wanted: WantedTelephony, observed: Observed, after: str | None
+) -> None:
+    claimed = {obj.number: obj for obj in observed.numbers}
+    for claim in wanted.numbers:
+        obj = claimed.pop(claim.name, None)
+        if obj is None:
+            spare = observed.spare.get(claim.name)
+            if spare is not None:
+                builder.add(
+                    ActionKind.BIND_NUMBER,
+                    _POWER,
+                    claim.name,
+                    f"{spare} is free and fits",
+                    after=(after,),
+                    object_name=spare,
+                    claim=claim,
+                )
+                continue
+            buys = claim.source == "Purchase"
+            what = claim.e164 or (
+                f"{claim.request.country} {claim.request.area_code or ''}".strip()
+                if claim.request
+                else "any"
+            )
+            builder.add(
+                ActionKind.CLAIM_NUMBER,
+                _POWER,
+                f"{claim.name} ({what})",
+                "the client has no such number" if buys else "the account has it already",
+                after=(after,),
+                reversible=not buys,
+                cost_minor=wanted.number_cost_minor if buys else 0,
+                claim=claim,
+            )
+        elif obj.phase != "Bound":
+            builder.wait(
+                _POWER,
+                obj.reason or "NumberPending",
+                obj.message or f"Number {claim.name} is not there yet",
+                stalled=obj.stalled,
+            )
+        elif obj.reclaim_policy != claim.reclaim_policy:
+            builder.add(
+                ActionKind.SET_RECLAIM_POLICY,
+                _POWER,
+                claim.name,
+                "reclaimPolicy changed",
+                object_name=obj.name,
+                policy=claim.reclaim_policy,
+            )
+    # Numbers that the spec no longer has leave LiveKit first (the trunk's update below).
+    for obj in claimed.values():
+        _release(builder, obj, "the spec no longer has it", _stop_step(observed, obj))
+
+
+def _stop_step(observed: Observed, obj: NumberObject) -> tuple[str, ...]:
+    if any(obj.e164 in trunk.numbers for trunk in observed.inbound_trunks):
+        return (f"{ActionKind.UPDATE_INBOUND_TRUNK} {observed.inbound_trunks[0].id}",)
+    return ()
+
+
+def _release(builder: PlanBuilder, obj: NumberObject, reason: str, after: tuple[str, ...]) -> str:
+    given_back = obj.reclaim_policy == "Release"
+    return builder.add(
+        ActionKind.RELEASE_NUMBER,
+        _POWER,
+        obj.e164 or obj.name,
+        reason,
+        after=after,
+        cost_minor=-obj.monthly_cost_minor if given_back else 0,
+        reversible=not given_back,
+        object_name=obj.name,
+        policy=obj.reclaim_policy,
+    )
+
+
+def _carrier_trunk(
+    builder: PlanBuilder, wanted: WantedTelephony, observed: Observed, after: str | None
+) -> str | None:
+    trunk = observed.carrier_trunk
+    recovery = forward_url(wanted.forward_to) if wanted.forward_to else None
+    step = None
+    if trunk is None:
+        step = builder.add(
+            ActionKind.CREATE_CARRIER_TRUNK,
+            _POWER,
+            "trunk",
+            "the client has none",
+            after=(after,),
+            disaster_recovery_url=recovery,
+        )
+    elif trunk.disaster_recovery_url != recovery:
+        builder.add(
+            ActionKind.UPDATE_CARRIER_TRUNK,
+            _POWER,
+            trunk.sid,
+            "the fallback phone changed",
+            disaster_recovery_url=recovery,
+        )
+    current = (
+        [url.sip_url for url in sorted(trunk.origination, key=lambda u: u.priority) if url.enabled]
+        if trunk
+        else []
+    )
+    if current != list(wanted.origination):
+        step = builder.add(
+            ActionKind.SET_ORIGINATION,
+            _POWER,
+            ", ".join(wanted.origination),
+            "calls must reach our SIP bridges",
+            after=(step,),
+            urls=wanted.origination,
+        )
+    return step
+
+
+def _routing(
+    builder: PlanBuilder, desired: Desired, wanted: WantedTelephony, observed: Observed
+) -> str | None:
+    """LiveKit's trunk and rule; a trunk without numbers would be a wildcard and is never made."""
+    numbers = frozenset(obj.e164 for obj in bound(observed, wanted) if obj.e164)
+    if not numbers:
+        remove_routing(builder, observed, "no number is left", ())
+        return None
+    trunk, *extra = observed.inbound_trunks or (None,)
+    step = None
+    if trunk is None:
+        step = builder.add(
+            ActionKind.CREATE_INBOUND_TRUNK,
+            _POWER,
+            ", ".join(sorted(numbers)),
+            "LiveKit does not know the numbers",
+            numbers=numbers,
+            allowed_addresses=wanted.carrier_networks,
+            max_call_seconds=wanted.max_call_seconds,
+        )
+    elif (trunk.numbers, trunk.allowed_addresses, trunk.max_call_seconds) != (
+        numbers,
+        wanted.carrier_networks,
+        wanted.max_call_seconds,
+    ):
+        step = builder.add(
+            ActionKind.UPDATE_INBOUND_TRUNK,
+            _POWER,
+            trunk.id,
+            "numbers, networks or limits changed",
+            trunk_id=trunk.id,
+            numbers=numbers,
+            allowed_addresses=wanted.carrier_networks,
+            max_call_seconds=wanted.max_call_seconds,
+        )
+    for other in extra:
+        if other is not None:
+            builder.add(
+                ActionKind.DELETE_INBOUND_TRUNK, _POWER, other.id, "one too many", trunk_id=other.id
+            )
+    rule, *extra_rules = observed.rules or (None,)
+    if rule is None:
+        step = builder.add(
+            ActionKind.CREATE_RULE,
+            _POWER,
+            desired.agent_name,
+            "calls must reach the agent",
+            after=(step,),
+            agent_name=desired.agent_name,
+        )
+    elif trunk is None or (rule.trunk_ids, rule.agent_name) != (
+        frozenset({trunk.id}),
+        desired.agent_name,
+    ):
+        step = builder.add(
+            ActionKind.REPLACE_RULE,
+            _POWER,
+            rule.id,
+            "it leads elsewhere",
+            after=(step,),
+            rule_id=rule.id,
+            agent_name=desired.agent_name,
+        )
+    for extra_rule in extra_rules:
+        if extra_rule is not None:
+            builder.add(
+                ActionKind.DELETE_RULE, _POWER, extra_rule.id, "one too many", rule_id=extra_rule.id
+            )
+    return step
+
+
+def _number(
+    builder: PlanBuilder,
+    desired: Desired,
+    wanted: WantedTelephony,
+    observed: Observed,
+    obj: NumberObject,
+    after: tuple[str | None, ...],
+) -> None:
+    carrier = observed.carrier_numbers.get(obj.e164 or "")
+    if carrier is None:
+        # Buying it again would spend: somebody has to say so.
+        builder.wait(
+            _POWER,
+            "NumberMissing",
+            f"{obj.e164} is no longer in the carrier account; remove {obj.number!r} from"
+            " spec.telephony.numbers and add another, or get it back at the carrier",
+            stalled=True,
+        )
+        return
+    if desired.suspended:
+        url = forward_url(wanted.forward_to) if wanted.forward_to else None
+        if carrier.trunk_sid is not None or carrier.voice_url != url:
+            builder.add(
+                ActionKind.FORWARD_NUMBER,
+                _POWER,
+                carrier.e164,
+                "the client is suspended",
+                sid=carrier.sid,
+                voice_url=url,
+                number=obj.number,
+            )
+        return
+    trunk = observed.carrier_trunk
+    if trunk is None or carrier.trunk_sid != trunk.sid or carrier.voice_url is not None:
+        builder.add(
+            ActionKind.ROUTE_NUMBER,
+            _POWER,
+            carrier.e164,
+            "its calls must take the trunk",
+            after=after,
+            sid=carrier.sid,
+            number=obj.number,
+        )
+
+
+def remove_routing(
+    builder: PlanBuilder, observed: Observed, reason: str, after: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Plan the end of LiveKit's part; rules go before the trunks that they name."""
+    rules = tuple(
+        builder.add(ActionKind.DELETE_RULE, _POWER, rule.id, reason, after=after, rule_id=rule.id)
+        for rule in observed.rules
+    )
+    trunks = tuple(
+        builder.add(
+            ActionKind.DELETE_INBOUND_TRUNK,
+            _POWER,
+            trunk.id,
+            reason,
+            after=rules or after,
+            trunk_id=trunk.id,
+        )
+        for trunk in observed.inbound_trunks
+    )
+    return trunks or rules or after
+
+
+def plan_no_numbers(
+    builder: PlanBuilder, observed: Observed, after: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Plan the end of the numbers and the carrier's trunk."""
+    released = tuple(
+        _release(builder, obj, "the client no longer has a line", after) for obj in observed.numbers
+    )
+    if observed.numbers:
+        builder.wait(
+            _POWER,
+            "ReleasingNumbers",
+            f"{len(observed.numbers)} number(s) are being handed back by their reclaim policy",
+        )
+    trunk = observed.carrier_trunk
+    if trunk is None:
+        return released or after
+    return (
+        builder.add(
+            ActionKind.DELETE_CARRIER_TRUNK,
+            _POWER,
+            trunk.sid,
+            "the client no longer has a line",
+            after=released or after,
+            trunk_sid=trunk.sid,
+        ),
+    )

@@ -1,0 +1,96 @@
+"""What the reconcilers share."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from voicefleet_api.fleet import FleetSpec, FleetStatus
+from voicefleet_api.names import FINALIZER
+from voicefleet_operator.drivers.runtime import make_runtime
+from voicefleet_operator.kube import SECRETS, Kube, Object
+from voicefleet_operator.settings import Settings
+from voicefleet_operator.store import Store
+from voicefleet_operator.workqueue import Key, WorkQueue
+from voicefleet_operator.world import Listed, Runtime, World, build_world, spec_digest
+
+
+@dataclass
+class Controller:
+    """What every reconciliation works with."""
+
+    kube: Kube
+    store: Store
+    queue: WorkQueue
+    settings: Settings
+    worlds: dict[str, tuple[str, World]] = field(default_factory=dict)
+    """By the Fleet's name, with the digest of the spec that it was made from."""
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    on_runtime: Callable[[str, Runtime], None] = lambda _class, _runtime: None
+    """Called with every runtime driver that comes into use, so that it is watched."""
+
+    async def world(self, name: str, spec: FleetSpec, fleet_id: str) -> World:
+        """The fleet's accounts; made anew when its spec has changed."""
+        digest = spec_digest(spec)
+        known = self.worlds.get(name)
+        if known is not None and known[0] == digest:
+            return known[1]
+        world = await build_world(fleet_id, spec, self.read_secret)
+        # Two reconciliations may have made it at the same time; one of them is kept.
+        raced = self.worlds.get(name)
+        if raced is not None and raced[0] == digest:
+            await world.close()
+            return raced[1]
+        self.worlds[name] = (digest, world)
+        if known is not None:
+            await known[1].close()
+        return world
+
+    async def read_secret(self, namespace: str, name: str) -> dict[str, str]:
+        """A Secret's data, decoded."""
+        obj = await self.kube.get(SECRETS, name, namespace)
+        return {key: base64.b64decode(value).decode() for key, value in obj.get("data", {}).items()}
+
+    def runtime(self, class_name: str) -> Runtime:
+        """The driver of a runtime class, made when it is first needed."""
+        if class_name not in self.runtimes:
+            driver = make_runtime(
+                class_name,
+                state_dir=self.settings.runtime_state,
+                podman_socket=self.settings.podman_socket,
+                image=self.settings.agent_image,
+            )
+            self.runtimes[class_name] = Listed(driver, driver.list)
+            self.on_runtime(class_name, self.runtimes[class_name])
+        return self.runtimes[class_name]
+
+    def fleet(self, name: str) -> tuple[FleetSpec, FleetStatus] | None:
+        """A Fleet by name, from the store."""
+        obj = self.store.get(Key("Fleet", "", name))
+        if obj is None:
+            return None
+        return (
+            FleetSpec.model_validate(obj["spec"]),
+            FleetStatus.model_validate(obj.get("status") or {}),
+        )
+
+
+def deleting(obj: Object) -> bool:
+    """Whether the object is being deleted."""
+    return "deletionTimestamp" in obj["metadata"]
+
+
+def with_finalizer(obj: Object) -> list[str]:
+    """Its finalizers and ours."""
+    return [*obj["metadata"].get("finalizers", []), FINALIZER]
+
+
+def without_finalizer(obj: Object) -> list[str]:
+    """Its finalizers but ours."""
+    return [f for f in obj["metadata"].get("finalizers", []) if f != FINALIZER]
+
+
+def has_finalizer(obj: Object) -> bool:
+    """Whether it waits for us."""
+    return FINALIZER in obj["metadata"].get("finalizers", [])

@@ -1,0 +1,146 @@
+"""Picks out of the fleet's listings what belongs to one client."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from voicefleet_api.phonenumber import PhoneNumberSpec, PhoneNumberStatus
+from voicefleet_api.voiceclient import NumberClaim
+from voicefleet_operator.execution.context import ClientContext
+from voicefleet_operator.kube import Object
+from voicefleet_operator.planning.observed import (
+    AgentUnit,
+    BillingInventory,
+    CheckoutSession,
+    Customer,
+    Mark,
+    NumberObject,
+    Observed,
+    Subscription,
+)
+from voicefleet_operator.store import Store
+
+
+async def observe(ctx: ClientContext, *, activated: bool, runtime_classes: set[str]) -> Observed:
+    """Everything that exists for the client; lists what has not been listed yet.
+
+    `runtime_classes`: where the client's agent is or may be.
+    """
+    observed = Observed(
+        activated=activated, numbers=tuple(_numbers(ctx.store, ctx.mark)), spare=_spares(ctx)
+    )
+    fields: dict[str, Any] = {}
+    mark = ctx.mark
+    if ctx.spec.accounts.billing in ctx.world.billing:
+        fields |= _billing(await ctx.billing.listing(), ctx)
+    if ctx.spec.accounts.telephony in ctx.world.telephony:
+        carrier = await ctx.telephony.listing()
+        mine = {obj.e164 for obj in observed.numbers}
+        fields["carrier_numbers"] = {
+            number.e164: number for number in carrier.numbers.values() if number.e164 in mine
+        }
+        fields["carrier_trunk"] = await ctx.carrier_trunk()
+    if ctx.world.routing is not None:
+        routing = await ctx.routing.listing()
+        fields["inbound_trunks"] = tuple(t for t in routing.trunks.values() if mark.owns(t.mark))
+        fields["rules"] = tuple(r for r in routing.rules.values() if mark.owns(r.mark))
+    if ctx.world.names is not None:
+        names = await ctx.names.listing()
+        fields["names"] = tuple(name for name in names.values() if mark.owns(name.mark))
+    fields["units"] = await _units(ctx, runtime_classes)
+    return replace(observed, **fields)
+
+
+async def _units(ctx: ClientContext, classes: set[str]) -> dict[str, AgentUnit]:
+    units = {}
+    for class_name in sorted(classes):
+        unit = (await ctx.runtime(class_name).listing()).get(ctx.mark.client_id)
+        if unit is not None:
+            units[class_name] = unit
+    return units
+
+
+def _billing(listing: BillingInventory, ctx: ClientContext) -> dict[str, Any]:
+    mark = ctx.mark
+    subscriptions = [s for s in listing.subscriptions.values() if mark.owns(s.mark)]
+    customers: list[Customer] = [c for c in listing.customers.values() if mark.owns(c.mark)]
+    checkouts: list[CheckoutSession] = [
+        c for c in listing.checkouts.values() if mark.owns(c.mark) and c.status == "open"
+    ]
+    return {
+        "customer": customers[0] if customers else None,
+        "subscription": _best(subscriptions),
+        "checkout": checkouts[0] if checkouts else None,
+    }
+
+
+def _best(subscriptions: list[Subscription]) -> Subscription | None:
+    """The living one, else one that a person has cancelled; what never began does not count."""
+    counted = [s for s in subscriptions if s.status != "incomplete_expired"]
+    return min(counted, key=lambda s: not s.live, default=None)
+
+
+def _numbers(store: Store, mark: Mark) -> list[NumberObject]:
+    found = []
+    for obj in store.of_kind("PhoneNumber"):
+        claim = obj["spec"].get("claimRef")
+        if claim and claim["clientID"] == mark.client_id:
+            found.append(_number_object(obj, claim["number"]))
+    return found
+
+
+def _number_object(obj: Object, number: str) -> NumberObject:
+    status = PhoneNumberStatus.model_validate(obj.get("status") or {})
+    ready = next((c for c in status.conditions if c.type == "Ready"), None)
+    stalled = any(c.type == "Stalled" and c.status == "True" for c in status.conditions)
+    deleting = "deletionTimestamp" in obj["metadata"]
+    return NumberObject(
+        name=obj["metadata"]["name"],
+        number=number,
+        phase="Released" if deleting else status.phase,
+        e164=status.e164,
+        sid=status.sid,
+        reclaim_policy=obj["spec"].get("reclaimPolicy", "Release"),
+        monthly_cost_minor=status.monthly_cost_minor or 0,
+        reason=ready.reason if ready and not deleting else "",
+        message=ready.message if ready and not deleting else "",
+        stalled=stalled,
+    )
+
+
+def _spares(ctx: ClientContext) -> dict[str, str]:
+    """Free numbers of the fleet that this client may have instead of buying another."""
+    telephony = ctx.desired.telephony
+    spares: dict[str, str] = {}
+    if telephony is None:
+        return spares
+    for obj in ctx.store.of_kind("PhoneNumber"):
+        spec = PhoneNumberSpec.model_validate(obj["spec"])
+        if (
+            spec.claim_ref is None
+            and spec.account == telephony.account
+            and spec.fleet_ref.name == ctx.spec.fleet_ref.name
+            and "deletionTimestamp" not in obj["metadata"]
+        ):
+            status = PhoneNumberStatus.model_validate(obj.get("status") or {})
+            for claim in telephony.numbers:
+                if claim.name not in spares and _fits(claim, spec, status, ctx.mark):
+                    spares[claim.name] = obj["metadata"]["name"]
+                    break
+    return spares
+
+
+def _fits(claim: NumberClaim, spec: PhoneNumberSpec, status: PhoneNumberStatus, mark: Mark) -> bool:
+    """A number in quarantine goes back only to the client it came from (by namespace and name)."""
+    if status.e164 is None or status.phase not in ("Available", "Quarantined"):
+        return False
+    before = status.previous_claim
+    if before is not None and (before.namespace, before.name) != (mark.namespace, mark.name):
+        until = datetime.fromisoformat(before.quarantined_until)
+        if until > datetime.now(UTC):
+            return False
+    if claim.e164 is not None:
+        return claim.e164 == status.e164
+    return spec.request is not None and spec.request == claim.request

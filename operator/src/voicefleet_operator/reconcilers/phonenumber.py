@@ -1,0 +1,367 @@
+"""Reconciles a PhoneNumber: buys or takes over the number, keeps it, gives it back.
+
+Buying at Twilio has no idempotency key, and buying "any number of an area code" buys another at
+each repeat. So: choose one number (one chooser an account), record it, buy exactly that one with
+our mark on it, and look for it before buying again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from voicefleet_api.fleet import TelephonyAccount
+from voicefleet_api.meta import ConditionType, Operation
+from voicefleet_api.phonenumber import (
+    NumberRequest,
+    PhoneNumberSpec,
+    PhoneNumberStatus,
+    PreviousClaim,
+)
+from voicefleet_operator.drivers.errors import Ambiguous, Rejected, VendorError
+from voicefleet_operator.drivers.twilio import TwilioDriver
+from voicefleet_operator.execution.events import emit
+from voicefleet_operator.execution.executor import trouble_of
+from voicefleet_operator.execution.status import Journal, StatusWriter
+from voicefleet_operator.kube import PHONENUMBERS, Object
+from voicefleet_operator.planning.health import Finding
+from voicefleet_operator.planning.observed import CarrierNumber
+from voicefleet_operator.reconcilers.common import (
+    Controller,
+    deleting,
+    has_finalizer,
+    with_finalizer,
+    without_finalizer,
+)
+from voicefleet_operator.store import key_of
+from voicefleet_operator.workqueue import Key
+from voicefleet_operator.world import Telephony, World
+
+logger = logging.getLogger(__name__)
+
+_PURCHASE = "PurchaseNumber"
+_ATTEMPTS = 3
+_SUGGESTIONS = 8
+# A request that was on its way when its sender died has arrived by then, or never will.
+_SETTLE = timedelta(seconds=15)
+
+
+class _Pass:
+    """One reconciliation of one PhoneNumber."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        obj: Object,
+        spec: PhoneNumberSpec,
+        world: World,
+        telephony: Telephony,
+    ) -> None:
+        self.controller = controller
+        self.spec = spec
+        self.world = world
+        self.telephony = telephony
+        self.driver: TwilioDriver = telephony.driver
+        self.status = PhoneNumberStatus.model_validate(obj.get("status") or {})
+        self.writer = StatusWriter(
+            controller.kube, controller.store, PHONENUMBERS, obj, self.status
+        )
+        self.journal = Journal(self.writer)
+
+    @property
+    def name(self) -> str:
+        name: str = self.writer.obj["metadata"]["name"]
+        return name
+
+    @property
+    def friendly_name(self) -> str:
+        claim = self.spec.claim_ref
+        owner = f"{claim.client_id}/{claim.number}" if claim else f"-/{self.name}"
+        return f"voicefleet/{self.world.fleet_id}/{owner}"
+
+    async def keep(self, number: CarrierNumber) -> None:
+        (await self.telephony.listing()).numbers[number.sid] = number
+
+    # --- getting it -----------------------------------------------------------------------
+
+    async def acquire(self) -> CarrierNumber:
+        if self.spec.source == "Existing":
+            return await self._adopt()
+        for _ in range(_ATTEMPTS):
+            operation = self.journal.open(_PURCHASE)
+            if operation is None:
+                operation = await self._choose()
+            elif (found := await self._mine(operation.target)) is not None:
+                self.journal.retire(operation)
+                return found
+            try:
+                return await self._buy(operation)
+            except Rejected as error:
+                if self.spec.e164 is not None or error.reason != "NumberUnavailable":
+                    raise
+                logger.info("%s was taken meanwhile; choosing another", operation.target)
+        raise Ambiguous("NumberUnavailable", "numbers are being bought faster than we choose")
+
+    async def _mine(self, e164: str) -> CarrierNumber | None:
+        number = await self.driver.find_number(e164)
+        mine = number is not None and number.friendly_name == self.friendly_name
+        return number if mine else None
+
+    async def _adopt(self) -> CarrierNumber:
+        number = await self.driver.find_number(self.spec.e164 or "")
+        if number is None:
+            raise Rejected(
+                "NumberNotInAccount",
+                f"{self.spec.e164} is not in carrier account {self.spec.account}",
+                hint="Name a number that the account holds, or set source to Purchase",
+            )
+        if number.friendly_name.startswith("voicefleet/") and (
+            number.friendly_name != self.friendly_name
+        ):
+            raise Rejected(
+                "NumberInUse",
+                f"{self.spec.e164} already belongs to another client ({number.friendly_name})",
+                hint="Choose another number",
+            )
+        return number
+
+    async def _choose(self) -> Operation:
+        """Choose and record under the account's lock, so that no two clients choose the same."""
+        async with self.world.number_locks[self.spec.account]:
+            await self._check_cap()
+            e164 = self.spec.e164 or await self._first_free(self.spec.request or NumberRequest())
+            return await self.journal.begin(_PURCHASE, e164, {"phoneNumber": e164})
+
+    def _reserved(self) -> set[str]:
+        """What other PhoneNumbers of the account are about to buy."""
+        return {
+            operation["target"]
+            for obj in self.controller.store.of_kind("PhoneNumber")
+            if obj["metadata"]["name"] != self.name and obj["spec"]["account"] == self.spec.account
+            for operation in (obj.get("status") or {}).get("operations", [])
+        }
+
+    async def _check_cap(self) -> None:
+        account = self._account()
+        held = len((await self.telephony.listing()).numbers) + len(self._reserved())
+        cost = (held + 1) * account.monthly_number_cost_minor
+        if cost > account.monthly_spending_cap_minor:
+            raise Rejected(
+                "SpendingCapReached",
+                f"one more number would make {cost / 100:.2f} a month in account"
+                f" {account.name}, whose cap is {account.monthly_spending_cap_minor / 100:.2f}",
+                hint="Raise the account's monthlySpendingCapMinor in the Fleet, or release numbers",
+            )
+
+    async def _first_free(self, request: NumberRequest) -> str:
+        reserved = self._reserved()
+        offered = await self.driver.search_numbers(
+            country=request.country, area_code=request.area_code, limit=20 + len(reserved)
+        )
+        for e164 in offered:
+            if e164 not in reserved:
+                return e164
+        where = f"{request.country} {request.area_code or ''}".strip()
+        suggestions = await self.driver.suggest_area_codes(request.country)
+        raise Rejected(
+            "NoNumbersAvailable",
+            f"the carrier has no number in {where}",
+            hint="Remove this entry of spec.telephony.numbers and add one with another areaCode",
+            suggestions=tuple(suggestions[:_SUGGESTIONS]),
+        )
+
+    async def _buy(self, operation: Operation) -> CarrierNumber:
+        try:
+            number = await self.driver.buy_number(
+                operation.target, friendly_name=self.friendly_name
+            )
+        except Rejected:
+            # The first of two sendings may have won: then it is ours all the same.
+            found = await self._mine(operation.target)
+            self.journal.retire(operation)
+            if found is None:
+                raise
+            number = found
+        except Ambiguous:
+            self.telephony.forget()
+            raise
+        self.journal.retire(operation)
+        cost = self._monthly_cost()
+        await emit(
+            self.controller.kube,
+            self.writer.obj,
+            "NumberBought",
+            f"Bought {number.e164} for {cost / 100:.2f} a month",
+        )
+        return number
+
+    def _account(self) -> TelephonyAccount:
+        accounts = self.world.spec.telephony.accounts if self.world.spec.telephony else []
+        return next(a for a in accounts if a.name == self.spec.account)
+
+    def _monthly_cost(self) -> int:
+        telephony = self.world.spec.telephony
+        accounts = telephony.accounts if telephony else []
+        return next(
+            (a.monthly_number_cost_minor for a in accounts if a.name == self.spec.account), 0
+        )
+
+    # --- having it ------------------------------------------------------------------------
+
+    async def hold(self) -> float | None:
+        """Bring phase and marks in line with the claim; seconds until quarantine ends."""
+        number = (await self.telephony.listing()).numbers.get(self.status.sid or "")
+        if number is None:
+            self.status.phase = "Failed"
+            raise Rejected(
+                "NumberMissing",
+                f"{self.status.e164} is no longer in the carrier account",
+                hint="It is not bought again by itself: remove the entry and add another",
+            )
+        self.status.monthly_cost_minor = self._monthly_cost()
+        if self.spec.claim_ref is not None:
+            if number.friendly_name != self.friendly_name:
+                await self.keep(
+                    await self.driver.update_number(number.sid, friendly_name=self.friendly_name)
+                )
+            self.status.phase = "Bound"
+            claim = self.spec.claim_ref
+            # Remembered while it is held, for the day when it is not any more.
+            self.status.previous_claim = PreviousClaim(
+                namespace=claim.namespace, name=claim.name, quarantined_until=_FAR
+            )
+            return None
+        return await self._free(number)
+
+    async def _free(self, number: CarrierNumber) -> float | None:
+        if number.friendly_name != self.friendly_name or number.trunk_sid or number.voice_url:
+            await self.keep(
+                await self.driver.update_number(
+                    number.sid, friendly_name=self.friendly_name, trunk_sid="", voice_url=""
+                )
+            )
+        before = self.status.previous_claim
+        if before is None:
+            self.status.phase = "Available"
+            return None
+        if before.quarantined_until == _FAR:
+            days = self.world.spec.telephony.quarantine_days if self.world.spec.telephony else 0
+            until = datetime.now(UTC) + timedelta(days=days)
+            before.quarantined_until = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+        left = (
+            datetime.fromisoformat(before.quarantined_until) - datetime.now(UTC)
+        ).total_seconds()
+        if left > 0:
+            self.status.phase = "Quarantined"
+            return left
+        self.status.phase, self.status.previous_claim = "Available", None
+        return None
+
+    # --- giving it back -------------------------------------------------------------------
+
+    async def give_back(self) -> None:
+        """Release the number, whether or not its purchase was ever confirmed."""
+        sid = self.status.sid
+        operation = self.journal.open(_PURCHASE)
+        if sid is None and operation is not None:
+            found = await self._mine(operation.target)
+            age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
+            if found is None and age < _SETTLE:
+                raise Ambiguous(
+                    "PurchaseUnsettled", f"the purchase of {operation.target} may still arrive"
+                )
+            sid = found.sid if found else None
+        if sid is None:
+            return
+        if self.spec.reclaim_policy == "Retain" or self.spec.source == "Existing":
+            # It was there before us, or is to be kept: it stays, routed nowhere.
+            await self.keep(
+                await self.driver.update_number(
+                    sid, friendly_name=self.status.e164 or "", trunk_sid="", voice_url=""
+                )
+            )
+            return
+        await self.driver.release_number(sid)
+        (await self.telephony.listing()).numbers.pop(sid, None)
+
+
+_FAR = "9999-12-31T00:00:00Z"
+"""Quarantine has not begun: the number is held."""
+
+
+async def reconcile_phonenumber(controller: Controller, key: Key) -> float | None:
+    """One pass; the delay in seconds until the next one is due, if any. Raises `Conflict`."""
+    obj = controller.store.get(key)
+    if obj is None or (deleting(obj) and not has_finalizer(obj)):
+        return None
+    spec = PhoneNumberSpec.model_validate(obj["spec"])
+    fleet = controller.fleet(spec.fleet_ref.name)
+    if fleet is None or fleet[1].fleet_id is None:
+        return 5.0
+    world = await controller.world(spec.fleet_ref.name, fleet[0], fleet[1].fleet_id)
+    telephony = world.telephony.get(spec.account)
+    if telephony is None:
+        logger.warning("fleet %s has no telephony account %s", spec.fleet_ref.name, spec.account)
+        return 30.0
+    run = _Pass(controller, obj, spec, world, telephony)
+    if deleting(obj):
+        return await _delete(controller, run)
+    if not has_finalizer(obj):
+        await run.writer.patch_metadata({"finalizers": with_finalizer(obj)})
+    return await _ensure(controller, run)
+
+
+async def _ensure(controller: Controller, run: _Pass) -> float | None:
+    again: float | None = None
+    failure: VendorError | None = None
+    try:
+        if run.status.sid is None:
+            number = await run.acquire()
+            run.status.sid, run.status.e164 = number.sid, number.e164
+            await run.keep(number)
+        again = await run.hold()
+        findings = [Finding(ConditionType.READY, True, run.status.phase)]
+    except VendorError as error:
+        failure = error
+        trouble = trouble_of(ConditionType.TELEPHONY_READY, error)
+        findings = [Finding(ConditionType.READY, False, trouble.reason, trouble.message)]
+        if trouble.stalled:
+            findings.append(Finding(ConditionType.STALLED, True, trouble.reason, trouble.message))
+            run.status.phase = "Failed"
+    run.writer.set_conditions(findings)
+    if await run.writer.save():
+        _wake_client(controller, run.spec)
+    if failure is not None:
+        raise failure
+    return again
+
+
+async def _delete(controller: Controller, run: _Pass) -> float | None:
+    if _still_wanted(controller, run.spec):
+        # Like a PersistentVolume that is in use: it goes when its client lets go of it.
+        return 30.0
+    await run.give_back()
+    await run.writer.patch_metadata({"finalizers": without_finalizer(run.writer.obj)})
+    controller.store.remove(key_of(run.writer.obj))
+    _wake_client(controller, run.spec)
+    return None
+
+
+def _still_wanted(controller: Controller, spec: PhoneNumberSpec) -> bool:
+    claim = spec.claim_ref
+    if claim is None:
+        return False
+    client = controller.store.get(Key("VoiceClient", claim.namespace, claim.name))
+    if client is None or deleting(client):
+        return False
+    if (client.get("status") or {}).get("clientID") != claim.client_id:
+        return False
+    telephony = client["spec"].get("telephony", {})
+    return telephony.get("mode", "Managed") != "None" and any(
+        number["name"] == claim.number for number in telephony.get("numbers", [])
+    )
+
+
+def _wake_client(controller: Controller, spec: PhoneNumberSpec) -> None:
+    if spec.claim_ref is not None:
+        controller.queue.add(Key("VoiceClient", spec.claim_ref.namespace, spec.claim_ref.name))

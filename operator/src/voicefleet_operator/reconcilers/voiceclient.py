@@ -1,0 +1,411 @@
+"""Reconciles a VoiceClient: observe, plan, execute, write status; level-triggered.
+
+Any pass may be the first, the last or a repeat. The only things kept between passes are in the
+object: the finalizer, the client's identity and the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from voicefleet_api.fleet import FleetSpec, FleetStatus
+from voicefleet_api.meta import ConditionType, TimelineEntry
+from voicefleet_api.names import (
+    ANNOTATION_CLIENT_ID,
+    ANNOTATION_RECONCILE_AT,
+    LABEL_PROTECTED,
+)
+from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import (
+    BillingStatus,
+    CostStatus,
+    EndpointsStatus,
+    NumberStatus,
+    VoiceClientSpec,
+    VoiceClientStatus,
+)
+from voicefleet_operator import metrics
+from voicefleet_operator.drivers.errors import Ambiguous, VendorError
+from voicefleet_operator.execution.context import ClientContext, NotConfigured
+from voicefleet_operator.execution.events import emit
+from voicefleet_operator.execution.executor import Outcome, execute, trouble_of
+from voicefleet_operator.execution.placement import unit_spec
+from voicefleet_operator.execution.status import Journal, StatusWriter, now
+from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
+from voicefleet_operator.planning.desired import Unmet, desire, nothing
+from voicefleet_operator.planning.health import Finding, Trouble, findings
+from voicefleet_operator.planning.observed import Mark, Observed
+from voicefleet_operator.planning.plan import ActionKind, Plan
+from voicefleet_operator.planning.planner import plan
+from voicefleet_operator.planning.telephony import bound
+from voicefleet_operator.reconcilers.common import (
+    Controller,
+    deleting,
+    has_finalizer,
+    with_finalizer,
+    without_finalizer,
+)
+from voicefleet_operator.reconcilers.fleet import new_id
+from voicefleet_operator.reconcilers.observe import observe
+from voicefleet_operator.workqueue import Key
+
+logger = logging.getLogger(__name__)
+
+_ROUNDS = 6
+_PAYMENT_POLL = 5.0
+# A request that was on its way when its sender died has arrived by then, or never will.
+_SETTLE = timedelta(seconds=15)
+_JOURNALED = {
+    ActionKind.CREATE_CUSTOMER: "customers",
+    ActionKind.CREATE_SUBSCRIPTION: "subscriptions",
+    ActionKind.CREATE_CHECKOUT: "checkouts",
+}
+
+
+async def reconcile_voiceclient(controller: Controller, key: Key) -> float | None:
+    """One pass; the delay in seconds until the next one is due, if any. Raises `Conflict`."""
+    obj = controller.store.get(key)
+    if obj is None or (deleting(obj) and not has_finalizer(obj)):
+        return None
+    status = VoiceClientStatus.model_validate(obj.get("status") or {})
+    writer = StatusWriter(controller.kube, controller.store, VOICECLIENTS, obj, status)
+    spec = VoiceClientSpec.model_validate(obj["spec"])
+    if deleting(obj) and status.client_id is None:
+        # Nothing outside was ever made under an identity that was never written.
+        await writer.patch_metadata({"finalizers": without_finalizer(obj)})
+        return None
+    if not deleting(obj):
+        await _prepare(controller, writer, spec)
+    fleet = controller.fleet(spec.fleet_ref.name)
+    if fleet is None or fleet[1].fleet_id is None:
+        what = "does not exist" if fleet is None else "is not ready yet"
+        trouble = Trouble(
+            ConditionType.READY, "FleetNotReady", f"Fleet {spec.fleet_ref.name} {what}"
+        )
+        await _report_trouble(writer, trouble)
+        return 10.0
+    return await _Pass(controller, writer, spec, fleet).run()
+
+
+async def _prepare(
+    controller: Controller, writer: StatusWriter[VoiceClientStatus], spec: VoiceClientSpec
+) -> None:
+    """Before the first external call: finalizer, identity, protection of the namespace."""
+    meta = writer.obj["metadata"]
+    if not has_finalizer(writer.obj):
+        await writer.patch_metadata({"finalizers": with_finalizer(writer.obj)})
+    status = writer.status
+    if status.client_id is None:
+        annotations = meta.get("annotations") or {}
+        status.client_id = annotations.get(ANNOTATION_CLIENT_ID) or new_id("vc", 10)
+        _milestone(status, "Accepted")
+        await writer.save()
+    if spec.deletion_protection:
+        namespace = await controller.kube.get(NAMESPACES, meta["namespace"])
+        if (namespace["metadata"].get("labels") or {}).get(LABEL_PROTECTED) != "true":
+            await controller.kube.patch(
+                NAMESPACES, meta["namespace"], {"metadata": {"labels": {LABEL_PROTECTED: "true"}}}
+            )
+
+
+async def _report_trouble(writer: StatusWriter[VoiceClientStatus], trouble: Trouble) -> None:
+    kind = ConditionType.STALLED if trouble.stalled else ConditionType.RECONCILING
+    writer.set_conditions(
+        [
+            Finding(ConditionType.READY, False, trouble.reason, trouble.message),
+            Finding(kind, True, trouble.reason, trouble.message),
+            Finding(ConditionType.ANSWERING, False, trouble.reason, trouble.message),
+        ]
+    )
+    await writer.save()
+
+
+def _milestone(status: VoiceClientStatus, name: str) -> bool:
+    if any(entry.milestone == name for entry in status.timeline):
+        return False
+    status.timeline.append(TimelineEntry(milestone=name, at=now()))
+    return True
+
+
+class _Pass:
+    """One reconciliation of one client whose fleet is known."""
+
+    def __init__(
+        self,
+        controller: Controller,
+        writer: StatusWriter[VoiceClientStatus],
+        spec: VoiceClientSpec,
+        fleet: tuple[FleetSpec, FleetStatus],
+    ) -> None:
+        self.controller = controller
+        self.writer = writer
+        self.status = writer.status
+        self.spec = spec
+        self.fleet_spec, self.fleet_status = fleet
+        self.journal = Journal(writer)
+        self.deleting = deleting(writer.obj)
+
+    @property
+    def _mark(self) -> Mark:
+        meta = self.writer.obj["metadata"]
+        return Mark(
+            fleet_id=self.fleet_status.fleet_id or "",
+            client_id=self.status.client_id or "",
+            namespace=meta["namespace"],
+            name=meta["name"],
+        )
+
+    async def run(self) -> float | None:
+        """Observe, plan and execute until nothing is left to do or something is in the way."""
+        try:
+            ctx = await self._context()
+        except Unmet as unmet:
+            trouble = Trouble(ConditionType.READY, unmet.reason, unmet.message, unmet.stalled)
+            await _report_trouble(self.writer, trouble)
+            return None if unmet.stalled else 10.0
+        outcome = Outcome()
+        observed, todo = Observed(), Plan()
+        try:
+            for _ in range(_ROUNDS):
+                await self._refresh_payment(ctx)
+                observed = await self._observe(ctx)
+                todo = plan(ctx.desired, observed)
+                await self._settle(ctx, todo)
+                if not todo.actions:
+                    break
+                outcome = await execute(todo, ctx)
+                if outcome.failures:
+                    observed = await self._observe(ctx)
+                    break
+        except VendorError as error:
+            if isinstance(error, Ambiguous):
+                self._forget_all(ctx)
+            outcome.failures.append(trouble_of(ConditionType.READY, error))
+        except NotConfigured as error:
+            outcome.failures.append(Trouble(ConditionType.READY, "NotConfigured", str(error)))
+        return await self._conclude(ctx, observed, todo, outcome)
+
+    async def _context(self) -> ClientContext:
+        mark = self._mark
+        world = await self.controller.world(
+            self.spec.fleet_ref.name, self.fleet_spec, mark.fleet_id
+        )
+        if self.deleting:
+            desired = nothing(mark, self.spec.billing.on_delete)
+        else:
+            desired = desire(
+                mark, self.spec, self.fleet_spec, self.fleet_status, self._receptionist()
+            )
+        ctx = ClientContext(
+            kube=self.controller.kube,
+            store=self.controller.store,
+            world=world,
+            spec=self.spec,
+            desired=desired,
+            writer=self.writer,
+            journal=self.journal,
+            runtime=self.controller.runtime,
+            enqueue=self.controller.queue.add,
+        )
+        if desired.unit is not None:
+            driver = self.controller.runtime(desired.unit.class_name).driver
+            spec_hash = driver.spec_hash(unit_spec(ctx, desired.unit))
+            ctx.desired = replace(desired, unit=replace(desired.unit, spec_hash=spec_hash))
+        return ctx
+
+    def _receptionist(self) -> ReceptionistSpec | None:
+        ref = self.spec.receptionist_ref
+        if ref is None:
+            return None
+        namespace = self.writer.obj["metadata"]["namespace"]
+        obj = self.controller.store.get(Key("Receptionist", namespace, ref.name))
+        if obj is None:
+            raise Unmet(
+                "ReceptionistNotFound",
+                f"spec.receptionistRef: there is no Receptionist {ref.name!r} in namespace"
+                f" {namespace}; create it or remove the reference",
+                stalled=False,
+            )
+        return ReceptionistSpec.model_validate(obj["spec"])
+
+    async def _observe(self, ctx: ClientContext) -> Observed:
+        classes = set(self.controller.runtimes)
+        if ctx.desired.unit is not None:
+            classes.add(ctx.desired.unit.class_name)
+        elif self.spec.runtime is not None and self.spec.runtime.class_name:
+            classes.add(self.spec.runtime.class_name)
+        elif self.fleet_spec.livekit is not None:
+            runtime = self.fleet_spec.runtime
+            classes.add(runtime.class_name if runtime else "podman")
+        activated = any(entry.milestone == "Activated" for entry in self.status.timeline)
+        return await observe(ctx, activated=activated, runtime_classes=classes)
+
+    async def _refresh_payment(self, ctx: ClientContext) -> None:
+        """Ask Stripe about a payment that is waited for; everything else is in the listing."""
+        if ctx.desired.billing is None:
+            return
+        driver, listing = ctx.billing.driver, await ctx.billing.listing()
+        mark = ctx.mark
+        for session in [c for c in listing.checkouts.values() if mark.owns(c.mark)]:
+            fresh = await driver.get_checkout(session.id)
+            if fresh.status != "open":
+                del listing.checkouts[session.id]
+            if fresh.subscription_id:
+                subscription = await driver.get_subscription(fresh.subscription_id)
+                listing.subscriptions[subscription.id] = subscription
+        for sub in [s for s in listing.subscriptions.values() if mark.owns(s.mark)]:
+            if sub.live and not sub.paid:
+                listing.subscriptions[sub.id] = await driver.get_subscription(sub.id)
+
+    async def _settle(self, ctx: ClientContext, todo: Plan) -> None:
+        """Operations that the plan does not repeat: they were done, or are wanted no more.
+
+        The latter may still arrive at the vendor; until that can be excluded the listing is made
+        anew, so that what does arrive is seen and undone.
+        """
+        planned = {action.kind for action in todo.actions}
+        for operation in list(self.status.operations):
+            kind = ActionKind(operation.action)
+            if kind in planned:
+                continue
+            done = await self._exists(ctx, kind)
+            age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
+            if done or age > _SETTLE:
+                self.journal.retire(operation)
+            else:
+                ctx.billing.forget()
+                raise Ambiguous(
+                    "Unsettled", f"{operation.action} was begun and may still arrive; waiting"
+                )
+
+    async def _exists(self, ctx: ClientContext, kind: ActionKind) -> bool:
+        if self.spec.accounts.billing not in ctx.world.billing or kind not in _JOURNALED:
+            return False
+        listing = await ctx.billing.listing()
+        things = getattr(listing, _JOURNALED[kind]).values()
+        return any(ctx.mark.owns(thing.mark) for thing in things)
+
+    def _forget_all(self, ctx: ClientContext) -> None:
+        for listed in ctx.world.all_listed():
+            listed.forget()
+
+    # --- what is said about it -------------------------------------------------------------
+
+    async def _conclude(
+        self, ctx: ClientContext, observed: Observed, todo: Plan, outcome: Outcome
+    ) -> float | None:
+        remaining = plan(ctx.desired, observed) if not outcome.failures else todo
+        if self.deleting and not outcome.failures and not remaining.actions and not todo.waits:
+            await self._let_go()
+            return None
+        found = findings(ctx.desired, observed, remaining, outcome.failures)
+        before = {c.type: (str(c.status), c.reason) for c in self.status.conditions}
+        self._fill_status(ctx, observed)
+        self._milestones(ctx, observed, found)
+        self.writer.set_conditions(found)
+        await self.writer.save()
+        await self._events(found, before)
+        return self._next(found, outcome)
+
+    async def _let_go(self) -> None:
+        await emit(
+            self.controller.kube,
+            self.writer.obj,
+            "Deleted",
+            "Everything the client had is given back, by its policies",
+        )
+        finalizers = without_finalizer(self.writer.obj)
+        await self.writer.patch_metadata({"finalizers": finalizers})
+
+    def _fill_status(self, ctx: ClientContext, observed: Observed) -> None:
+        status, desired = self.status, ctx.desired
+        status.last_handled_reconcile_at = (
+            self.writer.obj["metadata"].get("annotations") or {}
+        ).get(ANNOTATION_RECONCILE_AT)
+        order = {claim.name: i for i, claim in enumerate(self.spec.telephony.numbers)}
+        held = sorted(observed.numbers, key=lambda obj: order.get(obj.number, len(order)))
+        status.numbers = [
+            NumberStatus(name=obj.number, e164=obj.e164, phone_number_ref=obj.name) for obj in held
+        ]
+        mine = bound(observed, desired.telephony)
+        status.primary_number = mine[0].e164 if mine else None
+        subscription, checkout = observed.subscription, observed.checkout
+        if observed.customer is not None or subscription is not None:
+            status.billing = BillingStatus(
+                customer_id=observed.customer.id if observed.customer else None,
+                subscription_id=subscription.id if subscription else None,
+                subscription_status=subscription.status if subscription else None,
+                checkout_url=checkout.url if checkout else None,
+            )
+        dns = ctx.world.spec.dns
+        name = next(iter(observed.names), None)
+        status.endpoints = EndpointsStatus(
+            url=f"https://{name.label}.{dns.zone}" if name and dns else None,
+            agent_name=desired.agent_name,
+        )
+        cost = sum(obj.monthly_cost_minor for obj in observed.numbers)
+        price = desired.billing.price_minor if desired.billing else 0
+        currency = desired.billing.currency if desired.billing else "usd"
+        status.cost = CostStatus(currency=currency, price_minor=price, monthly_minor=cost)
+        status.monthly_cost = f"{cost / 100:.2f} {currency.upper()}"
+
+    def _milestones(self, ctx: ClientContext, observed: Observed, found: list[Finding]) -> None:
+        if self.deleting:
+            return
+        subscription = observed.subscription
+        if subscription is not None and subscription.live:
+            _milestone(self.status, "Subscribed")
+        billing = ctx.desired.billing
+        if (
+            billing is None
+            or (subscription is not None and subscription.live and subscription.paid)
+            or (billing.activation == "Immediately" and observed.numbers)
+        ):
+            _milestone(self.status, "Activated")
+        if ctx.desired.telephony and len(bound(observed, ctx.desired.telephony)) == len(
+            ctx.desired.telephony.numbers
+        ):
+            _milestone(self.status, "NumbersBound")
+        true = {finding.type for finding in found if finding.status}
+        if ConditionType.READY in true:
+            _milestone(self.status, "Ready")
+        if ConditionType.ANSWERING in true and _milestone(self.status, "Answering"):
+            created = datetime.fromisoformat(self.writer.obj["metadata"]["creationTimestamp"])
+            metrics.TIME_TO_ANSWERING.observe((datetime.now(UTC) - created).total_seconds())
+
+    async def _events(self, found: list[Finding], before: dict[str, tuple[str, str]]) -> None:
+        """Say what changed for a person: readiness, answering, and new reasons for trouble."""
+        for finding in found:
+            if finding.type not in (ConditionType.READY, ConditionType.ANSWERING):
+                continue
+            was = before.get(finding.type, ("", ""))
+            status = "True" if finding.status else "False"
+            news = status != was[0] if finding.status else (status, finding.reason) != was
+            if not news or (not finding.status and finding.reason == "Progressing"):
+                continue
+            if finding.type == ConditionType.ANSWERING and not finding.status and was[0] != "True":
+                continue
+            reason = finding.type if finding.status else finding.reason
+            message = finding.message
+            if finding.status and finding.type == ConditionType.ANSWERING:
+                message = f"Calls to {self.status.primary_number} are answered"
+            await emit(
+                self.controller.kube, self.writer.obj, reason, message, warning=not finding.status
+            )
+
+    def _next(self, found: list[Finding], outcome: Outcome) -> float | None:
+        if outcome.failures:
+            raise Retry(outcome.retry_after)
+        if any(finding.reason == "AwaitingPayment" for finding in found):
+            return _PAYMENT_POLL
+        return None
+
+
+class Retry(Exception):
+    """The pass has written its status and wants another one after a back-off."""
+
+    def __init__(self, at_least: float) -> None:
+        super().__init__("retry")
+        self.at_least = at_least

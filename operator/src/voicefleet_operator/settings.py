@@ -1,0 +1,31 @@
+"""Settings of the process, from the environment (`VOICEFLEET_*`); wishes are in the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable `VOICEFLEET_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix="VOICEFLEET_")
+
+    workers: int = Field(default=16, ge=1, description="Reconciliations at the same time.")
+    resync_seconds: float = Field(
+        default=600, gt=0, description="How often everything is listed whole and compared."
+    )
+    metrics_port: int | None = Field(default=None, description="Prometheus port; unset is none.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    runtime_state: Path = Field(
+        default=Path("/var/lib/voicefleet/clients"),
+        description="Folder for clients' configuration and data.",
+    )
+    podman_socket: Path = Field(
+        default=Path("/run/podman/podman.sock"), description="Podman's API socket."
+    )
+    agent_image: str = Field(
+        default="localhost/voicefleet-agent:latest", description="Image of the clients' agents."
+    )

@@ -1,0 +1,95 @@
+"""A queue of keys: each at most once in it, none worked on twice at a time, back-off by key.
+
+The same contract as client-go's workqueue: a key that is added while it is being worked on is
+worked on again afterwards, so that no change is lost between "read" and "done".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import NamedTuple
+
+from voicefleet_operator import metrics
+
+
+class Key(NamedTuple):
+    """One object; `namespace` is empty for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}/{self.namespace}/{self.name}"
+            if self.namespace
+            else "/".join((self.kind, self.name))
+        )
+
+
+class WorkQueue:
+    """Lives in one event loop; not thread-safe."""
+
+    def __init__(self, *, base_delay: float = 0.2, max_delay: float = 60.0) -> None:
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._waiting: set[Key] = set()
+        self._working: set[Key] = set()
+        self._again: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+        self._base_delay = base_delay
+        self._max_delay = max_delay
+
+    def add(self, key: Key) -> None:
+        """Work on the key as soon as possible."""
+        self._cancel_timer(key)
+        if key in self._working:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+            metrics.QUEUE_DEPTH.set(self._ready.qsize())
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Work on the key later, unless an earlier moment is already planned."""
+        due = asyncio.get_running_loop().time() + seconds
+        timer = self._timers.get(key)
+        if timer is not None and timer.when() <= due:
+            return
+        self._cancel_timer(key)
+        self._timers[key] = asyncio.get_running_loop().call_at(due, self.add, key)
+
+    def add_failed(self, key: Key, *, at_least: float = 0.0) -> float:
+        """Work on the key again after an exponential back-off with full jitter; the delay, in s."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        ceiling = min(self._max_delay, self._base_delay * 2 ** min(failures, 20))
+        # Jitter spreads retries after a common fault; it is no secret.
+        delay: float = max(at_least, ceiling * random.uniform(0.5, 1.0))  # noqa: S311
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: Key) -> None:
+        """The key is well: its next failure starts with a short delay again."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> Key:
+        """The next key; call `done` with it afterwards, whatever happened."""
+        key = await self._ready.get()
+        self._waiting.discard(key)
+        self._working.add(key)
+        metrics.QUEUE_DEPTH.set(self._ready.qsize())
+        return key
+
+    def done(self, key: Key) -> None:
+        """Work on the key has ended."""
+        self._working.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def _cancel_timer(self, key: Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()

@@ -1,0 +1,158 @@
+"""The fleet's accounts: drivers and what they last listed.
+
+Every vendor is listed whole (pages, not one request a client); our own writes keep the listing
+true in between; `forget` makes the next reader list again, after an outcome that nobody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from voicefleet_api.fleet import FleetSpec
+from voicefleet_operator.drivers.dns import DNSDriver
+from voicefleet_operator.drivers.livekit import LiveKitDriver
+from voicefleet_operator.drivers.runtime.base import RuntimeDriver
+from voicefleet_operator.drivers.stripe import StripeDriver
+from voicefleet_operator.drivers.twilio import TwilioDriver
+from voicefleet_operator.planning.observed import (
+    AgentUnit,
+    BillingInventory,
+    DNSName,
+    RoutingInventory,
+    TelephonyInventory,
+)
+
+logger = logging.getLogger(__name__)
+
+D = TypeVar("D")
+I = TypeVar("I")  # noqa: E741
+
+
+class Listed(Generic[D, I]):
+    """A driver and the newest listing of what it manages, which is shared by all clients."""
+
+    def __init__(self, driver: D, list_all: Callable[[], Awaitable[I]]) -> None:
+        self.driver = driver
+        self._list_all = list_all
+        self._listing: I | None = None
+        self._lock = asyncio.Lock()
+
+    async def listing(self) -> I:
+        """The listing; made now if there is none. Callers may add what they have just written."""
+        async with self._lock:
+            if self._listing is None:
+                self._listing = await self._list_all()
+            return self._listing
+
+    def forget(self) -> None:
+        """The listing may be wrong: the next reader lists again."""
+        self._listing = None
+
+
+Billing = Listed[StripeDriver, BillingInventory]
+Telephony = Listed[TwilioDriver, TelephonyInventory]
+Routing = Listed[LiveKitDriver, RoutingInventory]
+Names = Listed[DNSDriver, dict[str, DNSName]]
+Runtime = Listed[RuntimeDriver, dict[str, AgentUnit]]
+
+
+@dataclass
+class World:
+    """Everything outside Kubernetes that one Fleet has; made anew when its spec changes."""
+
+    fleet_id: str
+    spec: FleetSpec
+    billing: dict[str, Billing] = field(default_factory=dict)
+    telephony: dict[str, Telephony] = field(default_factory=dict)
+    routing: Routing | None = None
+    names: Names | None = None
+    livekit_secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    number_locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """By telephony account: one chooser of numbers at a time (design, "one allocator")."""
+
+    def all_listed(self) -> list[Listed[object, object]]:
+        """All that can be listed, for the sweep."""
+        optional = [listed for listed in (self.routing, self.names) if listed is not None]
+        return [*self.billing.values(), *self.telephony.values(), *optional]  # type: ignore[list-item]
+
+    async def close(self) -> None:
+        """Close every driver's connections."""
+        for listed in self.all_listed():
+            await listed.driver.close()  # type: ignore[attr-defined]
+
+
+SecretReader = Callable[[str, str], Awaitable[dict[str, str]]]
+"""(namespace, name) -> decoded data."""
+
+
+def spec_digest(spec: FleetSpec) -> str:
+    """Changes when drivers must be made anew."""
+    return hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+async def build_world(fleet_id: str, spec: FleetSpec, read_secret: SecretReader) -> World:
+    """Make the drivers; raises `KubeError` where a Secret is missing, `ValueError` on a bad one."""
+    world = World(fleet_id, spec)
+    sandbox = spec.sandbox.url if spec.sandbox else None
+    for billing in spec.billing.accounts if spec.billing else []:
+        key = _need(await read_secret(*_ref(billing.secret_ref)), "apiKey", billing.name)
+        _check_stripe_mode(billing.mode, key, billing.name)
+        stripe = StripeDriver(
+            key, base_url=sandbox if billing.mode == "Sandbox" else None, fleet_id=fleet_id
+        )
+        world.billing[billing.name] = Listed(stripe, stripe.inventory)
+    for account in spec.telephony.accounts if spec.telephony else []:
+        data = await read_secret(*_ref(account.secret_ref))
+        twilio = TwilioDriver(
+            _need(data, "accountSID", account.name),
+            auth_token=data.get("authToken"),
+            api_key_sid=data.get("apiKeySID"),
+            api_key_secret=data.get("apiKeySecret"),
+            base_url=sandbox if account.mode == "Sandbox" else None,
+            fleet_id=fleet_id,
+        )
+        world.telephony[account.name] = Listed(twilio, twilio.inventory)
+        world.number_locks[account.name] = asyncio.Lock()
+    if spec.livekit is not None:
+        data = await read_secret(*_ref(spec.livekit.secret_ref))
+        key, secret = _need(data, "apiKey", "livekit"), _need(data, "apiSecret", "livekit")
+        livekit = LiveKitDriver(spec.livekit.url, key, secret, fleet_id=fleet_id)
+        world.routing = Listed(livekit, livekit.inventory)
+        world.livekit_secrets = {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
+    if spec.dns is not None:
+        data = await read_secret(*_ref(spec.dns.tsig_secret_ref))
+        dns = DNSDriver(
+            server=spec.dns.server,
+            port=spec.dns.port,
+            zone=spec.dns.zone,
+            tsig_name=_need(data, "name", "dns"),
+            tsig_algorithm=data.get("algorithm", "hmac-sha256"),
+            tsig_secret=_need(data, "secret", "dns"),
+            fleet_id=fleet_id,
+        )
+        world.names = Listed(dns, dns.inventory)
+    return world
+
+
+def _ref(ref: object) -> tuple[str, str]:
+    return ref.namespace, ref.name  # type: ignore[attr-defined]
+
+
+def _need(data: dict[str, str], key: str, owner: str) -> str:
+    if not data.get(key):
+        raise ValueError(f"the Secret of {owner} has no key {key!r}")
+    return data[key].strip()
+
+
+def _check_stripe_mode(mode: str, key: str, owner: str) -> None:
+    """A live key never meets the sandbox, and a test key never passes for live."""
+    live = key.startswith(("sk_live_", "rk_live_"))
+    if live != (mode == "Live"):
+        kind = "live" if live else "test"
+        raise ValueError(f"billing account {owner} has mode {mode} but its key is a {kind} key")
