@@ -1,0 +1,85 @@
+"""Clients as the planner sees them, for tests of planner and executor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from voicefleet_api.phonenumber import NumberRequest
+from voicefleet_api.voiceclient import NumberClaim
+from voicefleet_operator.planning.desired import (
+    Desired,
+    WantedBilling,
+    WantedName,
+    WantedTelephony,
+    WantedUnit,
+)
+from voicefleet_operator.planning.observed import Mark, Observed
+from voicefleet_operator.planning.planner import plan
+from voicefleet_operator.planning.simulate import assume
+
+MARK = Mark("vf-aaaaaaaa", "vc-aaaaaaaaaa", "default", "bright-smile")
+
+
+def claim(name: str = "main", **kwargs: Any) -> NumberClaim:
+    """A number claim; by default any number of area code 415."""
+    kwargs.setdefault("request", NumberRequest(country="US", area_code="415"))
+    return NumberClaim(name=name, **kwargs)
+
+
+def desired(**changes: Any) -> Desired:
+    """A client that has everything, changed by `changes`."""
+    whole = Desired(
+        mark=MARK,
+        billing=WantedBilling(
+            account="main",
+            plan="Pro",
+            price_id="price_pro",
+            price_minor=49900,
+            currency="usd",
+            collection="Invoice",
+            activation="Immediately",
+            trial_days=0,
+            customer_name="Bright Smile",
+            email="owner@bright.example",
+            existing_customer_id=None,
+            existing_subscription_id=None,
+        ),
+        telephony=WantedTelephony(
+            account="main",
+            numbers=(claim(),),
+            number_cost_minor=115,
+            origination=("sip:192.0.2.1:5060",),
+            carrier_networks=frozenset({"192.0.2.0/24"}),
+            forward_to="+14155550199",
+            max_call_seconds=1800,
+        ),
+        name=WantedName("bright-smile", "192.0.2.9", 300),
+        unit=WantedUnit("podman", "{}", "config-1", "spec-1", 512),
+    )
+    return replace(whole, **changes)
+
+
+def billing(**changes: Any) -> WantedBilling:
+    """The default client's billing, changed."""
+    whole = desired().billing
+    assert whole is not None
+    return replace(whole, **changes)
+
+
+def telephony(**changes: Any) -> WantedTelephony:
+    """The default client's telephony, changed."""
+    whole = desired().telephony
+    assert whole is not None
+    return replace(whole, **changes)
+
+
+def settled(wanted: Desired, start: Observed | None = None, rounds: int = 8) -> Observed:
+    """The world once every plan for `wanted` has been carried out."""
+    observed = start or Observed()
+    for _ in range(rounds):
+        todo = plan(wanted, observed)
+        if not todo.actions:
+            return observed
+        observed = assume(wanted, observed, todo)
+    raise AssertionError(f"planning does not come to rest: {todo}")

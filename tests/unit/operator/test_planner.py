@@ -1,0 +1,224 @@
+"""The planner: smallest set of actions, order, and what it never does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.clients import billing, claim, desired, settled, telephony
+from voicefleet_api.meta import ConditionType
+from voicefleet_operator.planning.desired import nothing
+from voicefleet_operator.planning.observed import NumberObject, Observed
+from voicefleet_operator.planning.plan import ActionKind, Plan
+from voicefleet_operator.planning.planner import plan
+
+pytestmark = pytest.mark.unit
+
+
+def kinds(todo: Plan) -> list[ActionKind]:
+    return [action.kind for action in todo.actions]
+
+
+def before(todo: Plan, first: ActionKind, second: ActionKind) -> bool:
+    """Whether `second` follows `first` in the DAG, directly or not."""
+    by_id = {action.id: action for action in todo.actions}
+
+    def follows(action_id: str) -> bool:
+        return any(
+            step in by_id and (by_id[step].kind == first or follows(step))
+            for step in by_id[action_id].after
+        )
+
+    return all(follows(action.id) for action in todo.actions if action.kind == second)
+
+
+def test_a_new_client_gets_everything_and_numbers_follow_the_subscription() -> None:
+    todo = plan(desired(), Observed())
+    assert set(kinds(todo)) == {
+        ActionKind.CREATE_CUSTOMER,
+        ActionKind.CREATE_SUBSCRIPTION,
+        ActionKind.CLAIM_NUMBER,
+        ActionKind.CREATE_CARRIER_TRUNK,
+        ActionKind.SET_ORIGINATION,
+        ActionKind.APPLY_UNIT,
+        ActionKind.CREATE_NAME,
+    }
+    assert before(todo, ActionKind.CREATE_CUSTOMER, ActionKind.CREATE_SUBSCRIPTION)
+    assert before(todo, ActionKind.CREATE_SUBSCRIPTION, ActionKind.CLAIM_NUMBER)
+    assert (todo.cost_minor, todo.revenue_minor) == (115, 49900)
+
+
+def test_an_unchanged_client_has_an_empty_plan() -> None:
+    observed = settled(desired())
+    assert plan(desired(), observed) == Plan()
+
+
+def test_nothing_is_bought_before_payment() -> None:
+    wanted = desired(billing=billing(activation="OnPayment", collection="Checkout"))
+    todo = plan(wanted, Observed())
+    assert kinds(todo) == [ActionKind.CREATE_CUSTOMER, ActionKind.CREATE_CHECKOUT]
+    settled_until_payment = replace(settled(desired()), activated=False)
+    assert settled_until_payment.subscription is not None
+    unpaid = replace(
+        settled_until_payment,
+        numbers=(),
+        subscription=replace(settled_until_payment.subscription, paid=False),
+    )
+    todo = plan(desired(billing=billing(activation="OnPayment")), unpaid)
+    assert ActionKind.CLAIM_NUMBER not in kinds(todo)
+    assert [wait.reason for wait in todo.waits] == ["AwaitingPayment"]
+
+
+def test_a_closed_gate_does_not_reopen_for_a_client_that_was_active_once() -> None:
+    observed = settled(desired())
+    assert observed.subscription is not None
+    overdue = replace(
+        observed, subscription=replace(observed.subscription, status="past_due", paid=False)
+    )
+    assert plan(desired(billing=billing(activation="OnPayment")), overdue).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"billing": billing(price_id="price_solo", plan="Solo")}, {ActionKind.CHANGE_PRICE}),
+        ({"billing": billing(customer_name="Brighter Smile")}, {ActionKind.UPDATE_CUSTOMER}),
+        ({"telephony": telephony(numbers=(claim(), claim("second")))}, {ActionKind.CLAIM_NUMBER}),
+        (
+            {"telephony": telephony(forward_to="+14155550111")},
+            {ActionKind.UPDATE_CARRIER_TRUNK},
+        ),
+        (
+            {"telephony": telephony(max_call_seconds=60)},
+            {ActionKind.UPDATE_INBOUND_TRUNK},
+        ),
+        (
+            {"telephony": telephony(carrier_networks=frozenset({"198.51.100.0/24"}))},
+            {ActionKind.UPDATE_INBOUND_TRUNK},
+        ),
+        (
+            {"telephony": telephony(origination=("sip:192.0.2.2:5060",))},
+            {ActionKind.SET_ORIGINATION},
+        ),
+    ],
+)
+def test_a_change_costs_the_smallest_set_of_actions(change: dict, expected: set) -> None:
+    observed = settled(desired())
+    assert set(kinds(plan(desired(**change), observed))) == expected
+
+
+def test_a_receptionist_change_reconfigures_and_does_not_restart() -> None:
+    observed = settled(desired())
+    unit = desired().unit
+    assert unit is not None
+    todo = plan(desired(unit=replace(unit, config_hash="config-2")), observed)
+    assert kinds(todo) == [ActionKind.CONFIGURE_UNIT]
+    todo = plan(desired(unit=replace(unit, spec_hash="spec-2")), observed)
+    assert kinds(todo) == [ActionKind.APPLY_UNIT]
+
+
+def test_suspending_forwards_calls_and_resuming_takes_them_back() -> None:
+    observed = settled(desired())
+    suspended = desired(suspended=True, unit=None)
+    todo = plan(suspended, observed)
+    assert set(kinds(todo)) == {ActionKind.FORWARD_NUMBER, ActionKind.REMOVE_UNIT}
+    after = settled(suspended, observed)
+    numbers = after.carrier_numbers.values()
+    assert all(n.trunk_sid is None and "4155550199" in (n.voice_url or "") for n in numbers)
+    assert set(kinds(plan(desired(), after))) == {ActionKind.ROUTE_NUMBER, ActionKind.APPLY_UNIT}
+
+
+def test_a_renamed_subdomain_is_made_before_the_old_one_goes() -> None:
+    observed = settled(desired())
+    name = desired().name
+    assert name is not None
+    todo = plan(desired(name=replace(name, label="smile")), observed)
+    assert set(kinds(todo)) == {ActionKind.CREATE_NAME, ActionKind.DELETE_NAME}
+    assert before(todo, ActionKind.CREATE_NAME, ActionKind.DELETE_NAME)
+
+
+def test_a_removed_number_leaves_livekit_before_it_is_given_back() -> None:
+    two = desired(telephony=telephony(numbers=(claim(), claim("second"))))
+    todo = plan(desired(), settled(two))
+    assert set(kinds(todo)) == {ActionKind.UPDATE_INBOUND_TRUNK, ActionKind.RELEASE_NUMBER}
+    assert before(todo, ActionKind.UPDATE_INBOUND_TRUNK, ActionKind.RELEASE_NUMBER)
+    assert todo.cost_minor == -115
+
+
+def test_deletion_goes_in_the_designs_order() -> None:
+    observed = settled(desired())
+    todo = plan(nothing(desired().mark, "Now"), observed)
+    order = [
+        ActionKind.DELETE_RULE,
+        ActionKind.DELETE_INBOUND_TRUNK,
+        ActionKind.CANCEL_SUBSCRIPTION,
+        ActionKind.RELEASE_NUMBER,
+        ActionKind.DELETE_CARRIER_TRUNK,
+        ActionKind.REMOVE_UNIT,
+        ActionKind.DELETE_NAME,
+    ]
+    assert kinds(todo) == order
+    for first, second in zip(order[:4], order[1:5], strict=True):
+        assert before(todo, first, second), (first, second)
+    after = settled(nothing(desired().mark, "Now"), observed)
+    assert plan(nothing(desired().mark, "Now"), after) == Plan()
+
+
+def test_deletion_at_period_end_cancels_once() -> None:
+    observed = settled(desired())
+    wanted = nothing(desired().mark, "AtPeriodEnd")
+    after = settled(wanted, observed)
+    assert after.subscription is not None
+    assert after.subscription.cancel_at_period_end
+    assert plan(wanted, after).actions == ()
+
+
+def test_a_subscription_that_a_person_cancelled_is_not_renewed() -> None:
+    observed = settled(desired())
+    assert observed.subscription is not None
+    left = replace(observed, subscription=replace(observed.subscription, status="canceled"))
+    todo = plan(desired(), left)
+    assert todo.actions == ()
+    assert [(w.reason, w.stalled) for w in todo.waits] == [("SubscriptionCancelled", True)]
+
+
+def test_a_number_that_is_missing_at_the_carrier_is_not_bought_again() -> None:
+    observed = replace(settled(desired()), carrier_numbers={})
+    todo = plan(desired(), observed)
+    assert todo.actions == ()
+    assert [w.reason for w in todo.waits] == ["NumberMissing"]
+
+
+def test_no_inbound_trunk_is_ever_planned_without_numbers() -> None:
+    """A LiveKit trunk without numbers admits any: a pending number must not make one."""
+    pending = NumberObject("pn", "main", "Pending", None, None, "Release", 115)
+    todo = plan(desired(), replace(settled(desired()), numbers=(pending,)))
+    assert ActionKind.CREATE_INBOUND_TRUNK not in kinds(todo)
+    assert ActionKind.DELETE_INBOUND_TRUNK in kinds(todo)
+
+
+def test_powers_are_independent() -> None:
+    silent = settled(desired(telephony=None))
+    assert silent.numbers == ()
+    assert silent.carrier_trunk is None
+    assert silent.subscription is not None
+    free = settled(desired(billing=None))
+    assert free.customer is None
+    assert len(free.numbers) == 1
+
+
+def test_a_spare_number_is_bound_instead_of_bought() -> None:
+    todo = plan(desired(), Observed(spare={"main": "vc-old-main"}))
+    assert ActionKind.BIND_NUMBER in kinds(todo)
+    assert ActionKind.CLAIM_NUMBER not in kinds(todo)
+    assert todo.cost_minor == 0
+
+
+def test_a_wrong_rule_is_replaced_in_one_step() -> None:
+    observed = settled(desired())
+    crossed = replace(
+        observed, rules=(replace(observed.rules[0], trunk_ids=frozenset({"other"})),)
+    )
+    todo = plan(desired(), crossed)
+    assert kinds(todo) == [ActionKind.REPLACE_RULE]
+    assert todo.actions[0].power == ConditionType.TELEPHONY_READY

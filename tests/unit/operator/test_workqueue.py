@@ -1,0 +1,51 @@
+"""The queue: once in it, never twice at work, no change lost, back-off by key."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from voicefleet_operator.workqueue import Key, WorkQueue
+
+pytestmark = pytest.mark.unit
+
+A, B = Key("VoiceClient", "default", "a"), Key("VoiceClient", "default", "b")
+
+
+async def test_a_key_stands_in_the_queue_once() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    queue.add(A)
+    queue.add(B)
+    assert [await queue.get(), await queue.get()] == [A, B]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.get(), 0.01)
+
+
+async def test_a_change_during_the_work_is_worked_on_afterwards() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    queue.add(A)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.get(), 0.01)
+    queue.done(key)
+    assert await queue.get() == A
+
+
+async def test_back_off_grows_by_key_and_ends_with_success() -> None:
+    queue = WorkQueue(base_delay=0.01, max_delay=0.04)
+    delays = [queue.add_failed(A) for _ in range(5)]
+    assert delays[0] <= 0.01
+    assert 0.02 <= delays[-1] <= 0.04
+    assert queue.add_failed(B) <= 0.01
+    queue.forget(A)
+    assert queue.add_failed(A) <= 0.01
+    assert queue.add_failed(A, at_least=3) == 3
+
+
+async def test_an_edit_does_not_wait_for_the_back_off() -> None:
+    queue = WorkQueue()
+    queue.add_failed(A, at_least=60)
+    queue.add(A)
+    assert await asyncio.wait_for(queue.get(), 1) == A
