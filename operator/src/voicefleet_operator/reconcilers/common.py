@@ -36,7 +36,9 @@ class Controller:
         known = self.worlds.get(name)
         if known is not None and known[0] == digest:
             return known[1]
-        world = await build_world(fleet_id, spec, self.read_secret)
+        world = await build_world(
+            fleet_id, spec, lambda namespace, name: read_secret(self.kube, namespace, name)
+        )
         # Two reconciliations may have made it at the same time; one of them is kept.
         raced = self.worlds.get(name)
         if raced is not None and raced[0] == digest:
@@ -74,6 +76,12 @@ class Controller:
             FleetSpec.model_validate(obj["spec"]),
             FleetStatus.model_validate(obj.get("status") or {}),
         )
+
+
+async def read_secret(kube: Kube, namespace: str, name: str) -> dict[str, str]:
+    """A Secret's data, decoded."""
+    obj = await kube.get(SECRETS, name, namespace)
+    return {key: base64.b64decode(value).decode() for key, value in obj.get("data", {}).items()}
 
 
 def deleting(obj: Object) -> bool:
