@@ -179,13 +179,17 @@ async def _sip(uri: str) -> Check:
         return Check(f"SIP {uri}", "failed", str(error), "Check the address")
     local = transport.get_extra_info("sockname")
     tag = f"{random.getrandbits(48):012x}"
-    transport.sendto(
-        (
-            f"OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local[0]}:{local[1]};rport;"
-            f"branch=z9hG4bK{tag}\r\nMax-Forwards: 70\r\n"
-            f"From: <sip:doctor@{local[0]}>;tag={tag}\r\nTo: <{uri}>\r\nCall-ID: {tag}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-        ).encode()
+    lines = (
+        f"OPTIONS {uri} SIP/2.0",
+        f"Via: SIP/2.0/UDP {local[0]}:{local[1]};rport;branch=z9hG4bK{tag}",
+        "Max-Forwards: 70",
+        f"From: <sip:doctor@{local[0]}>;tag={tag}",
+        f"To: <{uri}>",
+        f"Call-ID: {tag}",
+        "CSeq: 1 OPTIONS",
+        "Content-Length: 0",
     )
+    transport.sendto(("\r\n".join(lines) + "\r\n\r\n").encode())
     try:
         async with asyncio.timeout(_TIMEOUT):
             line = (await answer).split(b"\r\n", 1)[0].decode(errors="replace")
