@@ -1,0 +1,32 @@
+"""`python -m voicefleet_agent`: the client's agent, in its pod."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from voicefleet_agent import logs
+from voicefleet_agent.settings import Settings, read_config
+
+# Linear algebra is not what an agent does; its threads must not exist when the nursery forks.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The warm-up of job processes would load models for listening (240 MB) that nothing uses yet.
+os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def main() -> None:
+    """Read the configuration, then serve calls."""
+    settings = Settings.from_env()
+    config = read_config(settings.config)
+    logs.configure(config.client_id)
+    # Only now: the framework takes two seconds to import, and a broken file is said at once.
+    from voicefleet_agent import nursery
+    from voicefleet_agent.worker import run
+
+    nursery.start()
+    asyncio.run(run(config, settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What the environment says; everything else is in the client's configuration file.
+
+| variable | default | |
+|---|---|---|
+| `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
+| `VOICEFLEET_DATA` | `/data` | the client's own volume: greetings made ahead |
+| `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
+| `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
+| `VOICEFLEET_MAX_CALL_SECONDS` | `7200` | longest call, whatever LiveKit's trunk says |
+| `VOICEFLEET_DRAIN_SECONDS` | `20` | how long calls may go on after SIGTERM |
+| `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, read by LiveKit's own SDK |
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicefleet_api.agentconfig import AgentConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment, typed."""
+
+    config: Path
+    data: Path
+    health_host: str
+    health_port: int
+    max_call_seconds: float
+    drain_seconds: int
+
+    @classmethod
+    def from_env(cls) -> Settings:
+        """Read `os.environ`; raises ValueError for a number that is none."""
+        env = os.environ.get
+        return cls(
+            config=Path(env("VOICEFLEET_CONFIG", "/config/agent.json")),
+            data=Path(env("VOICEFLEET_DATA", "/data")),
+            # In a pod this is the pod's own network namespace.
+            health_host=env("VOICEFLEET_HEALTH_HOST", "0.0.0.0"),  # noqa: S104
+            health_port=int(env("VOICEFLEET_HEALTH_PORT", "8081")),
+            max_call_seconds=float(env("VOICEFLEET_MAX_CALL_SECONDS", "7200")),
+            drain_seconds=int(env("VOICEFLEET_DRAIN_SECONDS", "20")),
+        )
+
+    @property
+    def greetings(self) -> Path:
+        """Where greetings made ahead are kept."""
+        return self.data / "greetings"
+
+
+def read_config(path: Path) -> AgentConfig:
+    """Parse the client's configuration; raises OSError, or ValueError when it is not valid."""
+    return AgentConfig.model_validate_json(path.read_bytes())

@@ -1,0 +1,157 @@
+"""The worker: registered with LiveKit under the client's agent name, and truthful about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from livekit.agents import AgentServer, JobExecutorType
+
+from voicefleet_agent import greetings
+from voicefleet_agent.call import answer
+from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.settings import Settings, read_config
+from voicefleet_api.agentconfig import AgentConfig
+
+CONFIG_POLL = 1.0
+"""Seconds between two looks at the configuration file (one `stat`)."""
+
+log = logging.getLogger(LOGGER)
+
+
+class Worker(AgentServer):
+    """LiveKit's `AgentServer`, with the one thing it does not tell: whether it is registered.
+
+    Its own health page says OK from the first moment, before registration and while it tries to
+    reconnect; only after `max_retry` failures it says 503, and then the process ends.
+    `_run_ws` is entered once LiveKit has confirmed the registration, and left when the
+    connection is gone.
+    """
+
+    registered = False
+
+    async def _run_ws(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self.registered = True
+        log.info("registered", extra={"action": "Registered", "workerID": self.id})
+        try:
+            await super()._run_ws(ws)
+        finally:
+            self.registered = False
+            log.info("registration lost", extra={"action": "RegistrationLost"})
+
+
+def no_load() -> float:
+    """Load as LiveKit sees it.
+
+    The framework's figure is the machine's CPU use, and above its threshold no call is sent:
+    with many clients on one machine, one client's call would make all of them unavailable,
+    though each has capacity of its own. How many calls a client takes at once is for its
+    telephony limits to say.
+    """
+    return 0.0
+
+
+def build(config: AgentConfig, settings: Settings) -> Worker:
+    """A worker that is not running yet."""
+    worker = Worker(
+        ws_url=config.livekit_url,
+        # A process a call: it can be killed, and its memory goes back when the caller hangs up.
+        job_executor_type=JobExecutorType.PROCESS,
+        num_idle_processes=0,
+        load_fnc=no_load,
+        load_threshold=math.inf,
+        # LiveKit may be away for as long as it likes; the pause between attempts ends at 10 s.
+        max_retry=sys.maxsize,
+        drain_timeout=settings.drain_seconds,
+        shutdown_process_timeout=5.0,
+        # Its own health page is not used (see Worker), and cannot be switched off.
+        host="127.0.0.1",
+        port=0,
+    )
+    worker.rtc_session(answer, agent_name=config.agent_name)
+    return worker
+
+
+async def serve_health(worker: Worker, config: AgentConfig, settings: Settings) -> web.AppRunner:
+    """`GET /`: 200 while registered and taking calls, else 503; a JSON object either way."""
+
+    async def health(_: web.Request) -> web.Response:
+        ready = worker.registered and not worker.draining
+        return web.json_response(
+            {
+                "registered": ready,
+                "agentName": config.agent_name,
+                "activeCalls": len(worker.active_jobs) if ready else 0,
+            },
+            status=200 if ready else 503,
+        )
+
+    app = web.Application()
+    app.router.add_get("/", health)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, settings.health_host, settings.health_port).start()
+    return runner
+
+
+async def keep_greeting_ready(settings: Settings) -> None:
+    """Speak new words as soon as they are in the configuration file.
+
+    A call reads the file itself, so a broken file or a failing voice costs nothing here but the
+    head start; both are logged and tried again when the file changes.
+    """
+    seen: tuple[int, int] | None = None
+    while True:
+        with contextlib.suppress(OSError):
+            now = _stamp(settings.config)
+            if now != seen:
+                seen = now
+                try:
+                    text = read_config(settings.config).greeting
+                    path = await greetings.ensure(settings.greetings, text)
+                    greetings.prune(settings.greetings, path)
+                    log.info("greeting ready", extra={"action": "GreetingReady"})
+                except (ValueError, greetings.SpeechFailed) as error:
+                    log.error(
+                        "greeting not ready",
+                        extra={"action": "GreetingFailed", "error": type(error).__name__},
+                    )
+        await asyncio.sleep(CONFIG_POLL)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Changes with every atomic replacement."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns
+
+
+async def run(config: AgentConfig, settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then finish the calls in progress and return."""
+    worker = build(config, settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    health = await serve_health(worker, config, settings)
+    greeting = asyncio.create_task(keep_greeting_ready(settings))
+    serving = asyncio.create_task(worker.run())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            log.info("draining", extra={"action": "Draining"})
+            with contextlib.suppress(TimeoutError):
+                await worker.drain()
+            await worker.aclose()
+        await serving
+    finally:
+        for task in (greeting, stopping):
+            task.cancel()
+        await health.cleanup()
