@@ -125,9 +125,7 @@ async def set_origination(ctx: ClientContext, action: Action) -> None:
     trunk = await ctx.carrier_trunk()
     if trunk is None:
         raise Gone("TrunkMissing", "the carrier's trunk is gone")
-    urls = await ctx.telephony.driver.set_origination(
-        trunk.sid, action.args["urls"], trunk.origination
-    )
+    urls = await ctx.telephony.driver.set_origination(trunk.sid, action.args["urls"])
     (await ctx.telephony.listing()).trunks[trunk.sid] = replace(trunk, origination=urls)
 
 

@@ -1,0 +1,423 @@
+"""Stripe: customers, subscriptions, Checkout sessions and the prices of plans.
+
+Every create that Stripe would not recognise as a repeat takes the id of a recorded operation as
+`Idempotency-Key` (https://docs.stripe.com/api/idempotent_requests). Things are marked in their
+metadata, and found again by listing: Search is not read-after-write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import stripe
+
+from voicefleet_api.fleet import Plan
+from voicefleet_operator.drivers.errors import (
+    Ambiguous,
+    Gone,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    VendorError,
+)
+from voicefleet_operator.planning.observed import (
+    BillingInventory,
+    CheckoutSession,
+    Customer,
+    Mark,
+    Subscription,
+)
+
+_TIMEOUT = 15.0
+_PAGE = 100
+_DAYS_UNTIL_DUE = 14
+_EXPAND = ["latest_invoice"]
+
+
+class StripeDriver:
+    """One Stripe account, as far as one fleet is concerned."""
+
+    def __init__(self, api_key: str, *, base_url: str | None, fleet_id: str) -> None:
+        self._fleet_id = fleet_id
+        self._http = stripe.AIOHTTPClient(timeout=_TIMEOUT)
+        self._client = stripe.StripeClient(
+            api_key,
+            http_client=self._http,
+            max_network_retries=2,
+            base_addresses={"api": f"{base_url.rstrip('/')}/stripe"} if base_url else {},
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    # --- what is there ------------------------------------------------------------------------
+
+    async def inventory(self) -> BillingInventory:
+        """Everything that carries this fleet's mark."""
+        client, found = self._client.v1, BillingInventory()
+        with _errors():
+            pages = await client.customers.list_async({"limit": _PAGE})
+            async for customer in pages.auto_paging_iter():
+                self._keep(found.customers, _customer(customer))
+            subscriptions = await client.subscriptions.list_async(
+                {"limit": _PAGE, "status": "all", "expand": ["data.latest_invoice"]}
+            )
+            async for subscription in subscriptions.auto_paging_iter():
+                self._keep(found.subscriptions, _subscription(subscription))
+            sessions = await client.checkout.sessions.list_async({"limit": _PAGE, "status": "open"})
+            async for session in sessions.auto_paging_iter():
+                self._keep(found.checkouts, _checkout(session))
+        return found
+
+    def _keep(self, into: dict[str, Any], thing: Customer | Subscription | CheckoutSession) -> None:
+        if thing.mark is not None and thing.mark.fleet_id == self._fleet_id:
+            into[thing.id] = thing
+
+    async def get_customer(self, customer_id: str) -> Customer:
+        """One customer; raises `Gone`."""
+        with _errors():
+            return _customer(await self._client.v1.customers.retrieve_async(customer_id))
+
+    async def get_subscription(self, subscription_id: str) -> Subscription:
+        """One subscription; raises `Gone`."""
+        with _errors():
+            return _subscription(
+                await self._client.v1.subscriptions.retrieve_async(
+                    subscription_id, {"expand": _EXPAND}
+                )
+            )
+
+    async def get_checkout(self, session_id: str) -> CheckoutSession:
+        """One Checkout session; raises `Gone`."""
+        with _errors():
+            return _checkout(await self._client.v1.checkout.sessions.retrieve_async(session_id))
+
+    async def find_customers(self, mark: Mark, since: datetime) -> list[Customer]:
+        """The client's customers made since then: settles an operation of unknown outcome."""
+        with _errors():
+            pages = await self._client.v1.customers.list_async(
+                {"limit": _PAGE, "created": {"gte": _seconds(since)}}
+            )
+            all_of_them = [_customer(c) async for c in pages.auto_paging_iter()]
+        return [c for c in all_of_them if mark.owns(c.mark)]
+
+    async def find_subscriptions(self, mark: Mark, since: datetime) -> list[Subscription]:
+        """The client's subscriptions made since then, of every status."""
+        with _errors():
+            pages = await self._client.v1.subscriptions.list_async(
+                {
+                    "limit": _PAGE,
+                    "status": "all",
+                    "created": {"gte": _seconds(since)},
+                    "expand": ["data.latest_invoice"],
+                }
+            )
+            all_of_them = [_subscription(s) async for s in pages.auto_paging_iter()]
+        return [s for s in all_of_them if mark.owns(s.mark)]
+
+    # --- prices -------------------------------------------------------------------------------
+
+    async def ensure_price(self, plan: Plan) -> str:
+        """The id of the plan's price; made where it is missing or of another amount.
+
+        Product id and lookup key are natural keys, so a repeat finds what is there. A price's
+        amount cannot be changed: a new one takes the lookup key over
+        (https://docs.stripe.com/products-prices/manage-prices#lookup-keys).
+        """
+        client = self._client.v1
+        lookup_key = f"voicefleet-{self._fleet_id}-{plan.name}"
+        product_id = f"voicefleet_{self._fleet_id}_{plan.name}"
+        with _errors():
+            found = await client.prices.list_async({"lookup_keys": [lookup_key], "active": True})
+            for price in found.data:
+                if (price.unit_amount, price.currency) == (plan.monthly_price_minor, plan.currency):
+                    return str(price.id)
+            await self._ensure_product(product_id, plan)
+            made = await client.prices.create_async(
+                {
+                    "product": product_id,
+                    "currency": plan.currency,
+                    "unit_amount": plan.monthly_price_minor,
+                    "recurring": {"interval": "month"},
+                    "lookup_key": lookup_key,
+                    "transfer_lookup_key": True,
+                }
+            )
+            return str(made.id)
+
+    async def _ensure_product(self, product_id: str, plan: Plan) -> None:
+        try:
+            await self._client.v1.products.retrieve_async(product_id)
+        except stripe.InvalidRequestError as error:
+            if error.code != "resource_missing":
+                raise
+            metadata = {"voicefleet_fleet": self._fleet_id}
+            await self._client.v1.products.create_async(
+                {"id": product_id, "name": f"Voice agent, {plan.name}", "metadata": metadata}
+            )
+
+    # --- customers ----------------------------------------------------------------------------
+
+    async def create_customer(
+        self, op_id: str, *, mark: Mark, name: str, email: str | None
+    ) -> Customer:
+        """Make the client's customer."""
+        params: Any = {"name": name, "metadata": _metadata(mark)}
+        if email:
+            params["email"] = email
+        with _errors():
+            return _customer(await self._client.v1.customers.create_async(params, _key(op_id)))
+
+    async def update_customer(self, customer_id: str, *, name: str, email: str | None) -> Customer:
+        """Change name and e-mail."""
+        with _errors():
+            return _customer(
+                await self._client.v1.customers.update_async(
+                    customer_id, {"name": name, "email": email or ""}
+                )
+            )
+
+    async def mark_customer(self, customer_id: str, mark: Mark) -> Customer:
+        """Take over a customer; raises `Rejected` (AlreadyOwned) where it is another client's."""
+        _refuse_owned(customer_id, (await self.get_customer(customer_id)).mark, mark)
+        with _errors():
+            return _customer(
+                await self._client.v1.customers.update_async(
+                    customer_id, {"metadata": _metadata(mark)}
+                )
+            )
+
+    # --- subscriptions ------------------------------------------------------------------------
+
+    async def create_subscription(
+        self,
+        op_id: str,
+        *,
+        mark: Mark,
+        customer_id: str,
+        price_id: str,
+        collection: Literal["Invoice", "Card"],
+        trial_days: int,
+    ) -> Subscription:
+        """Subscribe; a declined card makes nothing (`error_if_incomplete`)."""
+        params: Any = {
+            "customer": customer_id,
+            "items": [{"price": price_id}],
+            "metadata": _metadata(mark),
+            "expand": _EXPAND,
+        }
+        if collection == "Card":
+            params |= {
+                "collection_method": "charge_automatically",
+                "payment_behavior": "error_if_incomplete",
+            }
+        else:
+            params |= {"collection_method": "send_invoice", "days_until_due": _DAYS_UNTIL_DUE}
+        if trial_days:
+            params["trial_period_days"] = trial_days
+        with _errors():
+            return _subscription(
+                await self._client.v1.subscriptions.create_async(params, _key(op_id))
+            )
+
+    async def mark_subscription(self, subscription_id: str, mark: Mark) -> Subscription:
+        """Take over a subscription; raises `Rejected` (AlreadyOwned)."""
+        _refuse_owned(subscription_id, (await self.get_subscription(subscription_id)).mark, mark)
+        return await self._update(subscription_id, {"metadata": _metadata(mark)})
+
+    async def change_price(
+        self, *, subscription_id: str, item_id: str, price_id: str
+    ) -> Subscription:
+        """Move to another price with proration; setting it twice is the same as once."""
+        return await self._update(
+            subscription_id,
+            {
+                "items": [{"id": item_id, "price": price_id}],
+                "proration_behavior": "create_prorations",
+            },
+        )
+
+    async def cancel_subscription(
+        self, subscription_id: str, *, when: Literal["AtPeriodEnd", "Now"]
+    ) -> Subscription:
+        """End it; `Now` with a final invoice and what was paid too much credited."""
+        if when == "AtPeriodEnd":
+            return await self._update(subscription_id, {"cancel_at_period_end": True})
+        with _errors():
+            return _subscription(
+                await self._client.v1.subscriptions.cancel_async(
+                    subscription_id, {"invoice_now": True, "prorate": True, "expand": _EXPAND}
+                )
+            )
+
+    async def _update(self, subscription_id: str, params: dict[str, Any]) -> Subscription:
+        with _errors():
+            return _subscription(
+                await self._client.v1.subscriptions.update_async(
+                    subscription_id, cast(Any, {**params, "expand": _EXPAND})
+                )
+            )
+
+    # --- Checkout -----------------------------------------------------------------------------
+
+    async def create_checkout(
+        self,
+        op_id: str,
+        *,
+        mark: Mark,
+        customer_id: str,
+        price_id: str,
+        trial_days: int,
+        success_url: str,
+    ) -> CheckoutSession:
+        """Make a link to pay by; the subscription that comes of it carries our mark."""
+        subscription: Any = {"metadata": _metadata(mark)}
+        if trial_days:
+            subscription["trial_period_days"] = trial_days
+        with _errors():
+            return _checkout(
+                await self._client.v1.checkout.sessions.create_async(
+                    {
+                        "mode": "subscription",
+                        "customer": customer_id,
+                        "line_items": [{"price": price_id, "quantity": 1}],
+                        "success_url": success_url,
+                        "metadata": {**_metadata(mark), "voicefleet_price": price_id},
+                        "subscription_data": subscription,
+                    },
+                    _key(op_id),
+                )
+            )
+
+    async def expire_checkout(self, session_id: str) -> None:
+        """Make the link void; fine where it is complete or expired already."""
+        try:
+            with _errors():
+                await self._client.v1.checkout.sessions.expire_async(session_id)
+        except Rejected:
+            if (await self.get_checkout(session_id)).status == "open":
+                raise
+
+
+def _key(op_id: str) -> Any:
+    return {"idempotency_key": op_id}
+
+
+def _seconds(moment: datetime) -> int:
+    # A little earlier than the intent: the vendor's clock is not ours.
+    return int(moment.timestamp()) - 300
+
+
+def _metadata(mark: Mark) -> dict[str, str]:
+    return {
+        "voicefleet_fleet": mark.fleet_id,
+        "voicefleet_client": mark.client_id,
+        "voicefleet_namespace": mark.namespace,
+        "voicefleet_name": mark.name,
+    }
+
+
+def _mark(metadata: Mapping[str, str] | None) -> Mark | None:
+    data = dict(metadata.items()) if metadata else {}
+    if "voicefleet_client" not in data:
+        return None
+    return Mark(
+        data.get("voicefleet_fleet", ""),
+        data["voicefleet_client"],
+        data.get("voicefleet_namespace", ""),
+        data.get("voicefleet_name", ""),
+    )
+
+
+def _refuse_owned(thing: str, owner: Mark | None, mark: Mark) -> None:
+    if owner is not None and not mark.owns(owner):
+        raise Rejected(
+            "AlreadyOwned",
+            f"{thing} belongs to client {owner.namespace}/{owner.name} ({owner.client_id})",
+            hint="Name another in spec.billing.existing",
+        )
+
+
+def _customer(obj: Any) -> Customer:
+    if getattr(obj, "deleted", False):
+        raise Gone("ResourceMissing", f"customer {obj.id} was deleted in Stripe")
+    return Customer(str(obj.id), obj.name or "", obj.email, _mark(obj.metadata))
+
+
+def _subscription(obj: Any) -> Subscription:
+    item = obj["items"].data[0]
+    invoice = obj.latest_invoice
+    paid = obj.status == "trialing" or (invoice is not None and invoice.status == "paid")
+    return Subscription(
+        id=str(obj.id),
+        customer_id=_id(obj.customer),
+        status=obj.status,
+        item_id=str(item.id),
+        price_id=_id(item.price),
+        cancel_at_period_end=bool(obj.cancel_at_period_end),
+        paid=paid,
+        mark=_mark(obj.metadata),
+    )
+
+
+def _checkout(obj: Any) -> CheckoutSession:
+    metadata = dict(obj.metadata.items()) if obj.metadata else {}
+    return CheckoutSession(
+        id=str(obj.id),
+        url=obj.url,
+        status=obj.status or "open",
+        price_id=metadata.get("voicefleet_price"),
+        subscription_id=_id(obj.subscription) if obj.subscription else None,
+        mark=_mark(obj.metadata),
+    )
+
+
+def _id(reference: Any) -> str:
+    """Of a reference that may be expanded."""
+    return reference if isinstance(reference, str) else str(reference.id)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Stripe's exceptions (https://docs.stripe.com/error-handling) as ours."""
+    try:
+        yield
+    except stripe.StripeError as error:
+        raise _translate(error) from error
+
+
+def _translate(error: stripe.StripeError) -> VendorError:
+    words = error.user_message or str(error)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    match error:
+        case stripe.CardError():
+            return Rejected(
+                "CardDeclined",
+                words,
+                hint="Ask the client for another card, or set spec.billing.collection to Checkout",
+            )
+        case stripe.RateLimitError():
+            return Throttled(
+                words, float(headers.get("Retry-After", headers.get("retry-after", 1)))
+            )
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return Unauthorized(
+                "Unauthorized", words, hint="Check the key in the account's Secret and its rights"
+            )
+        case stripe.APIConnectionError():
+            # Whether it was sent is not known: the same operation is repeated under its key.
+            return Ambiguous("StripeUnreachable", words)
+        case stripe.IdempotencyError():
+            return Ambiguous("StripeIdempotency", words)
+        case stripe.InvalidRequestError() if error.code == "resource_missing":
+            return Gone("ResourceMissing", words, hint="Check the ids in spec.billing.existing")
+        case stripe.InvalidRequestError():
+            where = f" ({error.param})" if error.param else ""
+            return Rejected("InvalidRequest", words + where, hint="Stripe refused the request")
+        case _:
+            replayed = headers.get("idempotent-replayed") == "true"
+            return Ambiguous("StripeFailed", words, replayed=replayed)
