@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sys
 
 from voicefleet_agent import logs
 from voicefleet_agent.settings import Settings, read_config
@@ -17,6 +19,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def main() -> None:
     """Read the configuration, then serve calls."""
+    # The first process of a container has no default action for signals, and the framework
+    # sets its own only after seconds of imports.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings.from_env()
     config = read_config(settings.config)
     logs.configure(config.client_id)

@@ -1,0 +1,349 @@
+"""Each client a Podman pod of its own, by podman-py over Podman's Unix socket.
+
+A unit is: a network `vf-<client>` (bridge, no way to the other clients' bridges), a volume of the
+same name (the agent's /data), secrets `vf-<client>-…` given as environment, a pod of the same
+name with one container, and the folder that is mounted as /config. The health port is published
+on 127.0.0.1 at a port that Podman chooses: it keeps it for the life of the pod, and it is
+reachable with rootless Podman, where a pod's own address is not.
+
+podman-py's `APIClient` is used rather than its objects: they need several requests for what one
+listing says, and render options that Podman 4.3 does not know. API: libpod, Podman 4.3 and newer,
+https://docs.podman.io/en/latest/_static/api.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import requests
+from podman.api.client import APIClient
+from podman.errors import APIError
+
+from voicefleet_api.names import GROUP
+from voicefleet_operator.drivers.errors import Ambiguous, Gone, Rejected, Unavailable
+from voicefleet_operator.drivers.runtime.base import ClientFiles, hash_spec
+from voicefleet_operator.drivers.runtime.probing import Prober, Target
+from voicefleet_operator.planning.desired import config_hash
+from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+
+logger = logging.getLogger(__name__)
+
+RECIPE = "podman/1"
+"""Raise it when the units below are made otherwise: running ones are then replaced."""
+
+LABEL_CLIENT = f"{GROUP}/client-id"
+LABEL_SPEC = f"{GROUP}/spec-hash"
+HEALTH_PORT = 8081
+PIDS = 512
+LOG_BYTES = 10 << 20
+DRAIN_SECONDS = 20
+STOP_SECONDS = DRAIN_SECONDS + 5
+"""The agent lets calls end for DRAIN_SECONDS; after STOP_SECONDS it is killed."""
+REQUEST_TIMEOUT = 60.0
+"""Seconds; creating a container on a busy machine takes a few."""
+THREADS = 8
+
+
+class PodmanRuntime:
+    """A `RuntimeDriver`. One operation a client at a time; clients side by side."""
+
+    def __init__(self, state_dir: Path, socket: Path, image: str) -> None:
+        self._state = state_dir / "podman"
+        self._image = image
+        self._podman = _Podman(socket)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="podman")
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._prober = Prober()
+
+    async def list(self) -> dict[str, AgentUnit]:
+        """One request to Podman; whether each is registered comes from the prober."""
+        containers = await self._in_thread(self._containers)
+        targets = {
+            client_id: Target(port, ClientFiles.of(self._state, client_id).read_config()[1])
+            for client_id, container in containers.items()
+            if (port := _health_port(container)) is not None
+        }
+        self._prober.retarget(targets)
+        registered = await self._prober.registered()
+        units = {
+            client_id: self._unit(client_id, container, registered.get(client_id, False))
+            for client_id, container in containers.items()
+        }
+        # The folder is made first and removed last: where it stands alone, something was cut short.
+        for client_id in await self._in_thread(ClientFiles.all, self._state):
+            units.setdefault(
+                client_id, AgentUnit(client_id, "", "", False, False, "The agent has no container")
+            )
+        return units
+
+    async def apply(self, spec: UnitSpec) -> None:
+        async with self._lock(spec.client_id):
+            await self._in_thread(self._apply, spec)
+
+    async def configure(self, client_id: str, config_json: str) -> None:
+        async with self._lock(client_id):
+            await self._in_thread(ClientFiles.of(self._state, client_id).write_config, config_json)
+
+    async def remove(self, client_id: str) -> None:
+        async with self._lock(client_id):
+            await self._in_thread(self._remove, client_id)
+        self._locks.pop(client_id, None)
+
+    def spec_hash(self, spec: UnitSpec) -> str:
+        return hash_spec(spec, RECIPE, self._image)
+
+    def config_hash(self, config_json: str) -> str:
+        return config_hash(config_json)
+
+    async def watch(self, callback: Callable[[str], None]) -> None:
+        await self._prober.watch(self.list, callback)
+
+    def _lock(self, client_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(client_id, asyncio.Lock())
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    # --- in threads -------------------------------------------------------------------------------
+
+    def _containers(self) -> dict[str, dict[str, Any]]:
+        """By client ID: the agent's container; the pod's own where the agent's is missing."""
+        found: dict[str, dict[str, Any]] = {}
+        listed = self._podman.get("/containers/json", all="true", filters=_labelled(LABEL_CLIENT))
+        for container in sorted(listed, key=lambda c: not c["IsInfra"]):
+            found[container["Labels"][LABEL_CLIENT]] = container
+        return found
+
+    def _unit(self, client_id: str, container: dict[str, Any], registered: bool) -> AgentUnit:
+        running = not container["IsInfra"] and container["State"] == "running"
+        message = ""
+        if not running:
+            message = f"The agent's container is {container['State']}"
+        elif not registered:
+            message = "The agent is running and not registered with LiveKit"
+        return AgentUnit(
+            client_id=client_id,
+            spec_hash=container["Labels"].get(LABEL_SPEC, "") if running else "",
+            config_hash=ClientFiles.of(self._state, client_id).read_config()[0],
+            running=running,
+            registered=running and registered,
+            message=message,
+        )
+
+    def _apply(self, spec: UnitSpec) -> None:
+        files = ClientFiles.of(self._state, spec.client_id)
+        files.write_config(spec.config_json)
+        name = _name(spec.client_id)
+        wanted = self.spec_hash(spec)
+        there = self._containers().get(spec.client_id)
+        if there is not None and not there["IsInfra"]:
+            if there["Labels"].get(LABEL_SPEC) == wanted:
+                self._podman.post(f"/pods/{name}/start")
+                return
+            self._podman.stop(f"/pods/{name}/stop")
+        # What an earlier attempt or an earlier spec has left; the volume stays.
+        self._clear(spec.client_id)
+        labels = {
+            LABEL_CLIENT: spec.client_id,
+            f"{GROUP}/fleet-id": spec.mark.fleet_id,
+            f"{GROUP}/namespace": spec.mark.namespace,
+            f"{GROUP}/name": spec.mark.name,
+        }
+        secrets = {variable: _secret_name(name, variable) for variable in spec.secrets}
+        for variable, secret in secrets.items():
+            self._podman.post("/secrets/create", data=spec.secrets[variable].encode(), name=secret)
+        self._podman.create(
+            "/networks/create",
+            {
+                "name": name,
+                "driver": "bridge",
+                # Nothing in a client's network has a name worth asking for.
+                "dns_enabled": False,
+                # Netavark: no packet from or to another bridge that says the same.
+                "options": {"isolate": "true"},
+                "labels": labels,
+            },
+        )
+        self._podman.create("/volumes/create", {"Name": name, "Labels": labels}, exists=True)
+        self._podman.create(
+            "/pods/create",
+            {
+                "name": name,
+                "labels": labels,
+                "netns": {"nsmode": "bridge"},
+                "Networks": {name: {}},
+                "portmappings": [
+                    {"container_port": HEALTH_PORT, "host_ip": "127.0.0.1", "host_port": 0}
+                ],
+            },
+        )
+        # The container alone carries the hash: it is made last, so the hash says "whole".
+        self._podman.create(
+            "/containers/create",
+            {
+                "name": f"{name}-agent",
+                "pod": name,
+                "image": self._image,
+                "labels": labels | {LABEL_SPEC: wanted},
+                "env": {
+                    "VOICEFLEET_HEALTH_PORT": str(HEALTH_PORT),
+                    "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
+                },
+                "secret_env": secrets,
+                "restart_policy": "always",
+                "stop_timeout": STOP_SECONDS,
+                "read_only_filesystem": True,
+                "no_new_privileges": True,
+                "cap_drop": ["ALL"],
+                "volumes": [{"Name": name, "Dest": "/data"}],
+                "mounts": [
+                    {
+                        "type": "bind",
+                        "source": str(files.config_folder),
+                        "destination": "/config",
+                        "options": ["ro", "rbind"],
+                    },
+                    {
+                        "type": "tmpfs",
+                        "destination": "/tmp",  # noqa: S108 - in the container
+                        "options": ["size=16m", "mode=1777", "nosuid", "nodev"],
+                    },
+                ],
+                "resource_limits": {
+                    "memory": {"limit": spec.memory_mib << 20, "swap": spec.memory_mib << 20},
+                    "pids": {"limit": PIDS},
+                },
+                "log_configuration": {"driver": "k8s-file", "size": LOG_BYTES},
+            },
+        )
+        self._podman.post(f"/pods/{name}/start")
+
+    def _remove(self, client_id: str) -> None:
+        name = _name(client_id)
+        self._podman.stop(f"/pods/{name}/stop")
+        self._clear(client_id)
+        self._podman.delete(f"/volumes/{name}", force="true")
+        shutil.rmtree(ClientFiles.of(self._state, client_id).folder, ignore_errors=True)
+
+    def _clear(self, client_id: str) -> None:
+        """Remove pod, network and secrets."""
+        name = _name(client_id)
+        self._podman.delete(f"/pods/{name}", force="true")
+        self._podman.delete(f"/networks/{name}", force="true")
+        for secret in self._podman.get("/secrets/json"):
+            if secret["Spec"]["Name"].startswith(f"{name}-"):
+                self._podman.delete(f"/secrets/{secret['Spec']['Name']}")
+
+
+class _Podman:
+    """podman-py's HTTP client, one a thread, with answers and errors as the drivers have them."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._local = threading.local()
+
+    def get(self, path: str, **params: str) -> list[dict[str, Any]]:
+        """A listing."""
+        answer = self._send("GET", path, params=params)
+        return cast(list[dict[str, Any]], answer.json() or [])
+
+    def post(self, path: str, data: bytes | None = None, **params: str) -> None:
+        """Do something; 304 (it is so already) is fine."""
+        self._send("POST", path, params=params, data=data)
+
+    def create(self, path: str, body: dict[str, Any], *, exists: bool = False) -> None:
+        """Create a thing; with `exists` it may be there already."""
+        try:
+            self._send("POST", path, data=json.dumps(body).encode())
+        except Rejected as error:
+            if not (exists and error.reason == "PodmanConflict"):
+                raise
+
+    def stop(self, path: str) -> None:
+        """Stop a pod that may not exist, as gently as it needs."""
+        try:
+            self._send(
+                "POST",
+                path,
+                params={"t": str(STOP_SECONDS)},
+                timeout=STOP_SECONDS + REQUEST_TIMEOUT,
+            )
+        except Gone:
+            return
+
+    def delete(self, path: str, **params: str) -> None:
+        """Delete a thing that may not exist."""
+        try:
+            self._send("DELETE", path, params=params)
+        except Gone:
+            return
+
+    def _client(self) -> APIClient:
+        client = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = APIClient(base_url=f"unix://{self._socket}")
+        return cast(APIClient, client)
+
+    def _send(
+        self, method: str, path: str, *, timeout: float = REQUEST_TIMEOUT, **request: Any
+    ) -> Any:
+        client = self._client()
+        call = {"GET": client.get, "POST": client.post, "DELETE": client.delete}[method]
+        try:
+            answer = call(
+                path, timeout=timeout, headers={"Content-Type": "application/json"}, **request
+            )
+            answer.raise_for_status()
+        except APIError as error:
+            raise _error(error, self._socket) from error
+        except requests.Timeout as error:
+            raise Ambiguous("PodmanTimeout", f"{method} {path}: no answer in time") from error
+        except requests.RequestException as error:
+            raise Ambiguous("PodmanUnreachable", f"{method} {path}: {error}") from error
+        return answer
+
+
+def _error(error: APIError, socket: Path) -> Exception:
+    words = str(error.explanation or error)
+    match error.status_code:
+        case None:
+            # podman-py: connecting failed, so nothing was sent.
+            return Unavailable(
+                "PodmanUnreachable", words, hint=f"Is `podman system service` at {socket} running?"
+            )
+        case 404 if "image" in words:
+            return Rejected("ImageMissing", words, hint="Run `voicefleet up`; it builds the image")
+        case 404:
+            return Gone("NotFound", words)
+        case 409:
+            return Rejected("PodmanConflict", words)
+        case status if status < 500:
+            return Rejected("PodmanRejected", words)
+    return Ambiguous("PodmanFailed", words)
+
+
+def _name(client_id: str) -> str:
+    return f"vf-{client_id}"
+
+
+def _secret_name(name: str, variable: str) -> str:
+    return f"{name}-{variable.lower().replace('_', '-')}"
+
+
+def _labelled(label: str) -> str:
+    return json.dumps({"label": [label]})
+
+
+def _health_port(container: dict[str, Any]) -> int | None:
+    for port in container.get("Ports") or []:
+        if port["container_port"] == HEALTH_PORT:
+            return int(port["host_port"])
+    return None
