@@ -7,22 +7,22 @@ metadata, and found again by listing: Search is not read-after-write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, cast
 
 import stripe
 
 from voicefleet_api.fleet import Plan
-from voicefleet_operator.drivers.errors import (
-    Ambiguous,
-    Gone,
-    Rejected,
-    Throttled,
-    Unauthorized,
-    VendorError,
+from voicefleet_operator.drivers.errors import Rejected
+from voicefleet_operator.drivers.stripe_wire import (
+    Http,
+    checkout_of,
+    customer_of,
+    errors,
+    metadata_of,
+    subscription_of,
 )
+from voicefleet_operator.drivers.transport import TIMEOUT, limits
 from voicefleet_operator.planning.observed import (
     BillingInventory,
     CheckoutSession,
@@ -31,8 +31,9 @@ from voicefleet_operator.planning.observed import (
     Subscription,
 )
 
-_TIMEOUT = 15.0
 _PAGE = 100
+_REPEATS = 2
+"""By the SDK, under the same idempotency key."""
 _DAYS_UNTIL_DUE = 14
 _EXPAND = ["latest_invoice"]
 
@@ -40,13 +41,15 @@ _EXPAND = ["latest_invoice"]
 class StripeDriver:
     """One Stripe account, as far as one fleet is concerned."""
 
-    def __init__(self, api_key: str, *, base_url: str | None, fleet_id: str) -> None:
+    def __init__(
+        self, api_key: str, *, base_url: str | None, fleet_id: str, timeout: float = TIMEOUT
+    ) -> None:
         self._fleet_id = fleet_id
-        self._http = stripe.AIOHTTPClient(timeout=_TIMEOUT)
+        self._http = Http(timeout=limits(timeout))
         self._client = stripe.StripeClient(
             api_key,
             http_client=self._http,
-            max_network_retries=2,
+            max_network_retries=_REPEATS,
             base_addresses={"api": f"{base_url.rstrip('/')}/stripe"} if base_url else {},
         )
 
@@ -59,18 +62,18 @@ class StripeDriver:
     async def inventory(self) -> BillingInventory:
         """Everything that carries this fleet's mark."""
         client, found = self._client.v1, BillingInventory()
-        with _errors():
+        with errors():
             pages = await client.customers.list_async({"limit": _PAGE})
             async for customer in pages.auto_paging_iter():
-                self._keep(found.customers, _customer(customer))
+                self._keep(found.customers, customer_of(customer))
             subscriptions = await client.subscriptions.list_async(
                 {"limit": _PAGE, "status": "all", "expand": ["data.latest_invoice"]}
             )
             async for subscription in subscriptions.auto_paging_iter():
-                self._keep(found.subscriptions, _subscription(subscription))
+                self._keep(found.subscriptions, subscription_of(subscription))
             sessions = await client.checkout.sessions.list_async({"limit": _PAGE, "status": "open"})
             async for session in sessions.auto_paging_iter():
-                self._keep(found.checkouts, _checkout(session))
+                self._keep(found.checkouts, checkout_of(session))
         return found
 
     def _keep(self, into: dict[str, Any], thing: Customer | Subscription | CheckoutSession) -> None:
@@ -79,13 +82,13 @@ class StripeDriver:
 
     async def get_customer(self, customer_id: str) -> Customer:
         """One customer; raises `Gone`."""
-        with _errors():
-            return _customer(await self._client.v1.customers.retrieve_async(customer_id))
+        with errors():
+            return customer_of(await self._client.v1.customers.retrieve_async(customer_id))
 
     async def get_subscription(self, subscription_id: str) -> Subscription:
         """One subscription; raises `Gone`."""
-        with _errors():
-            return _subscription(
+        with errors():
+            return subscription_of(
                 await self._client.v1.subscriptions.retrieve_async(
                     subscription_id, {"expand": _EXPAND}
                 )
@@ -93,21 +96,21 @@ class StripeDriver:
 
     async def get_checkout(self, session_id: str) -> CheckoutSession:
         """One Checkout session; raises `Gone`."""
-        with _errors():
-            return _checkout(await self._client.v1.checkout.sessions.retrieve_async(session_id))
+        with errors():
+            return checkout_of(await self._client.v1.checkout.sessions.retrieve_async(session_id))
 
     async def find_customers(self, mark: Mark, since: datetime) -> list[Customer]:
         """The client's customers made since then: settles an operation of unknown outcome."""
-        with _errors():
+        with errors():
             pages = await self._client.v1.customers.list_async(
                 {"limit": _PAGE, "created": {"gte": _seconds(since)}}
             )
-            all_of_them = [_customer(c) async for c in pages.auto_paging_iter()]
+            all_of_them = [customer_of(c) async for c in pages.auto_paging_iter()]
         return [c for c in all_of_them if mark.owns(c.mark)]
 
     async def find_subscriptions(self, mark: Mark, since: datetime) -> list[Subscription]:
         """The client's subscriptions made since then, of every status."""
-        with _errors():
+        with errors():
             pages = await self._client.v1.subscriptions.list_async(
                 {
                     "limit": _PAGE,
@@ -116,7 +119,7 @@ class StripeDriver:
                     "expand": ["data.latest_invoice"],
                 }
             )
-            all_of_them = [_subscription(s) async for s in pages.auto_paging_iter()]
+            all_of_them = [subscription_of(s) async for s in pages.auto_paging_iter()]
         return [s for s in all_of_them if mark.owns(s.mark)]
 
     # --- prices -------------------------------------------------------------------------------
@@ -126,12 +129,13 @@ class StripeDriver:
 
         Product id and lookup key are natural keys, so a repeat finds what is there. A price's
         amount cannot be changed: a new one takes the lookup key over
-        (https://docs.stripe.com/products-prices/manage-prices#lookup-keys).
+        (https://docs.stripe.com/products-prices/manage-prices#lookup-keys). No idempotency key is
+        derived from the amount: back at an earlier amount, Stripe would replay the old answer.
         """
         client = self._client.v1
         lookup_key = f"voicefleet-{self._fleet_id}-{plan.name}"
         product_id = f"voicefleet_{self._fleet_id}_{plan.name}"
-        with _errors():
+        with errors():
             found = await client.prices.list_async({"lookup_keys": [lookup_key], "active": True})
             for price in found.data:
                 if (price.unit_amount, price.currency) == (plan.monthly_price_minor, plan.currency):
@@ -155,10 +159,16 @@ class StripeDriver:
         except stripe.InvalidRequestError as error:
             if error.code != "resource_missing":
                 raise
-            metadata = {"voicefleet_fleet": self._fleet_id}
+        else:
+            return
+        metadata = {"voicefleet_fleet": self._fleet_id}
+        try:
             await self._client.v1.products.create_async(
                 {"id": product_id, "name": f"Voice agent, {plan.name}", "metadata": metadata}
             )
+        except stripe.InvalidRequestError as error:
+            if error.code != "resource_already_exists":
+                raise
 
     # --- customers ----------------------------------------------------------------------------
 
@@ -166,16 +176,16 @@ class StripeDriver:
         self, op_id: str, *, mark: Mark, name: str, email: str | None
     ) -> Customer:
         """Make the client's customer."""
-        params: Any = {"name": name, "metadata": _metadata(mark)}
+        params: Any = {"name": name, "metadata": metadata_of(mark)}
         if email:
             params["email"] = email
-        with _errors():
-            return _customer(await self._client.v1.customers.create_async(params, _key(op_id)))
+        with errors():
+            return customer_of(await self._client.v1.customers.create_async(params, _key(op_id)))
 
     async def update_customer(self, customer_id: str, *, name: str, email: str | None) -> Customer:
         """Change name and e-mail."""
-        with _errors():
-            return _customer(
+        with errors():
+            return customer_of(
                 await self._client.v1.customers.update_async(
                     customer_id, {"name": name, "email": email or ""}
                 )
@@ -184,10 +194,10 @@ class StripeDriver:
     async def mark_customer(self, customer_id: str, mark: Mark) -> Customer:
         """Take over a customer; raises `Rejected` (AlreadyOwned) where it is another client's."""
         _refuse_owned(customer_id, (await self.get_customer(customer_id)).mark, mark)
-        with _errors():
-            return _customer(
+        with errors():
+            return customer_of(
                 await self._client.v1.customers.update_async(
-                    customer_id, {"metadata": _metadata(mark)}
+                    customer_id, {"metadata": metadata_of(mark)}
                 )
             )
 
@@ -207,7 +217,7 @@ class StripeDriver:
         params: Any = {
             "customer": customer_id,
             "items": [{"price": price_id}],
-            "metadata": _metadata(mark),
+            "metadata": metadata_of(mark),
             "expand": _EXPAND,
         }
         if collection == "Card":
@@ -219,15 +229,15 @@ class StripeDriver:
             params |= {"collection_method": "send_invoice", "days_until_due": _DAYS_UNTIL_DUE}
         if trial_days:
             params["trial_period_days"] = trial_days
-        with _errors():
-            return _subscription(
+        with errors():
+            return subscription_of(
                 await self._client.v1.subscriptions.create_async(params, _key(op_id))
             )
 
     async def mark_subscription(self, subscription_id: str, mark: Mark) -> Subscription:
         """Take over a subscription; raises `Rejected` (AlreadyOwned)."""
         _refuse_owned(subscription_id, (await self.get_subscription(subscription_id)).mark, mark)
-        return await self._update(subscription_id, {"metadata": _metadata(mark)})
+        return await self._update(subscription_id, {"metadata": metadata_of(mark)})
 
     async def change_price(
         self, *, subscription_id: str, item_id: str, price_id: str
@@ -247,16 +257,20 @@ class StripeDriver:
         """End it; `Now` with a final invoice and what was paid too much credited."""
         if when == "AtPeriodEnd":
             return await self._update(subscription_id, {"cancel_at_period_end": True})
-        with _errors():
-            return _subscription(
+        with errors():
+            return subscription_of(
                 await self._client.v1.subscriptions.cancel_async(
                     subscription_id, {"invoice_now": True, "prorate": True, "expand": _EXPAND}
                 )
             )
 
+    async def resume_subscription(self, subscription_id: str) -> Subscription:
+        """Take back a cancellation that has not come into force yet."""
+        return await self._update(subscription_id, {"cancel_at_period_end": False})
+
     async def _update(self, subscription_id: str, params: dict[str, Any]) -> Subscription:
-        with _errors():
-            return _subscription(
+        with errors():
+            return subscription_of(
                 await self._client.v1.subscriptions.update_async(
                     subscription_id, cast(Any, {**params, "expand": _EXPAND})
                 )
@@ -275,18 +289,18 @@ class StripeDriver:
         success_url: str,
     ) -> CheckoutSession:
         """Make a link to pay by; the subscription that comes of it carries our mark."""
-        subscription: Any = {"metadata": _metadata(mark)}
+        subscription: Any = {"metadata": metadata_of(mark)}
         if trial_days:
             subscription["trial_period_days"] = trial_days
-        with _errors():
-            return _checkout(
+        with errors():
+            return checkout_of(
                 await self._client.v1.checkout.sessions.create_async(
                     {
                         "mode": "subscription",
                         "customer": customer_id,
                         "line_items": [{"price": price_id, "quantity": 1}],
                         "success_url": success_url,
-                        "metadata": {**_metadata(mark), "voicefleet_price": price_id},
+                        "metadata": {**metadata_of(mark), "voicefleet_price": price_id},
                         "subscription_data": subscription,
                     },
                     _key(op_id),
@@ -296,7 +310,7 @@ class StripeDriver:
     async def expire_checkout(self, session_id: str) -> None:
         """Make the link void; fine where it is complete or expired already."""
         try:
-            with _errors():
+            with errors():
                 await self._client.v1.checkout.sessions.expire_async(session_id)
         except Rejected:
             if (await self.get_checkout(session_id)).status == "open":
@@ -312,27 +326,6 @@ def _seconds(moment: datetime) -> int:
     return int(moment.timestamp()) - 300
 
 
-def _metadata(mark: Mark) -> dict[str, str]:
-    return {
-        "voicefleet_fleet": mark.fleet_id,
-        "voicefleet_client": mark.client_id,
-        "voicefleet_namespace": mark.namespace,
-        "voicefleet_name": mark.name,
-    }
-
-
-def _mark(metadata: Mapping[str, str] | None) -> Mark | None:
-    data = dict(metadata.items()) if metadata else {}
-    if "voicefleet_client" not in data:
-        return None
-    return Mark(
-        data.get("voicefleet_fleet", ""),
-        data["voicefleet_client"],
-        data.get("voicefleet_namespace", ""),
-        data.get("voicefleet_name", ""),
-    )
-
-
 def _refuse_owned(thing: str, owner: Mark | None, mark: Mark) -> None:
     if owner is not None and not mark.owns(owner):
         raise Rejected(
@@ -340,84 +333,3 @@ def _refuse_owned(thing: str, owner: Mark | None, mark: Mark) -> None:
             f"{thing} belongs to client {owner.namespace}/{owner.name} ({owner.client_id})",
             hint="Name another in spec.billing.existing",
         )
-
-
-def _customer(obj: Any) -> Customer:
-    if getattr(obj, "deleted", False):
-        raise Gone("ResourceMissing", f"customer {obj.id} was deleted in Stripe")
-    return Customer(str(obj.id), obj.name or "", obj.email, _mark(obj.metadata))
-
-
-def _subscription(obj: Any) -> Subscription:
-    item = obj["items"].data[0]
-    invoice = obj.latest_invoice
-    paid = obj.status == "trialing" or (invoice is not None and invoice.status == "paid")
-    return Subscription(
-        id=str(obj.id),
-        customer_id=_id(obj.customer),
-        status=obj.status,
-        item_id=str(item.id),
-        price_id=_id(item.price),
-        cancel_at_period_end=bool(obj.cancel_at_period_end),
-        paid=paid,
-        mark=_mark(obj.metadata),
-    )
-
-
-def _checkout(obj: Any) -> CheckoutSession:
-    metadata = dict(obj.metadata.items()) if obj.metadata else {}
-    return CheckoutSession(
-        id=str(obj.id),
-        url=obj.url,
-        status=obj.status or "open",
-        price_id=metadata.get("voicefleet_price"),
-        subscription_id=_id(obj.subscription) if obj.subscription else None,
-        mark=_mark(obj.metadata),
-    )
-
-
-def _id(reference: Any) -> str:
-    """Of a reference that may be expanded."""
-    return reference if isinstance(reference, str) else str(reference.id)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Stripe's exceptions (https://docs.stripe.com/error-handling) as ours."""
-    try:
-        yield
-    except stripe.StripeError as error:
-        raise _translate(error) from error
-
-
-def _translate(error: stripe.StripeError) -> VendorError:
-    words = error.user_message or str(error)
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    match error:
-        case stripe.CardError():
-            return Rejected(
-                "CardDeclined",
-                words,
-                hint="Ask the client for another card, or set spec.billing.collection to Checkout",
-            )
-        case stripe.RateLimitError():
-            return Throttled(
-                words, float(headers.get("Retry-After", headers.get("retry-after", 1)))
-            )
-        case stripe.AuthenticationError() | stripe.PermissionError():
-            return Unauthorized(
-                "Unauthorized", words, hint="Check the key in the account's Secret and its rights"
-            )
-        case stripe.APIConnectionError():
-            # Whether it was sent is not known: the same operation is repeated under its key.
-            return Ambiguous("StripeUnreachable", words)
-        case stripe.IdempotencyError():
-            return Ambiguous("StripeIdempotency", words)
-        case stripe.InvalidRequestError() if error.code == "resource_missing":
-            return Gone("ResourceMissing", words, hint="Check the ids in spec.billing.existing")
-        case stripe.InvalidRequestError():
-            where = f" ({error.param})" if error.param else ""
-            return Rejected("InvalidRequest", words + where, hint="Stripe refused the request")
-        case _:
-            replayed = headers.get("idempotent-replayed") == "true"
-            return Ambiguous("StripeFailed", words, replayed=replayed)

@@ -1,0 +1,173 @@
+"""Stripe on the wire: the HTTP client, objects as plain data, exceptions as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import aiohttp
+import stripe
+
+from voicefleet_operator.drivers.errors import (
+    Ambiguous,
+    Gone,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    VendorError,
+)
+from voicefleet_operator.drivers.transport import never_sent, retry_after
+from voicefleet_operator.planning.observed import CheckoutSession, Customer, Mark, Subscription
+
+_sent: ContextVar[bool] = ContextVar("_sent", default=False)
+"""Whether any attempt of the call under way may have reached Stripe."""
+
+
+class Http(stripe.AIOHTTPClient):
+    """The SDK's client, which also says whether a failed call may have reached Stripe."""
+
+    async def request_async(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        try:
+            answer = await super().request_async(method, url, headers, post_data)
+        except stripe.APIConnectionError as error:
+            if not never_sent(error.__cause__):
+                _sent.set(True)
+            raise
+        except (aiohttp.ClientError, TimeoutError) as error:
+            # The SDK does not guard the reading of the body; as its own error it is repeated.
+            _sent.set(True)
+            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
+                f"Stripe's answer broke off ({type(error).__name__})", should_retry=True
+            ) from error
+        _sent.set(True)
+        return answer
+
+
+def metadata_of(mark: Mark) -> dict[str, str]:
+    """The mark as Stripe's metadata."""
+    return {
+        "voicefleet_fleet": mark.fleet_id,
+        "voicefleet_client": mark.client_id,
+        "voicefleet_namespace": mark.namespace,
+        "voicefleet_name": mark.name,
+    }
+
+
+def mark_of(metadata: Mapping[str, str] | None) -> Mark | None:
+    """The mark in Stripe's metadata, if there is one."""
+    data = dict(metadata.items()) if metadata else {}
+    if "voicefleet_client" not in data:
+        return None
+    return Mark(
+        data.get("voicefleet_fleet", ""),
+        data["voicefleet_client"],
+        data.get("voicefleet_namespace", ""),
+        data.get("voicefleet_name", ""),
+    )
+
+
+def customer_of(obj: Any) -> Customer:
+    """A customer as plain data; raises `Gone` for one that was deleted."""
+    if getattr(obj, "deleted", False):
+        raise Gone("ResourceMissing", f"customer {obj.id} was deleted in Stripe")
+    return Customer(str(obj.id), obj.name or "", obj.email, mark_of(obj.metadata))
+
+
+def subscription_of(obj: Any) -> Subscription:
+    """A subscription with its latest invoice expanded, as plain data."""
+    item = obj["items"].data[0]
+    invoice = obj.latest_invoice
+    paid = obj.status == "trialing" or (invoice is not None and invoice.status == "paid")
+    return Subscription(
+        id=str(obj.id),
+        customer_id=_id(obj.customer),
+        status=obj.status,
+        item_id=str(item.id),
+        price_id=_id(item.price),
+        cancel_at_period_end=bool(obj.cancel_at_period_end),
+        paid=paid,
+        mark=mark_of(obj.metadata),
+    )
+
+
+def checkout_of(obj: Any) -> CheckoutSession:
+    """A Checkout session as plain data."""
+    metadata = dict(obj.metadata.items()) if obj.metadata else {}
+    return CheckoutSession(
+        id=str(obj.id),
+        url=obj.url,
+        status=obj.status or "open",
+        price_id=metadata.get("voicefleet_price"),
+        subscription_id=_id(obj.subscription) if obj.subscription else None,
+        mark=mark_of(obj.metadata),
+    )
+
+
+def _id(reference: Any) -> str:
+    """Of a reference that may be expanded."""
+    return reference if isinstance(reference, str) else str(reference.id)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Stripe's exceptions (https://docs.stripe.com/error-handling) as ours."""
+    token = _sent.set(False)
+    try:
+        yield
+    except stripe.StripeError as error:
+        raise _translate(error) from error
+    finally:
+        _sent.reset(token)
+
+
+def _translate(error: stripe.StripeError) -> VendorError:
+    words = error.user_message or str(error)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    match error:
+        case stripe.CardError():
+            return Rejected(
+                "CardDeclined",
+                words,
+                hint="Ask the client for another card, or set spec.billing.collection to Checkout",
+            )
+        case stripe.RateLimitError():
+            return Throttled(words, retry_after(headers))
+        case stripe.AuthenticationError() | stripe.PermissionError():
+            return Unauthorized(
+                "Unauthorized", words, hint="Check the key in the account's Secret and its rights"
+            )
+        case stripe.APIConnectionError() if not _sent.get():
+            return Unavailable("StripeUnreachable", f"cannot connect to Stripe: {_root(error)}")
+        case stripe.APIConnectionError():
+            # Whether it was carried out is not known: it is repeated under its key.
+            return Ambiguous("StripeSilent", f"Stripe did not answer ({_root(error)})")
+        case stripe.IdempotencyError():
+            return Ambiguous("StripeIdempotency", words)
+        case stripe.InvalidRequestError():
+            return _refused(error, words)
+        case _:
+            replayed = headers.get("idempotent-replayed") == "true"
+            return Ambiguous("StripeFailed", words, replayed=replayed)
+
+
+def _root(error: stripe.StripeError) -> str:
+    return type(error.__cause__).__name__
+
+
+def _refused(error: stripe.InvalidRequestError, words: str) -> Rejected:
+    # Stripe gives this no code that is its own.
+    if "default payment method" in words:
+        return Rejected(
+            "NoPaymentMethod",
+            words,
+            hint="Add a card to the customer in Stripe, or set spec.billing.collection to Checkout",
+        )
+    if error.code == "resource_missing":
+        return Gone("ResourceMissing", words, hint="Check the ids in spec.billing.existing")
+    where = f" ({error.param})" if error.param else ""
+    return Rejected("InvalidRequest", words + where, hint="Stripe refused the request")
