@@ -17,11 +17,13 @@ from livekit import api
 
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
+    Gone,
     Rejected,
     Throttled,
     Unauthorized,
-    Unavailable,
+    VendorError,
 )
+from voicefleet_operator.drivers.transport import TIMEOUT, limits, network_error, repeated
 from voicefleet_operator.planning.observed import (
     DispatchRule,
     InboundTrunk,
@@ -29,23 +31,34 @@ from voicefleet_operator.planning.observed import (
     RoutingInventory,
 )
 
-_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 # LiveKit's default lets a caller ring for three minutes where no agent joins.
 _RINGING_SECONDS = 8
+_CONFLICT = "NumberRoutedElsewhere"
+# Twirp's invalid_argument says no more than this (livekit/protocol, sip/sip.go).
+_CONFLICT_WORDS = ("Conflicting inbound SIP Trunks", "combination already exists in dispatch rule")
 
 
 class LiveKitDriver:
     """One LiveKit server, as far as one fleet is concerned."""
 
-    def __init__(self, url: str, api_key: str, api_secret: str, *, fleet_id: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        api_secret: str,
+        *,
+        fleet_id: str,
+        timeout: float = TIMEOUT,
+    ) -> None:
         self._fleet_id = fleet_id
-        self._api = api.LiveKitAPI(url, api_key, api_secret, timeout=_TIMEOUT)
+        self._api = api.LiveKitAPI(url, api_key, api_secret, timeout=limits(timeout))
         self._sip = self._api.sip
 
     async def close(self) -> None:
         """Close the connections."""
         await self._api.aclose()
 
+    @repeated
     async def inventory(self) -> RoutingInventory:
         """All trunks and rules that carry this fleet's mark."""
         async with _errors():
@@ -80,10 +93,11 @@ class LiveKitDriver:
                     api.CreateSIPInboundTrunkRequest(trunk=info)
                 )
         except Rejected as error:
-            for trunk in (await self.inventory()).trunks.values():
-                if mark.owns(trunk.mark) and trunk.numbers == numbers:
-                    return trunk
-            raise _conflict(error) from error
+            if error.reason == _CONFLICT:
+                for trunk in (await self.inventory()).trunks.values():
+                    if mark.owns(trunk.mark) and trunk.numbers == numbers:
+                        return trunk
+            raise
         return _trunk(made)
 
     async def update_trunk(
@@ -95,18 +109,18 @@ class LiveKitDriver:
         allowed_addresses: frozenset[str],
         max_call_seconds: int,
     ) -> InboundTrunk:
-        """Replace what the trunk says."""
+        """Replace what the trunk says; raises `Rejected` (NumberRoutedElsewhere), `Gone`."""
         info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
-        try:
-            async with _errors():
-                return _trunk(await self._sip.update_inbound_trunk(trunk_id, info))
-        except Rejected as error:
-            raise _conflict(error) from error
+        async with _errors():
+            return _trunk(await self._sip.update_inbound_trunk(trunk_id, info))
 
     async def delete_trunk(self, trunk_id: str) -> None:
         """Remove the trunk; fine where it is gone."""
-        async with _errors(missing_ok=True):
-            await self._sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk_id))
+        try:
+            async with _errors():
+                await self._sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk_id))
+        except Gone:
+            return
 
     # --- rules --------------------------------------------------------------------------------
 
@@ -119,26 +133,30 @@ class LiveKitDriver:
                     api.CreateSIPDispatchRuleRequest(dispatch_rule=info)
                 )
         except Rejected as error:
-            for rule in (await self.inventory()).rules.values():
-                if mark.owns(rule.mark) and rule.trunk_ids == frozenset({trunk_id}):
-                    return rule
-            raise _conflict(error) from error
+            if error.reason == _CONFLICT:
+                for rule in (await self.inventory()).rules.values():
+                    if mark.owns(rule.mark) and rule.trunk_ids == frozenset({trunk_id}):
+                        return rule
+            raise
         return _rule(made)
 
     async def replace_rule(
         self, rule_id: str, *, mark: Mark, trunk_id: str, agent_name: str
     ) -> DispatchRule:
-        """Replace what the rule says, in one step."""
+        """Replace what the rule says, in one step; raises `Rejected`, `Gone`."""
         info = _rule_info(mark, trunk_id, agent_name)
         async with _errors():
             return _rule(await self._sip.update_dispatch_rule(rule_id, info))
 
     async def delete_rule(self, rule_id: str) -> None:
         """Remove the rule; fine where it is gone."""
-        async with _errors(missing_ok=True):
-            await self._sip.delete_dispatch_rule(
-                api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule_id)
-            )
+        try:
+            async with _errors():
+                await self._sip.delete_dispatch_rule(
+                    api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule_id)
+                )
+        except Gone:
+            return
 
 
 def _metadata(mark: Mark) -> str:
@@ -169,7 +187,11 @@ def _trunk_info(
     max_call_seconds: int,
 ) -> api.SIPInboundTrunkInfo:
     if not numbers or not allowed_addresses:
-        raise ValueError("a trunk without numbers or allowed addresses would admit any call")
+        raise Rejected(
+            "OpenTrunk",
+            "a trunk without numbers or without allowed addresses would take anybody's calls",
+            hint="Name the carrier's networks in the Fleet's spec.telephony.carrierNetworks",
+        )
     return api.SIPInboundTrunkInfo(
         name=f"voicefleet {mark.namespace}/{mark.name}",
         metadata=_metadata(mark),
@@ -217,33 +239,33 @@ def _rule(info: Any) -> DispatchRule:
     )
 
 
-def _conflict(error: Rejected) -> Rejected:
-    if "onflict" not in error.message:
-        return error
-    return Rejected(
-        "NumberRoutedElsewhere",
-        error.message,
-        hint="Another LiveKit trunk or rule has the number: remove it there",
-    )
-
-
 @asynccontextmanager
-async def _errors(*, missing_ok: bool = False) -> AsyncIterator[None]:
-    """Twirp's codes (https://twitchtv.github.io/twirp/docs/errors.html) as ours."""
+async def _errors() -> AsyncIterator[None]:
+    """Exceptions of the SDK and of the network as ours."""
     try:
         yield
     except api.TwirpError as error:
-        words, code = error.message, error.code
-        if code == "not_found" and missing_ok:
-            return
-        if code in ("unauthenticated", "permission_denied"):
-            raise Unauthorized("Unauthorized", words, hint="Check LiveKit's Secret") from error
-        if code == "resource_exhausted":
-            raise Throttled(words, 1.0) from error
-        if error.status >= 500:
-            raise Ambiguous("LiveKitFailed", words) from error
-        raise Rejected("InvalidRequest", words, hint="LiveKit refused the request") from error
-    except aiohttp.ClientConnectorError as error:
-        raise Unavailable("LiveKitUnreachable", str(error)) from error
+        raise _translate(error) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Ambiguous("LiveKitUnreachable", f"{type(error).__name__}: no reply") from error
+        raise network_error("LiveKit", error) from error
+
+
+def _translate(error: api.TwirpError) -> VendorError:
+    """Twirp's codes (https://twitchtv.github.io/twirp/docs/errors.html) as ours.
+
+    By HTTP status where it suffices: what stands in front of the API answers without a code.
+    """
+    words = error.message or f"LiveKit answered with HTTP status {error.status}"
+    if error.status in (401, 403):
+        return Unauthorized("Unauthorized", words, hint="Check LiveKit's Secret")
+    if error.status == 429:
+        return Throttled(words, 1.0)
+    if error.code == "not_found":
+        return Gone("ResourceMissing", words)
+    if error.status >= 500 or error.code in ("deadline_exceeded", "canceled"):
+        return Ambiguous("LiveKitFailed", words)
+    if any(conflict in words for conflict in _CONFLICT_WORDS):
+        return Rejected(
+            _CONFLICT, words, hint="Another LiveKit trunk or rule has the number: remove it there"
+        )
+    return Rejected("InvalidRequest", words, hint="LiveKit refused the request")

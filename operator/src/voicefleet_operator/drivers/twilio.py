@@ -9,12 +9,18 @@ https://www.twilio.com/docs/sip-trunking/api).
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
-from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.base.exceptions import (
+    TwilioException,
+    TwilioRestException,
+    TwilioServiceException,
+)
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
@@ -24,8 +30,14 @@ from voicefleet_operator.drivers.errors import (
     Rejected,
     Throttled,
     Unauthorized,
-    Unavailable,
     VendorError,
+)
+from voicefleet_operator.drivers.transport import (
+    TIMEOUT,
+    limits,
+    network_error,
+    repeated,
+    retry_after,
 )
 from voicefleet_operator.planning.observed import (
     CarrierNumber,
@@ -34,17 +46,20 @@ from voicefleet_operator.planning.observed import (
     TelephonyInventory,
 )
 
-_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 _PAGE = 1000
 _WIDE_SEARCH = 200
 _PRIORITY_STEP = 10
 _WEIGHT = 10
+_DOMAINS = 5
+_AT_ONCE = 8
 _HOSTS = {
     "https://api.twilio.com": "/twilio/api",
     "https://trunking.twilio.com": "/twilio/trunking",
 }
-# https://www.twilio.com/docs/api/errors
-_UNAVAILABLE_CODES = {21422, 21404, 21452}
+# https://www.twilio.com/docs/api/errors/21422 and so on.
+_NUMBER_UNAVAILABLE = {21421, 21422, 21452}
+_ADDRESS_REQUIRED = {21613, 21615, 21631, 21649}
+_DOMAIN_TAKEN = 21248
 
 
 class _Http(AsyncTwilioHttpClient):
@@ -54,16 +69,27 @@ class _Http(AsyncTwilioHttpClient):
     https://www.twilio.com/docs/libraries/python/custom-http-clients-python
     """
 
-    def __init__(self, base_url: str | None) -> None:
+    def __init__(self, base_url: str | None, timeout: float) -> None:
         super().__init__(pool_connections=False)
-        self.session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        self.session = aiohttp.ClientSession(timeout=limits(timeout))
         self._base = base_url.rstrip("/") if base_url else None
 
     async def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         if self._base is not None:
             for host, prefix in _HOSTS.items():
                 url = url.replace(host, self._base + prefix, 1)
-        return await super().request(method, url, *args, **kwargs)
+        response = await super().request(method, url, *args, **kwargs)
+        if response.status_code == 429:
+            # The SDK's exception does not carry the header.
+            raise Throttled(_words(response.text), retry_after(response.headers))
+        return response
+
+
+def _words(body: str) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return "Twilio: too many requests"
 
 
 class TwilioDriver:
@@ -78,13 +104,14 @@ class TwilioDriver:
         api_key_secret: str | None = None,
         base_url: str | None,
         fleet_id: str,
+        timeout: float = TIMEOUT,
     ) -> None:
         """Sign in with the account's token, or with an API key; `ValueError` with neither."""
         user, password = (api_key_sid, api_key_secret) if api_key_sid else (account_sid, auth_token)
         if not password:
             raise ValueError("the telephony Secret has neither authToken nor apiKeySecret")
         self._fleet_id = fleet_id
-        self._http = _Http(base_url)
+        self._http = _Http(base_url, timeout)
         self._client = Client(user, password, account_sid, http_client=self._http)
         self._numbers = self._client.api.v2010.account.incoming_phone_numbers
         self._trunks = self._client.trunking.v1.trunks
@@ -95,11 +122,10 @@ class TwilioDriver:
 
     async def inventory(self) -> TelephonyInventory:
         """All numbers of the account, and the trunks that carry this fleet's mark."""
-        with _errors():
-            numbers = await self._numbers.list_async(page_size=_PAGE)
-            trunks = await self._trunks.list_async(page_size=_PAGE)
-        mine = [t for t in trunks if t.friendly_name.startswith(f"voicefleet/{self._fleet_id}/")]
-        slots = asyncio.Semaphore(8)
+        numbers = await self._list_numbers()
+        ours = f"voicefleet/{self._fleet_id}/"
+        mine = [t for t in await self._list_trunks() if (t.friendly_name or "").startswith(ours)]
+        slots = asyncio.Semaphore(_AT_ONCE)
 
         async def whole(trunk: Any) -> CarrierTrunk:
             async with slots:
@@ -110,13 +136,24 @@ class TwilioDriver:
             trunks={t.sid: t for t in await asyncio.gather(*map(whole, mine))},
         )
 
+    @repeated
+    async def _list_numbers(self, **only: str) -> list[Any]:
+        with _errors():
+            return list(await self._numbers.list_async(page_size=_PAGE, **only))
+
+    @repeated
+    async def _list_trunks(self) -> list[Any]:
+        with _errors():
+            return list(await self._trunks.list_async(page_size=_PAGE))
+
     # --- numbers ------------------------------------------------------------------------------
 
+    @repeated
     async def search_numbers(
         self, *, country: str, area_code: str | None, limit: int = 20
     ) -> list[str]:
         """Numbers (E.164) that can be bought now, at most `limit`."""
-        area: dict[str, Any] = {"area_code": int(area_code)} if area_code else {}
+        area = {"area_code": area_code} if area_code else {}
         try:
             with _errors():
                 offered = await self._client.api.v2010.account.available_phone_numbers(
@@ -137,8 +174,7 @@ class TwilioDriver:
 
     async def find_number(self, e164: str) -> CarrierNumber | None:
         """The account's number that is exactly this one: Twilio's filter also matches parts."""
-        with _errors():
-            found = await self._numbers.list_async(phone_number=e164)
+        found = await self._list_numbers(phone_number=e164)
         return next((_number(n) for n in found if n.phone_number == e164), None)
 
     async def buy_number(self, e164: str, *, friendly_name: str) -> CarrierNumber:
@@ -172,34 +208,55 @@ class TwilioDriver:
 
     # --- trunks -------------------------------------------------------------------------------
 
-    def _domain(self, client_id: str) -> str:
-        return f"{client_id}-{self._fleet_id}.pstn.twilio.com"
+    def _domain(self, client_id: str, take: int) -> str:
+        """Of the n-th trunk of the client's: Twilio keeps a deleted one's domain for 30 days."""
+        suffix = f"-{take}" if take > 1 else ""
+        return f"{client_id}-{self._fleet_id}{suffix}.pstn.twilio.com"
+
+    def _is_domain_of(self, client_id: str, domain: str | None) -> bool:
+        pattern = re.escape(f"{client_id}-{self._fleet_id}") + r"(-\d+)?\.pstn\.twilio\.com"
+        return re.fullmatch(pattern, domain or "") is not None
 
     async def create_trunk(
         self, *, client_id: str, friendly_name: str, disaster_recovery_url: str | None
     ) -> CarrierTrunk:
-        """The client's trunk; looked for first, since its domain name admits only one."""
-        found = await self.find_trunk(client_id)
-        if found is not None:
-            return found
-        recovery: dict[str, Any] = (
-            {"disaster_recovery_url": disaster_recovery_url, "disaster_recovery_method": "GET"}
-            if disaster_recovery_url
-            else {}
-        )
+        """The client's trunk; looked for first, and made under a domain of the client's own.
+
+        A domain name can be had once, so a repeat whose first request was still on its way is
+        refused and finds what that has made. Raises `Rejected` (DomainTaken).
+        """
+        wanted: dict[str, Any] = {"friendly_name": friendly_name}
+        if disaster_recovery_url:
+            wanted |= {
+                "disaster_recovery_url": disaster_recovery_url,
+                "disaster_recovery_method": "GET",
+            }
+        take = 1
+        while (found := await self.find_trunk(client_id)) is None:
+            try:
+                with _errors():
+                    made = await self._trunks.create_async(
+                        domain_name=self._domain(client_id, take), **wanted
+                    )
+                return _trunk(made, ())
+            except Rejected as error:
+                if error.reason != "DomainTaken" or take == _DOMAINS:
+                    raise
+            take += 1
+        return await self._relabelled(found, wanted)
+
+    async def _relabelled(self, trunk: CarrierTrunk, wanted: dict[str, Any]) -> CarrierTrunk:
+        """Put our mark back where a person has changed it: by that the inventory knows it."""
+        if trunk.friendly_name == wanted["friendly_name"]:
+            return trunk
         with _errors():
-            made = await self._trunks.create_async(
-                friendly_name=friendly_name, domain_name=self._domain(client_id), **recovery
-            )
-        return _trunk(made, ())
+            changed = await self._trunks(trunk.sid).update_async(**wanted)
+        return _trunk(changed, trunk.origination)
 
     async def find_trunk(self, client_id: str) -> CarrierTrunk | None:
         """The trunk under the client's domain name."""
-        with _errors():
-            trunks = await self._trunks.list_async(page_size=_PAGE)
-        domain = self._domain(client_id)
-        for trunk in trunks:
-            if trunk.domain_name == domain:
+        for trunk in await self._list_trunks():
+            if self._is_domain_of(client_id, trunk.domain_name):
                 return _trunk(trunk, await self._origination(trunk.sid))
         return None
 
@@ -219,6 +276,7 @@ class TwilioDriver:
         except Gone:
             return
 
+    @repeated
     async def _origination(self, trunk_sid: str) -> tuple[OriginationURL, ...]:
         with _errors():
             urls = await self._trunks(trunk_sid).origination_urls.list_async(page_size=_PAGE)
@@ -235,26 +293,38 @@ class TwilioDriver:
         New ones are added before old ones go, so that calls always find a way.
         """
         # Listed anew: one that was added and whose reply was lost must be seen.
-        have = {url.sip_url: url for url in await self._origination(trunk_sid)}
+        have = await self._origination(trunk_sid)
         service = self._trunks(trunk_sid).origination_urls
+        kept: set[str] = set()
+        changed = False
         for index, url in enumerate(urls, start=1):
-            priority, known = index * _PRIORITY_STEP, have.get(url)
+            priority = index * _PRIORITY_STEP
+            known = next((entry for entry in have if entry.sip_url == url), None)
+            if known is not None:
+                kept.add(known.sid)
+                if (known.priority, known.weight, known.enabled) == (priority, _WEIGHT, True):
+                    continue
+            changed = True
+            values = {"priority": priority, "weight": _WEIGHT, "enabled": True}
             with _errors():
-                if known is None:
+                if known is not None:
+                    await service(known.sid).update_async(**values)
+                else:
                     await service.create_async(
-                        weight=_WEIGHT,
-                        priority=priority,
-                        enabled=True,
-                        friendly_name=f"voicefleet {index}",
-                        sip_url=url,
+                        friendly_name=f"voicefleet {index}", sip_url=url, **values
                     )
-                elif (known.priority, known.enabled) != (priority, True):
-                    await service(known.sid).update_async(priority=priority, enabled=True)
-        for url, known in have.items():
-            if url not in urls:
-                with _errors():
-                    await service(known.sid).delete_async()
-        return await self._origination(trunk_sid)
+        for entry in have:
+            if entry.sid not in kept:
+                changed = True
+                await self._drop_origination(trunk_sid, entry.sid)
+        return await self._origination(trunk_sid) if changed else have
+
+    async def _drop_origination(self, trunk_sid: str, sid: str) -> None:
+        try:
+            with _errors():
+                await self._trunks(trunk_sid).origination_urls(sid).delete_async()
+        except Gone:
+            return
 
 
 def _number(obj: Any) -> CarrierNumber:
@@ -279,29 +349,43 @@ def _trunk(obj: Any, origination: tuple[OriginationURL, ...]) -> CarrierTrunk:
 
 @contextmanager
 def _errors() -> Iterator[None]:
+    """Exceptions of the SDK and of the network as ours."""
     try:
         yield
-    except TwilioRestException as error:
+    except (TwilioRestException, TwilioServiceException) as error:
         raise _translate(error) from error
-    except aiohttp.ClientConnectorError as error:
-        raise Unavailable("TwilioUnreachable", str(error)) from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Ambiguous("TwilioUnreachable", f"{type(error).__name__}: no reply") from error
-    except TwilioException as error:
-        raise Ambiguous("TwilioFailed", str(error)) from error
+        raise network_error("Twilio", error) from error
+    except (TwilioException, ValueError) as error:
+        # An answer that is not JSON (a proxy's page): the request may have got through.
+        raise Ambiguous("TwilioFailed", f"unreadable answer ({type(error).__name__})") from error
 
 
-def _translate(error: TwilioRestException) -> VendorError:
+def _translate(error: TwilioRestException | TwilioServiceException) -> VendorError:
     """Twilio's codes as ours; 5xx may or may not have been carried out."""
-    words = f"{error.msg} (Twilio code {error.code})" if error.code else str(error.msg)
+    said = (
+        f"{error.title}: {error.detail}"
+        if isinstance(error, TwilioServiceException)
+        else str(error.msg)
+    )
+    words = f"{said} (Twilio code {error.code})" if error.code else said
     if error.status == 429:
         return Throttled(words, 1.0)
     if error.status in (401, 403):
         return Unauthorized("Unauthorized", words, hint="Check the account's Secret and its rights")
-    if error.status >= 500:
+    if error.status >= 500 or error.status == 408:
         return Ambiguous("TwilioFailed", words)
-    if error.code in _UNAVAILABLE_CODES:
+    if error.code in _NUMBER_UNAVAILABLE:
         return Rejected("NumberUnavailable", words, hint="Choose another number")
+    if error.code in _ADDRESS_REQUIRED:
+        return Rejected(
+            "AddressRequired",
+            words,
+            hint="Numbers of that country need an address or a regulatory bundle in the carrier's"
+            " console, or choose another country",
+        )
+    if error.code == _DOMAIN_TAKEN:
+        return Rejected("DomainTaken", words, hint="Wait until the carrier frees the trunk's name")
     if error.status == 404:
         return Gone("ResourceMissing", words)
     return Rejected("InvalidRequest", words, hint="Twilio refused the request")
