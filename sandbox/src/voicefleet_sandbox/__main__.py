@@ -1,0 +1,38 @@
+"""`python -m voicefleet_sandbox`: the sandbox as a process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+import uvicorn
+
+from voicefleet_sandbox.server import Sandbox, config
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(
+        prog="voicefleet_sandbox",
+        description="Stand-ins for Stripe (/stripe) and Twilio (/twilio), with one ledger"
+        " (/_sandbox/ledger) and faults on demand (/_sandbox/faults). No money moves.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=12111, help="port to listen on")
+    parser.add_argument(
+        "--data", type=Path, help="SQLite file with everything; without it nothing is kept"
+    )
+    args = parser.parse_args()
+    asyncio.run(_serve(Sandbox(args.data), args.host, args.port))
+
+
+async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
+    try:
+        await uvicorn.Server(config(sandbox, host, port)).serve()
+    finally:
+        await sandbox.close()
+
+
+if __name__ == "__main__":
+    main()

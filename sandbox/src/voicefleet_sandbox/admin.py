@@ -1,0 +1,205 @@
+"""The sandbox's own side: ledger, faults, request log, stock, clock, routes, and the pay page."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from voicefleet_sandbox.faults import BadRule, Faults
+from voicefleet_sandbox.store import Document, Store
+from voicefleet_sandbox.stripe import checkout, invoices, subscriptions
+from voicefleet_sandbox.stripe.context import Context
+from voicefleet_sandbox.stripe.wire import StripeError
+from voicefleet_sandbox.twilio import numbers
+from voicefleet_sandbox.twilio.wire import VENDOR as TWILIO
+from voicefleet_sandbox.webhooks import Webhooks
+
+_PAGE = """<!doctype html><meta charset="utf-8"><title>Sandbox Checkout</title>
+<meta name="viewport" content="width=device-width">
+<style>body{{font:16px/1.5 system-ui;max-width:28rem;margin:4rem auto;padding:0 1rem}}
+button{{font:inherit;padding:.6rem 1.4rem;margin-right:.6rem}}</style>
+<h1>Sandbox Checkout</h1><p>No money moves here.</p>{body}"""
+
+
+class Admin:
+    """Handlers of `/_sandbox` and `/checkout`."""
+
+    def __init__(self, store: Store, faults: Faults, webhooks: Webhooks) -> None:
+        self._store = store
+        self._faults = faults
+        self._webhooks = webhooks
+
+    def routes(self) -> list[Route]:
+        """Where each handler is reached."""
+        return [
+            Route("/_sandbox/health", self.health),
+            Route("/_sandbox/ledger", self.ledger),
+            Route("/_sandbox/requests", self.requests),
+            Route("/_sandbox/faults", self.list_faults, methods=["GET"]),
+            Route("/_sandbox/faults", self.add_fault, methods=["POST"]),
+            Route("/_sandbox/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/_sandbox/faults/{id:int}", self.clear_faults, methods=["DELETE"]),
+            Route("/_sandbox/reset", self.reset, methods=["POST"]),
+            Route("/_sandbox/inventory", self.inventory, methods=["GET", "POST"]),
+            Route("/_sandbox/clock", self.clock, methods=["POST"]),
+            Route("/_sandbox/route", self.route),
+            Route("/checkout/{session}", self.checkout_page, methods=["GET"]),
+            Route("/checkout/{session}", self.checkout_pay, methods=["POST"]),
+            Route("/invoice/{invoice}", self.invoice_pay, methods=["POST"]),
+        ]
+
+    async def health(self, _: Request) -> Response:
+        """Whether it is there."""
+        return JSONResponse({"status": "ok"})
+
+    async def ledger(self, request: Request) -> Response:
+        """Everything bought, released, charged and refunded; `?open=true`: what is bought now."""
+        only_open = request.query_params.get("open") == "true"
+        vendor = request.query_params.get("vendor")
+        return JSONResponse(self._store.ledger(vendor=vendor, only_open=only_open))
+
+    async def requests(self, request: Request) -> Response:
+        """The request log after `?since=`."""
+        return JSONResponse(self._store.requests(int(request.query_params.get("since", 0))))
+
+    async def list_faults(self, _: Request) -> Response:
+        """Rules in force, and requests whose reply a `pause` holds."""
+        return JSONResponse(self._faults.to_json())
+
+    async def add_fault(self, request: Request) -> Response:
+        """Put a rule in force."""
+        try:
+            rule = self._faults.add(await request.json())
+        except BadRule as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse(rule.to_json(), 201)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Take rules back."""
+        self._faults.clear(request.path_params.get("id"))
+        return Response(status_code=204)
+
+    async def reset(self, _: Request) -> Response:
+        """Forget everything."""
+        self._faults.clear()
+        self._store.reset()
+        return Response(status_code=204)
+
+    async def inventory(self, request: Request) -> Response:
+        """How many numbers each area code has: `{"415": 10}`."""
+        if request.method == "POST":
+            with self._store.transaction():
+                numbers.set_stock(self._store, await request.json())
+        return JSONResponse(numbers.stock(self._store))
+
+    async def clock(self, request: Request) -> Response:
+        """Move time forward; subscriptions renew and end as it passes."""
+        body = await request.json()
+        with self._store.transaction():
+            self._store.advance(float(body["advanceSeconds"]))
+            for account in self._store.accounts("stripe", "subscription"):
+                subscriptions.renew_all(self._context(account, request))
+        return JSONResponse({"now": self._store.now()})
+
+    async def route(self, request: Request) -> Response:
+        """What the carrier would do with a call to `?number=` now."""
+        number = request.query_params.get("number", "")
+        for doc in self._store.all(TWILIO, None, "number"):
+            if doc["phone_number"] == number:
+                return JSONResponse(self._route(doc))
+        return JSONResponse({"error": f"nobody has {number}"}, 404)
+
+    def _route(self, number: Document) -> dict[str, Any]:
+        account, trunk_sid = number["account_sid"], number["trunk_sid"]
+        trunk = self._store.get(TWILIO, account, "trunk", trunk_sid) if trunk_sid else None
+        urls = [
+            url
+            for url in self._store.all(TWILIO, account, "origination_url")
+            if url["trunk_sid"] == trunk_sid and url["enabled"]
+        ]
+        recovery = trunk["disaster_recovery_url"] if trunk else None
+        return {
+            "number": number["phone_number"],
+            "accountSid": account,
+            "trunkSid": trunk_sid,
+            "originationUrls": [
+                {"sipUrl": u["sip_url"], "priority": u["priority"], "weight": u["weight"]}
+                for u in sorted(urls, key=lambda u: (u["priority"], -u["weight"]))
+            ],
+            "disasterRecoveryUrl": recovery,
+            "voiceUrl": number["voice_url"],
+            # A trunk takes the call; without one, the number's own instructions do.
+            "forwardTo": _forward(recovery if trunk else number["voice_url"]),
+        }
+
+    # --- paying ---------------------------------------------------------------------------
+
+    def _context(self, account: str, request: Request) -> Context:
+        return Context(self._store, account, {}, str(request.base_url).rstrip("/"))
+
+    def _find(self, kind: str, id_: str) -> str | None:
+        for account in self._store.accounts("stripe", kind):
+            if self._store.get("stripe", account, kind, id_):
+                return account
+        return None
+
+    async def checkout_page(self, request: Request) -> Response:
+        """The page that a payer sees."""
+        id_ = request.path_params["session"]
+        account = self._find("checkout.session", id_)
+        if account is None:
+            return HTMLResponse(_PAGE.format(body="<p>There is no such session.</p>"), 404)
+        doc = checkout.get_session(self._context(account, request), id_)
+        amount = f"{doc['amount_total'] / 100:.2f} {doc['currency'].upper()} a month"
+        if doc["status"] != "open":
+            return HTMLResponse(_PAGE.format(body=f"<p>This session is {doc['status']}.</p>"))
+        body = (
+            f"<p><b>{amount}</b></p><form method=post><button name=pay value=yes>Pay</button>"
+            "<button name=pay value=no>Decline</button></form>"
+        )
+        return HTMLResponse(_PAGE.format(body=body))
+
+    async def checkout_pay(self, request: Request) -> Response:
+        """The payer has pressed a button (or a test has)."""
+        id_ = request.path_params["session"]
+        account = self._find("checkout.session", id_)
+        if account is None:
+            return JSONResponse({"error": "no such session"}, 404)
+        form = await request.form()
+        if form.get("pay") == "no":
+            return HTMLResponse(_PAGE.format(body="<p>The card was declined.</p>"), 402)
+        context = self._context(account, request)
+        try:
+            with self._store.transaction():
+                checkout.complete(context, id_)
+        except StripeError as error:
+            return HTMLResponse(_PAGE.format(body=f"<p>{error}</p>"), 400)
+        self._webhooks.deliver(account, context.events)
+        return HTMLResponse(_PAGE.format(body="<p>Paid. Thank you.</p>"))
+
+    async def invoice_pay(self, request: Request) -> Response:
+        """Pay an open invoice, as a client by bank transfer would."""
+        id_ = request.path_params["invoice"]
+        account = self._find("invoice", id_)
+        if account is None:
+            return JSONResponse({"error": "no such invoice"}, 404)
+        context = self._context(account, request)
+        context.params["paid_out_of_band"] = True
+        try:
+            with self._store.transaction():
+                doc = invoices.pay_invoice(context, id_)
+        except StripeError as error:
+            return JSONResponse(error.body, error.status)
+        self._webhooks.deliver(account, context.events)
+        return JSONResponse({"id": doc["id"], "status": doc["status"]})
+
+
+def _forward(url: str | None) -> str | None:
+    """Whom instructions hosted at the carrier ring: Twilio's "forward" Twimlet."""
+    if not url or "twimlets.com/forward" not in url:
+        return None
+    return parse_qs(urlsplit(url).query).get("PhoneNumber", [None])[0]

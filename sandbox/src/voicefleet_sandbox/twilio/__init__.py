@@ -1,0 +1,1 @@
+"""Twilio's API: phone numbers and Elastic SIP trunks."""

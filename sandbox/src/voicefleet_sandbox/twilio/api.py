@@ -1,0 +1,123 @@
+"""Twilio's endpoints. It knows no idempotency keys: every POST is carried out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from voicefleet_sandbox.store import Document, Store
+from voicefleet_sandbox.twilio import numbers, sip, trunks
+from voicefleet_sandbox.twilio.wire import Params, TwilioError, not_found, rfc2822
+
+Handler = Callable[..., Document | None]
+
+
+def _account(store: Store, account: str) -> Document:
+    return {
+        "auth_token": "(not shown)", "date_created": rfc2822(store),
+        "date_updated": rfc2822(store), "friendly_name": "Sandbox",
+        "owner_account_sid": account, "sid": account, "status": "active",
+        "subresource_uris": {}, "type": "Full", "uri": f"/2010-04-01/Accounts/{account}.json",
+    }  # fmt: skip
+
+
+def _balance(store: Store, account: str) -> Document:
+    return {"account_sid": account, "balance": "100.00", "currency": "USD"}
+
+
+_LISTS = "(CredentialLists|IpAccessControlLists)"
+_MEMBERS = "(?:Credentials|IpAddresses)"
+
+# Method, path below the account or the API version, handler(store, account, *groups, params?).
+_API_2010: list[tuple[str, str, Handler, bool]] = [
+    ("GET", r"\.json", _account, False),
+    ("GET", r"/Balance\.json", _balance, False),
+    ("GET", r"/AvailablePhoneNumbers/(\w+)/Local\.json", numbers.available, True),
+    ("POST", r"/IncomingPhoneNumbers\.json", numbers.buy, True),
+    ("GET", r"/IncomingPhoneNumbers\.json", numbers.listed, True),
+    ("GET", r"/IncomingPhoneNumbers/(PN\w+)\.json", numbers.held, False),
+    ("POST", r"/IncomingPhoneNumbers/(PN\w+)\.json", numbers.update, True),
+    ("DELETE", r"/IncomingPhoneNumbers/(PN\w+)\.json", numbers.release, False),
+    ("POST", rf"/SIP/{_LISTS}\.json", sip.create, True),
+    ("GET", rf"/SIP/{_LISTS}\.json", sip.listed, True),
+    ("GET", rf"/SIP/{_LISTS}/(\w+)\.json", sip.get, False),
+    ("DELETE", rf"/SIP/{_LISTS}/(\w+)\.json", sip.delete, False),
+    ("POST", rf"/SIP/{_LISTS}/(\w+)/{_MEMBERS}\.json", sip.add_member, True),
+    ("GET", rf"/SIP/{_LISTS}/(\w+)/{_MEMBERS}\.json", sip.list_members, True),
+    ("DELETE", rf"/SIP/{_LISTS}/\w+/{_MEMBERS}/(\w+)\.json", sip.remove_member, False),
+]
+
+
+def _get_recording(store: Store, account: str, sid: str) -> Document:
+    return trunks.recording(store, account, sid, None)
+
+
+_TRUNKING: list[tuple[str, str, Handler, bool]] = [
+    ("POST", r"/Trunks", trunks.create, True),
+    ("GET", r"/Trunks", trunks.listed, True),
+    ("GET", r"/Trunks/(TK\w+)", trunks.get, False),
+    ("POST", r"/Trunks/(TK\w+)", trunks.update, True),
+    ("DELETE", r"/Trunks/(TK\w+)", trunks.delete, False),
+    ("GET", r"/Trunks/(TK\w+)/Recording", _get_recording, False),
+    ("POST", r"/Trunks/(TK\w+)/Recording", trunks.recording, True),
+    ("POST", r"/Trunks/(TK\w+)/OriginationUrls", trunks.create_url, True),
+    ("GET", r"/Trunks/(TK\w+)/OriginationUrls", trunks.list_urls, True),
+    ("GET", r"/Trunks/(TK\w+)/OriginationUrls/(OU\w+)", trunks.get_url, False),
+    ("POST", r"/Trunks/(TK\w+)/OriginationUrls/(OU\w+)", trunks.update_url, True),
+    ("DELETE", r"/Trunks/(TK\w+)/OriginationUrls/(OU\w+)", trunks.delete_url, False),
+    ("POST", r"/Trunks/(TK\w+)/PhoneNumbers", trunks.add_number, True),
+    ("GET", r"/Trunks/(TK\w+)/PhoneNumbers", trunks.list_numbers, True),
+    ("DELETE", r"/Trunks/(TK\w+)/PhoneNumbers/(PN\w+)", trunks.remove_number, False),
+    ("POST", rf"/Trunks/(TK\w+)/{_LISTS}", trunks.add_list, True),
+    ("GET", rf"/Trunks/(TK\w+)/{_LISTS}", trunks.list_lists, True),
+    ("DELETE", rf"/Trunks/(TK\w+)/{_LISTS}/(\w+)", trunks.remove_list, False),
+]
+
+
+def authenticate(authorization: str | None) -> str:
+    """The account behind Basic credentials; raises Twilio's 401."""
+    try:
+        kind, _, text = (authorization or "").partition(" ")
+        user, _, password = base64.b64decode(text).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        kind, user, password = "", "", ""
+    if kind != "Basic" or not user.startswith(("AC", "SK")) or password in ("", "invalid"):
+        raise TwilioError(401, 20003, "Authenticate")
+    return user
+
+
+def handle(store: Store, user: str, method: str, path: str, params: Params) -> tuple[int, str]:
+    """Carry a request out: status and body. `path` begins with `/2010-04-01` or `/v1`."""
+    table, account, rest = _locate(user, path)
+    for wanted, pattern, handler, takes_params in table:
+        match = re.fullmatch(pattern, rest)
+        if wanted != method or match is None:
+            continue
+        extra: tuple[Any, ...] = (params,) if takes_params else ()
+        with store.transaction():
+            document = handler(store, account, *match.groups(), *extra)
+        if document is None:
+            return 204, ""
+        created = method == "POST" and handler.__name__ in _CREATING
+        return (201 if created else 200), json.dumps(document)
+    raise not_found(path)
+
+
+_CREATING = {"buy", "create", "create_url", "add_number", "add_list", "add_member"}
+
+
+def _locate(user: str, path: str) -> tuple[list[tuple[str, str, Handler, bool]], str, str]:
+    match = re.fullmatch(r"/2010-04-01/Accounts/(AC\w+)((?:/|\.json).*)", path)
+    if match:
+        # A parent account may act for its sub-accounts; keys act for the account in the path.
+        return _API_2010, match[1], match[2]
+    if path.startswith("/v1/"):
+        if user.startswith("SK"):
+            # The newer APIs name no account: a key is its own here.
+            return _TRUNKING, f"AC{user[2:]}", path.removeprefix("/v1")
+        return _TRUNKING, user, path.removeprefix("/v1")
+    raise not_found(path)
