@@ -5,7 +5,14 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 # Kubernetes API conventions: initialisms keep one case (clientID, checkoutURL).
-_INITIALISMS = {"id": "ID", "url": "URL", "urls": "URLs", "sid": "SID", "uri": "URI", "uris": "URIs"}
+_INITIALISMS = {
+    "id": "ID",
+    "url": "URL",
+    "urls": "URLs",
+    "sid": "SID",
+    "uri": "URI",
+    "uris": "URIs",
+}
 
 
 def k8s_name(python_name: str) -> str:

@@ -4,15 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition, ObjectName, Operation, SecretRef
-from voicefleet_api.names import E164_PATTERN
+from voicefleet_api.names import DNS_ZONE_PATTERN
 
 Mode = Literal["Sandbox", "Live"]
 Minor = Annotated[int, Field(ge=0, le=100_000_000)]
-PlanName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")]
+PlanName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32,
+        pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
+        json_schema_extra=rules.PLAN_NAME,
+    ),
+]
+OriginationURI = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^sips?:.+$",
+        json_schema_extra=rules.SIP_URI,
+        description="A SIP address, sip:host:port.",
+    ),
+]
+CarrierNetwork = Annotated[
+    str,
+    Field(
+        max_length=64,
+        json_schema_extra=rules.CARRIER_NETWORK,
+        description="A network, address/prefix length.",
+    ),
+]
+PriceID = Annotated[str, Field(max_length=64, description="Id of the price, price_….")]
 
 
 class Plan(ApiModel):
@@ -22,7 +49,13 @@ class Plan(ApiModel):
     monthly_price_minor: Minor = Field(
         description="Price a month in the smallest unit of the currency (cents)."
     )
-    currency: str = Field(default="usd", pattern=r"^[a-z]{3}$", description="ISO 4217 code.")
+    currency: str = Field(
+        default="usd",
+        max_length=16,
+        pattern=r"^[a-z]{3}$",
+        json_schema_extra=rules.CURRENCY,
+        description="ISO 4217 code; the same in all plans of a fleet.",
+    )
     included_minutes: int | None = Field(
         default=None, ge=0, le=10_000_000, description="Call minutes included; unset is unlimited."
     )
@@ -65,7 +98,7 @@ class BillingConfig(ApiModel):
         default_factory=list,
         max_length=16,
         description="Stripe accounts.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=rules.named_map(),
     )
 
 
@@ -76,14 +109,14 @@ class TelephonyConfig(ApiModel):
         default_factory=list,
         max_length=16,
         description="Twilio accounts.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=rules.named_map(),
     )
-    origination_uris: list[Annotated[str, Field(max_length=256, pattern=r"^sips?:.+$")]] = Field(
+    origination_uris: list[OriginationURI] = Field(
         min_length=1,
         max_length=10,
         description="SIP addresses of our SIP bridges, preferred first (sip:host:5060).",
     )
-    carrier_networks: list[Annotated[str, Field(max_length=64)]] = Field(
+    carrier_networks: list[CarrierNetwork] = Field(
         min_length=1,
         max_length=64,
         description="Networks (CIDR) that the carrier sends calls from; all others are refused.",
@@ -99,9 +132,17 @@ class TelephonyConfig(ApiModel):
 class LiveKitConfig(ApiModel):
     """The LiveKit server that carries the calls."""
 
-    url: str = Field(max_length=256, pattern=r"^(http|ws)s?://", description="For the controller.")
+    url: str = Field(
+        max_length=256,
+        pattern=r"^(http|ws)s?://",
+        json_schema_extra=rules.HTTP_OR_WS_URL,
+        description="Address of LiveKit's API as the controller reaches it.",
+    )
     agent_url: str = Field(
-        max_length=256, pattern=r"^wss?://", description="As the agents' pods reach it."
+        max_length=256,
+        pattern=r"^wss?://",
+        json_schema_extra=rules.WS_URL,
+        description="Address of LiveKit as the agents' pods reach it.",
     )
     secret_ref: SecretRef = Field(description="Secret with keys `apiKey` and `apiSecret`.")
 
@@ -109,8 +150,14 @@ class LiveKitConfig(ApiModel):
 class DNSConfig(ApiModel):
     """The zone that clients' dashboards live in; updated by RFC 2136."""
 
-    zone: str = Field(min_length=1, max_length=253, description="Zone, for example fleet.example.")
-    server: str = Field(max_length=253, description="Address of the primary server.")
+    zone: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=DNS_ZONE_PATTERN,
+        json_schema_extra=rules.ZONE,
+        description="Zone, for example fleet.example.",
+    )
+    server: str = Field(min_length=1, max_length=253, description="Address of the primary server.")
     port: int = Field(default=53, ge=1, le=65535, description="Port of the primary server.")
     tsig_secret_ref: SecretRef = Field(
         description="Secret with keys `name`, `algorithm` (hmac-sha256) and `secret` (base64)."
@@ -135,17 +182,24 @@ class RuntimeConfig(ApiModel):
 class SandboxConfig(ApiModel):
     """The stand-in for Stripe and Twilio."""
 
-    url: str = Field(max_length=256, pattern=r"^https?://", description="Base address.")
+    url: str = Field(
+        max_length=256,
+        pattern=r"^https?://",
+        json_schema_extra=rules.HTTP_URL,
+        description="Base address.",
+    )
 
 
 class FleetSpec(ApiModel):
     """What the agency has."""
 
+    model_config = ConfigDict(json_schema_extra=rules.FLEET_SPEC)
+
     plans: list[Plan] = Field(
         min_length=1,
         max_length=32,
         description="What clients can be sold.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=rules.named_map(),
     )
     billing: BillingConfig | None = Field(default=None, description="Stripe.")
     telephony: TelephonyConfig | None = Field(default=None, description="Twilio and SIP.")
@@ -167,20 +221,27 @@ class FleetStatus(StatusModel):
     monthly_number_cost_minor: int | None = Field(
         default=None, description="What the fleet's numbers cost a month, in cents."
     )
-    prices: dict[str, str] = Field(
-        default_factory=dict, description="Stripe price of each plan, by account/plan."
+    prices: dict[str, PriceID] = Field(
+        default_factory=dict,
+        max_length=512,
+        description="Stripe price of each plan, by account/plan.",
     )
     operations: list[Operation] = Field(
         default_factory=list, max_length=64, description="Operations whose outcome is unknown."
     )
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="State for programs and `kubectl wait`; Ready is always among them.",
+        json_schema_extra=rules.conditions(),
+    )
 
 
-__all__ = ["E164_PATTERN", "Fleet", "FleetSpec", "FleetStatus", "Plan"]
+__all__ = ["Fleet", "FleetSpec", "FleetStatus", "Plan"]
 
 
 class Fleet(ApiModel):
     """An agency's accounts, zone, plans and defaults; one for each set of vendor accounts."""
 
-    spec: FleetSpec
-    status: FleetStatus | None = None
+    spec: FleetSpec = Field(description="What the agency has.")
+    status: FleetStatus | None = Field(default=None, description="What is known of the fleet.")

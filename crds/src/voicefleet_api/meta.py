@@ -7,10 +7,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.names import DNS_LABEL_PATTERN
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
+ObjectName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=DNS_LABEL_PATTERN,
+        json_schema_extra=rules.DNS_LABEL,
+    ),
+]
+DateTime = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+"""RFC 3339; the API server checks it."""
 
 
 class LocalRef(ApiModel):
@@ -28,6 +39,9 @@ class SecretRef(ApiModel):
     )
 
 
+RequestValue = Annotated[str, Field(max_length=2048, description="A parameter's value.")]
+
+
 class ConditionType(StrEnum):
     """Condition types; the first two are the ones that people wait for."""
 
@@ -42,15 +56,13 @@ class ConditionType(StrEnum):
 
 
 class Condition(StatusModel):
-    """metav1.Condition (Kubernetes API conventions, "Typical status properties")."""
+    """One aspect of the state, as in metav1.Condition (Kubernetes API conventions)."""
 
     type: str = Field(max_length=64, description="Kind of condition, in CamelCase.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
     reason: str = Field(max_length=128, description="One CamelCase word for programs.")
     message: str = Field(default="", max_length=4096, description="One sentence for people.")
-    last_transition_time: str = Field(
-        json_schema_extra={"format": "date-time"}, description="When status last changed."
-    )
+    last_transition_time: DateTime = Field(description="When status last changed.")
     observed_generation: int | None = Field(
         default=None, description="The metadata.generation this condition was computed from."
     )
@@ -68,18 +80,16 @@ class Operation(StatusModel):
         max_length=64, description="What is being done, for example PurchaseNumber."
     )
     target: str = Field(max_length=256, description="What it is done to.")
-    request: dict[str, str] = Field(
+    request: dict[str, RequestValue] = Field(
         default_factory=dict,
         max_length=32,
         description="The request as it was frozen; a repeat sends exactly this.",
     )
-    started_at: str = Field(
-        json_schema_extra={"format": "date-time"}, description="When the intent was recorded."
-    )
+    started_at: DateTime = Field(description="When the intent was recorded.")
 
 
 class TimelineEntry(StatusModel):
     """One milestone of a client's life, for people who ask how long onboarding took."""
 
     milestone: str = Field(max_length=64, description="What happened, for example NumberPurchased.")
-    at: str = Field(json_schema_extra={"format": "date-time"}, description="When it happened.")
+    at: DateTime = Field(description="When it happened.")

@@ -1,27 +1,42 @@
-"""`PhoneNumber`: a number that the fleet owns, as a PersistentVolume is storage (cluster-scoped)."""
+"""`PhoneNumber` (pn): a number that the fleet owns, like a PersistentVolume (cluster-scoped)."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
-from voicefleet_api.meta import Condition, LocalRef, ObjectName, Operation
-from voicefleet_api.names import E164_PATTERN
+from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation
+from voicefleet_api.names import CLIENT_ID_PATTERN, E164_PATTERN
 
-E164 = Annotated[str, Field(max_length=16, pattern=E164_PATTERN)]
+# The maxima of short codes are wider than their patterns, so that the rule's message is what shows.
+E164 = Annotated[str, Field(max_length=32, pattern=E164_PATTERN, json_schema_extra=rules.E164)]
 Phase = Literal["Pending", "Available", "Bound", "Released", "Quarantined", "Failed"]
 Source = Literal["Purchase", "Existing"]
 ReclaimPolicy = Literal["Release", "Retain"]
 
 
+AreaCode = Annotated[
+    str, Field(max_length=16, pattern=r"^[2-9][0-9]{2}$", json_schema_extra=rules.AREA_CODE)
+]
+
+
 class NumberRequest(ApiModel):
     """What kind of number to buy."""
 
-    country: str = Field(default="US", pattern=r"^[A-Z]{2}$", description="ISO 3166 country code.")
-    area_code: str | None = Field(
-        default=None, pattern=r"^[2-9][0-9]{2}$", description="North American area code."
+    model_config = ConfigDict(json_schema_extra=rules.NUMBER_REQUEST)
+
+    country: str = Field(
+        default="US",
+        max_length=16,
+        pattern=r"^[A-Z]{2}$",
+        json_schema_extra=rules.COUNTRY,
+        description="ISO 3166 country code.",
+    )
+    area_code: AreaCode | None = Field(
+        default=None, description="North American area code; unset is any."
     )
 
 
@@ -30,12 +45,19 @@ class ClaimRef(ApiModel):
 
     namespace: ObjectName = Field(description="Namespace of the VoiceClient.")
     name: ObjectName = Field(description="Name of the VoiceClient.")
-    client_id: str = Field(max_length=32, description="Identity of the client (status.clientID).")
+    client_id: str = Field(
+        max_length=32,
+        pattern=CLIENT_ID_PATTERN,
+        json_schema_extra=rules.CLIENT_ID,
+        description="Identity of the client (status.clientID).",
+    )
     number: ObjectName = Field(description="Key in the client's spec.telephony.numbers.")
 
 
 class PhoneNumberSpec(ApiModel):
     """What number, and for whom."""
+
+    model_config = ConfigDict(json_schema_extra=rules.PHONE_NUMBER_SPEC)
 
     fleet_ref: LocalRef = Field(description="The Fleet that owns the number.")
     account: ObjectName = Field(description="Telephony account of the fleet that holds it.")
@@ -56,9 +78,7 @@ class PreviousClaim(StatusModel):
 
     namespace: str = Field(max_length=63, description="Namespace of the client.")
     name: str = Field(max_length=63, description="Name of the client.")
-    quarantined_until: str = Field(
-        json_schema_extra={"format": "date-time"}, description="From then on anyone may have it."
-    )
+    quarantined_until: DateTime = Field(description="From then on anyone may have it.")
 
 
 class PhoneNumberStatus(StatusModel):
@@ -73,11 +93,16 @@ class PhoneNumberStatus(StatusModel):
     operations: list[Operation] = Field(
         default_factory=list, max_length=8, description="Operations whose outcome is unknown."
     )
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="State for programs and `kubectl wait`; Ready is always among them.",
+        json_schema_extra=rules.conditions(),
+    )
 
 
 class PhoneNumber(ApiModel):
     """A phone number that the fleet owns; made and bound by the controller."""
 
-    spec: PhoneNumberSpec
-    status: PhoneNumberStatus | None = None
+    spec: PhoneNumberSpec = Field(description="What number, and for whom.")
+    status: PhoneNumberStatus | None = Field(default=None, description="What the carrier says.")

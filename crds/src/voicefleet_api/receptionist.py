@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition
 
 Text = Annotated[str, Field(max_length=1024)]
-Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+Clock = Annotated[
+    str,
+    Field(
+        max_length=16,
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        json_schema_extra=rules.CLOCK,
+    ),
+]
+Date = Annotated[
+    str,
+    Field(
+        max_length=16,
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        json_schema_extra=rules.DATE,
+        description="A day, YYYY-MM-DD.",
+    ),
+]
+Ask = Annotated[
+    str, Field(min_length=1, max_length=256, description="A question, as it is spoken.")
+]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 class OpeningHours(ApiModel):
     """One opening span of a week day, in the business's time zone."""
+
+    model_config = ConfigDict(json_schema_extra=rules.OPENING_HOURS)
 
     day: Day = Field(description="Day of the week.")
     opens: Clock = Field(description="Opening time, HH:MM.")
@@ -41,13 +63,13 @@ class ReceptionistSpec(ApiModel):
     hours: list[OpeningHours] = Field(
         default_factory=list, max_length=28, description="When the business is open."
     )
-    holidays: list[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]] = Field(
+    holidays: list[Date] = Field(
         default_factory=list, max_length=128, description="Days it is closed, as YYYY-MM-DD."
     )
     facts: list[Fact] = Field(
         default_factory=list, max_length=128, description="Prices, services, address and so on."
     )
-    questions: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+    questions: list[Ask] = Field(
         default_factory=list,
         max_length=16,
         description="Qualification questions, instead of the profession's.",
@@ -58,14 +80,25 @@ class ReceptionistSpec(ApiModel):
 
 
 class ReceptionistStatus(StatusModel):
-    """Which clients use it."""
+    """What the controller made of it."""
 
     observed_generation: int = Field(default=-1, description="Generation last handled.")
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="State for programs and `kubectl wait`; Ready is always among them.",
+        json_schema_extra=rules.conditions(),
+    )
 
 
 class Receptionist(ApiModel):
     """What a client's agent says and knows; changed while it runs."""
 
-    spec: ReceptionistSpec
-    status: ReceptionistStatus | None = None
+    model_config = ConfigDict(json_schema_extra=rules.NAMED_OBJECT)
+
+    spec: ReceptionistSpec = Field(
+        description="The client's own words; whatever is unset comes from the profession."
+    )
+    status: ReceptionistStatus | None = Field(
+        default=None, description="What the controller made of it."
+    )

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
+from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.fleet import PlanName
 from voicefleet_api.meta import Condition, LocalRef, ObjectName, Operation, TimelineEntry
-from voicefleet_api.names import DNS_LABEL_PATTERN
+from voicefleet_api.names import TIME_ZONE_PATTERN
 from voicefleet_api.phonenumber import E164, NumberRequest, ReclaimPolicy, Source
+
+Email = Annotated[
+    str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", json_schema_extra=rules.EMAIL)
+]
+CustomerID = Annotated[
+    str, Field(max_length=64, pattern=r"^cus_", json_schema_extra=rules.CUSTOMER)
+]
+SubscriptionID = Annotated[
+    str, Field(max_length=64, pattern=r"^sub_", json_schema_extra=rules.SUBSCRIPTION)
+]
 
 
 class Accounts(ApiModel):
@@ -26,11 +37,18 @@ class Business(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         description="Name, as the agent says it and as it stands on the invoice."
     )
-    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        default="UTC", description="IANA time zone, for example America/New_York."
-    )
-    email: Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = Field(
-        default=None, description="Where invoices go."
+    time_zone: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=TIME_ZONE_PATTERN,
+            json_schema_extra=rules.TIME_ZONE,
+        ),
+    ] = Field(default="UTC", description="IANA time zone, for example America/New_York.")
+    email: Email | None = Field(
+        default=None,
+        description="Where invoices go; needed where they are sent by e-mail.",
     )
     phone: E164 | None = Field(default=None, description="The business's own number.")
 
@@ -38,16 +56,21 @@ class Business(ApiModel):
 class ExistingBilling(ApiModel):
     """Things in Stripe to take over instead of creating them."""
 
-    customer_id: Annotated[str, Field(max_length=64, pattern=r"^cus_")] | None = Field(
-        default=None, description="Customer (cus_…)."
+    model_config = ConfigDict(json_schema_extra=rules.EXISTING_BILLING)
+
+    customer_id: CustomerID | None = Field(
+        default=None, description="Id of the customer, which begins with cus_."
     )
-    subscription_id: Annotated[str, Field(max_length=64, pattern=r"^sub_")] | None = Field(
-        default=None, description="Subscription (sub_…)."
+    subscription_id: SubscriptionID | None = Field(
+        default=None,
+        description="Id of the customer's subscription, which begins with sub_.",
     )
 
 
 class Billing(ApiModel):
     """How the client pays."""
+
+    model_config = ConfigDict(json_schema_extra=rules.BILLING)
 
     mode: Literal["Managed", "None"] = Field(
         default="Managed", description="None: this client is not billed by voicefleet."
@@ -69,6 +92,8 @@ class Billing(ApiModel):
 
 class NumberClaim(ApiModel):
     """One phone number of the client."""
+
+    model_config = ConfigDict(json_schema_extra=rules.NUMBER_CLAIM)
 
     name: ObjectName = Field(description="Key of this number within the client.")
     source: Source = Field(
@@ -105,7 +130,7 @@ class Telephony(ApiModel):
         default_factory=list,
         max_length=100,
         description="Phone numbers; how many is limited by the plan.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=rules.named_map(),
     )
     fallback: Fallback | None = Field(default=None, description="Where calls go otherwise.")
     limits: Limits | None = Field(default=None, description="Limits of a call.")
@@ -114,7 +139,7 @@ class Telephony(ApiModel):
 class ClientDNS(ApiModel):
     """The client's name in the fleet's zone."""
 
-    subdomain: Annotated[str, Field(max_length=63, pattern=DNS_LABEL_PATTERN)] = Field(
+    subdomain: ObjectName = Field(
         description="Label below the fleet's zone, for example bright-smile."
     )
 
@@ -127,16 +152,24 @@ class ClientRuntime(ApiModel):
     )
 
 
+ProfessionName = Annotated[
+    str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$", json_schema_extra=rules.PROFESSION)
+]
+
+
 class VoiceClientSpec(ApiModel):
     """What the client is to have."""
+
+    model_config = ConfigDict(json_schema_extra=rules.VOICE_CLIENT_SPEC)
 
     fleet_ref: LocalRef = Field(
         default=LocalRef(name="default"), description="The Fleet this client belongs to."
     )
     accounts: Accounts = Field(default=Accounts(), description="Accounts of the fleet to use.")
     business: Business = Field(description="Who the client is.")
-    profession: Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$")] | None = Field(
-        default=None, description="One of the professions shipped, for example dentist."
+    profession: ProfessionName | None = Field(
+        default=None,
+        description="The client's trade, one of the professions that we ship, for example dentist.",
     )
     receptionist_ref: LocalRef | None = Field(
         default=None, description="Receptionist with the client's own words, same namespace."
@@ -202,7 +235,12 @@ class VoiceClientStatus(StatusModel):
     client_id: str | None = Field(
         default=None, max_length=32, description="Mark of this client on everything it owns."
     )
-    numbers: list[NumberStatus] = Field(default_factory=list, max_length=100)
+    numbers: list[NumberStatus] = Field(
+        default_factory=list,
+        max_length=100,
+        description="The client's phone numbers.",
+        json_schema_extra=rules.named_map(),
+    )
     primary_number: str | None = Field(
         default=None, max_length=16, description="First of the client's numbers."
     )
@@ -212,15 +250,24 @@ class VoiceClientStatus(StatusModel):
     monthly_cost: str | None = Field(
         default=None, max_length=32, description="Vendors' bill a month, for people ($1.15)."
     )
-    timeline: list[TimelineEntry] = Field(default_factory=list, max_length=32)
+    timeline: list[TimelineEntry] = Field(
+        default_factory=list, max_length=32, description="Milestones, oldest first."
+    )
     operations: list[Operation] = Field(
         default_factory=list, max_length=64, description="Operations whose outcome is unknown."
     )
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="State for programs and `kubectl wait`; Ready is always among them.",
+        json_schema_extra=rules.conditions(),
+    )
 
 
 class VoiceClient(ApiModel):
     """A client of the agency: its plan, phone numbers, agent, name and bill."""
 
-    spec: VoiceClientSpec
-    status: VoiceClientStatus | None = None
+    model_config = ConfigDict(json_schema_extra=rules.NAMED_OBJECT)
+
+    spec: VoiceClientSpec = Field(description="What the client is to have.")
+    status: VoiceClientStatus | None = Field(default=None, description="What the client has.")
