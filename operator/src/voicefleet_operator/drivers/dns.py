@@ -7,8 +7,10 @@ name is prefixed, since nothing may stand beside a CNAME (RFC 1034, section 3.6.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dns.asyncquery
@@ -29,10 +31,11 @@ from voicefleet_operator.drivers.errors import (
     Rejected,
     Unauthorized,
     Unavailable,
+    VendorError,
 )
+from voicefleet_operator.drivers.transport import TIMEOUT, repeated
 from voicefleet_operator.planning.observed import DNSName, Mark
 
-_TIMEOUT = 10.0
 _ADDRESS_TYPES = (dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.CNAME)
 # "Name exists / does not exist when it should (not)": a prerequisite was not met.
 _PREREQUISITE = {
@@ -56,10 +59,17 @@ class DNSDriver:
         tsig_algorithm: str,
         tsig_secret: str,
         fleet_id: str,
+        timeout: float = TIMEOUT,
     ) -> None:
-        self._server, self._port = server, port
+        """`server`: host name or address; `tsig_secret`: base64. `ValueError` on a bad one."""
+        self._server, self._port, self._timeout = server, port, timeout
         self._zone = dns.name.from_text(zone)
         self._keyring = dns.tsigkeyring.from_text({tsig_name: (tsig_algorithm, tsig_secret)})
+        try:
+            for key in self._keyring.values():
+                dns.tsig.get_context(key)  # type: ignore[no-untyped-call]
+        except NotImplementedError as error:
+            raise ValueError(f"TSIG algorithm {tsig_algorithm!r} is not known") from error
         self._fleet_id = fleet_id
 
     async def close(self) -> None:
@@ -67,77 +77,124 @@ class DNSDriver:
 
     async def inventory(self) -> dict[str, DNSName]:
         """All names of the zone by label, whoever has them (AXFR, RFC 5936)."""
-        zone = dns.zone.Zone(self._zone)
-        query, _ = dns.xfr.make_query(zone, keyring=self._keyring)
-        with _errors():
-            await dns.asyncquery.inbound_xfr(
-                self._server, zone, query, port=self._port, timeout=_TIMEOUT, lifetime=_TIMEOUT
-            )
+        zone = await self._transfer()
         return {name.label: name for name in _names(zone)}
 
     async def create(self, label: str, *, target: str, ttl: int, mark: Mark) -> DNSName:
         """Add a name; raises `Rejected` (SubdomainTaken) where it is somebody else's."""
         made = _name(label, target, ttl, mark)
-        update = self._update()
+        update = self._message()
         update.absent(label)
         update.absent(_owner_label(label))
-        self._add(update, made, mark)
-        rcode = await self._send(update)
-        if rcode == dns.rcode.NOERROR:
+        _add(update, made, mark)
+        if await self._send(update):
             return made
-        # A repeat whose first reply was lost finds its own name.
-        found = (await self.inventory()).get(label)
-        if found is not None and mark.owns(found.mark):
-            return await self.update(label, target=target, ttl=ttl, mark=found.mark or mark)
+        # A repeat whose first reply was lost finds its own name, and a name whose address somebody
+        # has removed still has our owner record: that one is the prerequisite now.
+        owner = _owner_of(await self._transfer(), label)
+        if owner is not None and mark.owns(owner):
+            return await self.update(label, target=target, ttl=ttl, mark=mark)
         raise Rejected(
             "SubdomainTaken",
-            f"{label} is already in zone {self._zone} and belongs to"
-            f" {_owner_words(found.mark if found else None)}",
+            f"{label} is already in zone {self._zone} and belongs to {_owner_words(owner)}",
             hint="Choose another spec.dns.subdomain",
         )
 
     async def update(self, label: str, *, target: str, ttl: int, mark: Mark) -> DNSName:
         """Change what a name of ours points at; raises `Rejected` (NotOurs)."""
         made = _name(label, target, ttl, mark)
-        update = self._update()
-        update.present(_owner_label(label), "TXT", _owner_text(mark))
-        update.delete(label)
-        update.delete(_owner_label(label))
-        self._add(update, made, mark)
-        if await self._send(update) != dns.rcode.NOERROR:
+
+        def change(update: dns.update.UpdateMessage) -> None:
+            _remove(update, label)
+            _add(update, made, mark)
+
+        if not await self._change_ours(label, mark, change):
             raise _not_ours(label)
         return made
 
     async def delete(self, label: str, *, mark: Mark) -> None:
         """Remove a name of ours; fine where it is gone, `Rejected` (NotOurs) where it is not."""
-        update = self._update()
-        update.present(_owner_label(label), "TXT", _owner_text(mark))
-        update.delete(label)
-        update.delete(_owner_label(label))
-        if await self._send(update) == dns.rcode.NOERROR:
+        if await self._change_ours(label, mark, lambda update: _remove(update, label)):
             return
         if label in await self.inventory():
             raise _not_ours(label)
 
-    def _update(self) -> dns.update.UpdateMessage:
+    async def _change_ours(
+        self, label: str, mark: Mark, change: Callable[[dns.update.UpdateMessage], None]
+    ) -> bool:
+        """Change the name if its owner record is ours when the server looks at it."""
+        if await self._change_owned(label, _owner_text(mark), change):
+            return True
+        # The client may have been renamed or moved since: the record counts by fleet and client.
+        owner = _owner_of(await self._transfer(), label)
+        if owner is None or not mark.owns(owner) or owner == mark:
+            return False
+        return await self._change_owned(label, _owner_text(owner), change)
+
+    async def _change_owned(
+        self, label: str, owner: str, change: Callable[[dns.update.UpdateMessage], None]
+    ) -> bool:
+        update = self._message()
+        update.present(_owner_label(label), "TXT", owner)
+        change(update)
+        return await self._send(update)
+
+    # --- the wire -----------------------------------------------------------------------------
+
+    def _message(self) -> dns.update.UpdateMessage:
         return dns.update.UpdateMessage(self._zone, keyring=self._keyring)
 
-    def _add(self, update: dns.update.UpdateMessage, name: DNSName, mark: Mark) -> None:
-        update.add(name.label, name.ttl, name.rtype, _absolute(name))
-        update.add(_owner_label(name.label), name.ttl, "TXT", _owner_text(mark))
+    async def _address(self) -> str:
+        """The server's address; a name is looked up each time, since it may move."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                self._server, self._port, type=socket.SOCK_STREAM
+            )
+        except OSError as error:
+            raise Unavailable(
+                "DNSUnreachable", f"the DNS server {self._server} is not found: {error}"
+            ) from error
+        return str(found[0][4][0])
 
-    async def _send(self, update: dns.update.UpdateMessage) -> dns.rcode.Rcode:
+    @repeated
+    async def _transfer(self) -> dns.zone.Zone:
+        zone = dns.zone.Zone(self._zone)
+        query, _ = dns.xfr.make_query(zone, keyring=self._keyring)
+        address = await self._address()
+        with _errors():
+            await dns.asyncquery.inbound_xfr(
+                address,
+                zone,
+                query,
+                port=self._port,
+                timeout=self._timeout,
+                lifetime=self._timeout,
+            )
+        return zone
+
+    async def _send(self, update: dns.update.UpdateMessage) -> bool:
+        """Send it; whether its prerequisites were met."""
+        address = await self._address()
         with _errors():
             answer = await dns.asyncquery.tcp(
-                update, self._server, port=self._port, timeout=_TIMEOUT
+                update, address, port=self._port, timeout=self._timeout
             )
         rcode = answer.rcode()
-        if rcode == dns.rcode.NOERROR or rcode in _PREREQUISITE:
-            return rcode
-        words = f"the DNS server answered {dns.rcode.to_text(rcode)}"
-        if rcode in (dns.rcode.REFUSED, dns.rcode.NOTAUTH):
-            raise Unauthorized("Unauthorized", words, hint="Check zone, TSIG key and its rights")
-        raise Ambiguous("DNSFailed", words)
+        if rcode in _PREREQUISITE:
+            return False
+        if rcode != dns.rcode.NOERROR:
+            raise _refusal(rcode)
+        return True
+
+
+def _add(update: dns.update.UpdateMessage, name: DNSName, mark: Mark) -> None:
+    update.add(name.label, name.ttl, name.rtype, _absolute(name))
+    update.add(_owner_label(name.label), name.ttl, "TXT", _owner_text(mark))
+
+
+def _remove(update: dns.update.UpdateMessage, label: str) -> None:
+    update.delete(label)
+    update.delete(_owner_label(label))
 
 
 def _owner_label(label: str) -> str:
@@ -145,14 +202,21 @@ def _owner_label(label: str) -> str:
 
 
 def _owner_text(mark: Mark) -> str:
-    return (
-        f'"heritage=voicefleet,fleet={mark.fleet_id},client={mark.client_id},'
-        f'namespace={mark.namespace},name={mark.name}"'
+    text = (
+        f"heritage=voicefleet,fleet={mark.fleet_id},client={mark.client_id},"
+        f"namespace={mark.namespace},name={mark.name}"
     )
+    # A string of a TXT record has at most 255 bytes; names of objects may have 253.
+    return " ".join(f'"{text[i : i + 255]}"' for i in range(0, len(text), 255))
 
 
-def _owner(text: str) -> Mark | None:
-    fields = dict(part.split("=", 1) for part in text.strip('"').split(",") if "=" in part)
+def _owner_of(zone: dns.zone.Zone, label: str) -> Mark | None:
+    """Whom the TXT record beside the name names; None where there is none of ours."""
+    rdataset = zone.get_rdataset(_owner_label(label), "TXT")
+    if rdataset is None or len(rdataset) != 1:
+        return None
+    text = b"".join(rdataset[0].strings).decode(errors="replace")
+    fields = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
     if fields.get("heritage") != "voicefleet":
         return None
     return Mark(
@@ -189,14 +253,25 @@ def _absolute(name: DNSName) -> str:
 
 def _names(zone: dns.zone.Zone) -> Iterator[DNSName]:
     for name, node in zone.nodes.items():
-        for rdataset in node.rdatasets:
-            if rdataset.rdtype not in _ADDRESS_TYPES or name == dns.name.empty:
-                continue
-            label = name.to_text()
-            value = rdataset[0].to_text(origin=zone.origin, relativize=False).rstrip(".")
-            owner = zone.get_rdataset(_owner_label(label), "TXT")
-            mark = _owner(owner[0].to_text()) if owner else None
-            yield DNSName(label, dns.rdatatype.to_text(rdataset.rdtype), value, rdataset.ttl, mark)
+        addresses = sorted(
+            (r for r in node.rdatasets if r.rdtype in _ADDRESS_TYPES), key=lambda r: r.rdtype
+        )
+        if not addresses or name == dns.name.empty:
+            continue
+        label = name.to_text()
+        # More than one value is never what we wrote: shown whole, it differs from what is wanted.
+        values = [
+            rdata.to_text(origin=zone.origin, relativize=False).rstrip(".")
+            for rdataset in addresses
+            for rdata in rdataset
+        ]
+        yield DNSName(
+            label=label,
+            rtype="+".join(dns.rdatatype.to_text(rdataset.rdtype) for rdataset in addresses),
+            value=",".join(sorted(values)),
+            ttl=addresses[0].ttl,
+            mark=_owner_of(zone, label),
+        )
 
 
 @contextmanager
@@ -210,8 +285,23 @@ def _errors() -> Iterator[None]:
             "Unauthorized", f"TSIG: {error}", hint="Check the DNS Secret and the server's key"
         ) from error
     except dns.query.TransferError as error:
-        raise Unauthorized(
-            "Unauthorized", str(error), hint="The key needs the right to transfer the zone"
+        raise _refusal(error.rcode) from error
+    except dns.exception.FormError as error:
+        # Not signed, so not to be believed; servers also say so that they do not have the zone.
+        raise Ambiguous(
+            "DNSUnsigned", f"{error}: does the DNS server serve this zone, and know the key?"
         ) from error
-    except (OSError, dns.exception.DNSException) as error:
-        raise Ambiguous("DNSUnreachable", f"{type(error).__name__}: {error}") from error
+    except (OSError, EOFError, dns.exception.DNSException) as error:
+        words = str(error) or "no answer"
+        raise Ambiguous("DNSSilent", f"{type(error).__name__}: {words}") from error
+
+
+def _refusal(rcode: dns.rcode.Rcode) -> VendorError:
+    words = f"the DNS server answered {dns.rcode.to_text(rcode)}"
+    if rcode in (dns.rcode.REFUSED, dns.rcode.NOTAUTH, dns.rcode.NOTZONE):
+        return Unauthorized(
+            "Unauthorized",
+            words,
+            hint="Check zone, TSIG key and its rights to update and transfer the zone",
+        )
+    return Ambiguous("DNSFailed", words)
