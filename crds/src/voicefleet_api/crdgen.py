@@ -119,7 +119,14 @@ KINDS = (
             _READY,
             Column("Fleet ID", ".status.fleetID", "Mark on everything the fleet owns."),
             Column("Zone", ".spec.dns.zone", "DNS zone of the clients."),
-            Column("Plans", ".spec.plans[*].name", "What clients can be sold."),
+Column("Runtime", ".spec.runtime.className", "Where agents run.", priority=1),
+            Column(
+                "Cost (cents)",
+                ".status.monthlyNumberCostMinor",
+                "Carrier's bill for the fleet's numbers a month, in cents.",
+                "integer",
+                1,
+            ),
             _REASON,
             _AGE,
         ),
@@ -263,13 +270,14 @@ def render(kinds: Iterable[Kind] = KINDS) -> dict[str, str]:
         "kind": "Kustomization",
         "resources": sorted(made),
     }
-    return {**made, "kustomization.yaml": _yaml(index)}
+    # Without an extension, so that `kubectl apply -f` of the folder does not take it for an object.
+    return {**made, "Kustomization": _yaml(index)}
 
 
 def differing(folder: Path) -> list[str]:
     """Names of files in `folder` that are missing, stale or should not be there."""
     wanted = render()
-    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")}
+    there = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*")}
     return sorted(name for name in wanted.keys() | there if wanted.get(name) != there.get(name))
 
 
