@@ -116,11 +116,13 @@ logging: {{level: warn}}
 async def bad_server() -> AsyncIterator[BadServer]:
     """Starts servers that misbehave; gives their address."""
     servers: list[asyncio.Server] = []
-    open_lines: set[asyncio.StreamWriter] = set()
+    lines: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(answer: Answer) -> str:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            open_lines.add(writer)
+            task = asyncio.current_task()
+            assert task is not None
+            lines[task] = writer
             with suppress(ConnectionError):
                 await answer(reader, writer)
             writer.close()
@@ -132,10 +134,10 @@ async def bad_server() -> AsyncIterator[BadServer]:
     yield start
     for server in servers:
         server.close()
-    for line in open_lines:
+    for line in lines.values():
         line.transport.abort()
-    for server in servers:
-        await server.wait_closed()
+    if lines:
+        await asyncio.wait(lines, timeout=5)
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ async def make_trunk(
 ) -> InboundTrunk:
     """A trunk as the planner asks for it."""
     usual = {"numbers": numbers, "allowed_addresses": CARRIER, "max_call_seconds": 1800}
-    return await driver.create_trunk(mark=mark, **{**usual, **changes})
+    wanted: dict[str, Any] = {**usual, **changes}
+    return await driver.create_trunk(mark=mark, **wanted)
 
 
 async def test_trunk_carries_everything(
@@ -86,15 +87,13 @@ async def test_no_open_trunk_is_made(
     driver: LiveKitDriver, raw: api.LiveKitAPI, mark: Mark, numbers: frozenset[str], missing: str
 ) -> None:
     empty: dict[str, Any] = {missing: frozenset()}
+    wanted: dict[str, Any] = {"numbers": numbers, "allowed_addresses": CARRIER, **empty}
     with pytest.raises(Rejected) as error:
-        await make_trunk(driver, mark, numbers, **empty)
+        await driver.create_trunk(mark=mark, max_call_seconds=1800, **wanted)
     assert error.value.reason == "OpenTrunk"
-    made = await make_trunk(driver, mark, numbers)
-    whole: dict[str, Any] = {"numbers": numbers, "allowed_addresses": CARRIER}
+    made = await make_trunk(driver, mark, frozenset({"+14155550003"}))
     with pytest.raises(Rejected):
-        await driver.update_trunk(
-            trunk_id=made.id, mark=mark, max_call_seconds=1800, **{**whole, **empty}
-        )
+        await driver.update_trunk(trunk_id=made.id, mark=mark, max_call_seconds=1800, **wanted)
     assert (await driver.inventory()).trunks == {made.id: made}
 
 
@@ -266,8 +265,9 @@ async def test_replace_rule(
     changed = await driver.replace_rule(made.id, mark=mark, trunk_id=trunk.id, agent_name="green")
     assert changed == replace(made, agent_name="green")
     assert (await driver.inventory()).rules == {made.id: changed}
+    await driver.delete_rule(made.id)
     with pytest.raises(Gone):
-        await driver.replace_rule("SDR_gone", mark=mark, trunk_id=trunk.id, agent_name="green")
+        await driver.replace_rule(made.id, mark=mark, trunk_id=trunk.id, agent_name="green")
 
 
 async def test_wrong_secret(livekit: LiveKit) -> None:
@@ -308,3 +308,21 @@ async def test_bad_answers(
     with pytest.raises(kind):
         await make_trunk(driver, mark, numbers)
     await driver.close()
+
+
+async def test_rule_is_not_moved_to_a_led_trunk(
+    driver: LiveKitDriver,
+    raw: api.LiveKitAPI,
+    mark: Mark,
+    other_mark: Mark,
+    numbers: frozenset[str],
+) -> None:
+    first, second = sorted(numbers)
+    trunk = await make_trunk(driver, mark, frozenset({first}))
+    led = await make_trunk(driver, other_mark, frozenset({second}))
+    ours = await driver.create_rule(mark=mark, trunk_id=trunk.id, agent_name="agent-a")
+    await driver.create_rule(mark=other_mark, trunk_id=led.id, agent_name="agent-b")
+    with pytest.raises(Rejected) as error:
+        await driver.replace_rule(ours.id, mark=mark, trunk_id=led.id, agent_name="agent-a")
+    assert error.value.reason == "NumberRoutedElsewhere"
+    assert (await driver.inventory()).rules[ours.id] == ours

@@ -6,13 +6,16 @@ without numbers is a wildcard and one without allowed addresses admits any calle
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from livekit import api
 
 from voicefleet_operator.drivers.errors import (
@@ -23,7 +26,7 @@ from voicefleet_operator.drivers.errors import (
     Unauthorized,
     VendorError,
 )
-from voicefleet_operator.drivers.transport import TIMEOUT, limits, network_error, repeated
+from voicefleet_operator.drivers.transport import TIMEOUT, network_error, repeated
 from voicefleet_operator.planning.observed import (
     DispatchRule,
     InboundTrunk,
@@ -51,7 +54,8 @@ class LiveKitDriver:
         timeout: float = TIMEOUT,
     ) -> None:
         self._fleet_id = fleet_id
-        self._api = api.LiveKitAPI(url, api_key, api_secret, timeout=limits(timeout))
+        self._timeout = timeout
+        self._api = api.LiveKitAPI(url, api_key, api_secret)
         self._sip = self._api.sip
 
     async def close(self) -> None:
@@ -61,7 +65,7 @@ class LiveKitDriver:
     @repeated
     async def inventory(self) -> RoutingInventory:
         """All trunks and rules that carry this fleet's mark."""
-        async with _errors():
+        async with self._errors():
             trunks = await self._sip.list_inbound_trunk(api.ListSIPInboundTrunkRequest())
             rules = await self._sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())
         found = RoutingInventory()
@@ -74,6 +78,20 @@ class LiveKitDriver:
             if rule.mark is not None and rule.mark.fleet_id == self._fleet_id:
                 found.rules[rule.id] = rule
         return found
+
+    @asynccontextmanager
+    async def _errors(self) -> AsyncIterator[None]:
+        """A time limit, and exceptions of the SDK and of the network as ours."""
+        try:
+            # Not the session's: the SDK sends `timeout=None` along, which lifts that one.
+            async with asyncio.timeout(self._timeout):
+                yield
+        except api.TwirpError as error:
+            raise _translate(error) from error
+        except DecodeError as error:
+            raise Ambiguous("LiveKitFailed", "LiveKit's answer is unreadable") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise network_error("LiveKit", error) from error
 
     # --- trunks -------------------------------------------------------------------------------
 
@@ -88,7 +106,7 @@ class LiveKitDriver:
         """Make the trunk; one of ours with the same numbers counts as made."""
         info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
         try:
-            async with _errors():
+            async with self._errors():
                 made = await self._sip.create_inbound_trunk(
                     api.CreateSIPInboundTrunkRequest(trunk=info)
                 )
@@ -111,13 +129,29 @@ class LiveKitDriver:
     ) -> InboundTrunk:
         """Replace what the trunk says; raises `Rejected` (NumberRoutedElsewhere), `Gone`."""
         info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
-        async with _errors():
+        await self._refuse_taken(trunk_id, numbers)
+        async with self._errors():
             return _trunk(await self._sip.update_inbound_trunk(trunk_id, info))
+
+    @repeated
+    async def _refuse_taken(self, trunk_id: str, numbers: frozenset[str]) -> None:
+        """LiveKit checks numbers that are new to a trunk only when the trunk is created."""
+        async with self._errors():
+            found = await self._sip.list_inbound_trunk(
+                api.ListSIPInboundTrunkRequest(numbers=sorted(numbers))
+            )
+        for trunk in found.items:
+            # The listing also has the wildcard trunks.
+            taken = numbers & {_e164(number) for number in trunk.numbers}
+            if taken and trunk.sip_trunk_id != trunk_id:
+                raise _routed_elsewhere(
+                    f"LiveKit's trunk {trunk.sip_trunk_id} has {', '.join(sorted(taken))} already"
+                )
 
     async def delete_trunk(self, trunk_id: str) -> None:
         """Remove the trunk; fine where it is gone."""
         try:
-            async with _errors():
+            async with self._errors():
                 await self._sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk_id))
         except Gone:
             return
@@ -128,7 +162,7 @@ class LiveKitDriver:
         """Lead the trunk's calls to the agent; one of ours on the trunk counts as made."""
         info = _rule_info(mark, trunk_id, agent_name)
         try:
-            async with _errors():
+            async with self._errors():
                 made = await self._sip.create_dispatch_rule(
                     api.CreateSIPDispatchRuleRequest(dispatch_rule=info)
                 )
@@ -145,13 +179,27 @@ class LiveKitDriver:
     ) -> DispatchRule:
         """Replace what the rule says, in one step; raises `Rejected`, `Gone`."""
         info = _rule_info(mark, trunk_id, agent_name)
-        async with _errors():
+        await self._refuse_led(rule_id, trunk_id)
+        async with self._errors():
             return _rule(await self._sip.update_dispatch_rule(rule_id, info))
+
+    @repeated
+    async def _refuse_led(self, rule_id: str, trunk_id: str) -> None:
+        """As for trunks: LiveKit checks a trunk that is new to a rule only on creation."""
+        async with self._errors():
+            found = await self._sip.list_dispatch_rule(
+                api.ListSIPDispatchRuleRequest(trunk_ids=[trunk_id])
+            )
+        for rule in found.items:
+            if trunk_id in rule.trunk_ids and rule.sip_dispatch_rule_id != rule_id:
+                raise _routed_elsewhere(
+                    f"LiveKit's rule {rule.sip_dispatch_rule_id} leads trunk {trunk_id} already"
+                )
 
     async def delete_rule(self, rule_id: str) -> None:
         """Remove the rule; fine where it is gone."""
         try:
-            async with _errors():
+            async with self._errors():
                 await self._sip.delete_dispatch_rule(
                     api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule_id)
                 )
@@ -239,17 +287,6 @@ def _rule(info: Any) -> DispatchRule:
     )
 
 
-@asynccontextmanager
-async def _errors() -> AsyncIterator[None]:
-    """Exceptions of the SDK and of the network as ours."""
-    try:
-        yield
-    except api.TwirpError as error:
-        raise _translate(error) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise network_error("LiveKit", error) from error
-
-
 def _translate(error: api.TwirpError) -> VendorError:
     """Twirp's codes (https://twitchtv.github.io/twirp/docs/errors.html) as ours.
 
@@ -262,10 +299,20 @@ def _translate(error: api.TwirpError) -> VendorError:
         return Throttled(words, 1.0)
     if error.code == "not_found":
         return Gone("ResourceMissing", words)
-    if error.status >= 500 or error.code in ("deadline_exceeded", "canceled"):
+    # 408 is Twirp's deadline_exceeded and canceled.
+    if error.status >= 500 or error.status == 408:
         return Ambiguous("LiveKitFailed", words)
     if any(conflict in words for conflict in _CONFLICT_WORDS):
-        return Rejected(
-            _CONFLICT, words, hint="Another LiveKit trunk or rule has the number: remove it there"
-        )
+        return _routed_elsewhere(words)
     return Rejected("InvalidRequest", words, hint="LiveKit refused the request")
+
+
+def _routed_elsewhere(words: str) -> Rejected:
+    return Rejected(
+        _CONFLICT, words, hint="Another LiveKit trunk or rule has the number: remove it there"
+    )
+
+
+def _e164(number: str) -> str:
+    """As LiveKit compares numbers."""
+    return "+" + re.sub(r"\D", "", number)

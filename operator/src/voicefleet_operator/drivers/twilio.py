@@ -34,7 +34,6 @@ from voicefleet_operator.drivers.errors import (
 )
 from voicefleet_operator.drivers.transport import (
     TIMEOUT,
-    limits,
     network_error,
     repeated,
     retry_after,
@@ -71,13 +70,16 @@ class _Http(AsyncTwilioHttpClient):
 
     def __init__(self, base_url: str | None, timeout: float) -> None:
         super().__init__(pool_connections=False)
-        self.session = aiohttp.ClientSession(timeout=limits(timeout))
+        self.session = aiohttp.ClientSession()
+        self._limit = timeout
         self._base = base_url.rstrip("/") if base_url else None
 
     async def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
         if self._base is not None:
             for host, prefix in _HOSTS.items():
                 url = url.replace(host, self._base + prefix, 1)
+        # With each request: the SDK would send None along, which lifts the session's limit.
+        kwargs["timeout"] = self._limit
         response = await super().request(method, url, *args, **kwargs)
         if response.status_code == 429:
             # The SDK's exception does not carry the header.
