@@ -1,0 +1,54 @@
+# Works on a fresh clone: each target first makes what it needs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+# uv and kubectl of ours are found by programs we start, after the machine's own.
+export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/voicefleet/uv-0.13.9/bin:$(CURDIR)/$(BIN)
+# More words for the command: make up ARGS="--base-port 26000"; make test ARGS="tests/unit -x"
+ARGS ?=
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml) tools/bootstrap.sh
+	@tools/bootstrap.sh
+
+.PHONY: up
+up: .venv/.synced ## Bring the platform up on this machine, with a sample client; safe to repeat
+	@$(BIN)/voicefleet up $(ARGS)
+
+.PHONY: down
+down: .venv/.synced ## Stop everything; the state stays, and `make up` brings it back
+	@$(BIN)/voicefleet down $(ARGS)
+
+.PHONY: status
+status: .venv/.synced ## What runs where, and how the clients are
+	@$(BIN)/voicefleet status $(ARGS)
+
+.PHONY: clean
+clean: .venv/.synced ## Stop everything and remove the state, clients' data included
+	@$(BIN)/voicefleet clean --yes $(ARGS)
+
+.PHONY: provision
+provision: .venv/.synced ## Bring what the tests need and this machine lacks
+	@$(BIN)/python -m voicefleet_infra
+
+.PHONY: test
+test: provision ## All tests; names what it skips
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: .venv/.synced ## Style, types, who imports whom, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@words=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$words"; exit 1; }
+	@$(BIN)/python -m voicefleet_api.crdgen --check
+
+.PHONY: bench
+bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG points at
+	@$(BIN)/python tests/bench/apply_to_answering.py $(ARGS)
