@@ -1,0 +1,260 @@
+"""The `voicefleet` command; also `kubectl voicefleet`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+
+from voicefleet_cli import call as call_command
+from voicefleet_cli import plan as plan_command
+from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, progress, step, table
+from voicefleet_infra.cluster import Cluster, KubectlFailed
+from voicefleet_infra.platform import Platform, default_home
+from voicefleet_infra.services import Service
+from voicefleet_infra.supervision import StartFailed, Supervisor
+from voicefleet_infra.tools import ToolMissing
+from voicefleet_infra.up import PortTaken, Up, known_platform
+from voicefleet_infra.up import clean as clean_platform
+from voicefleet_infra.up import down as down_platform
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="AI receptionists, declared in Kubernetes.\n\n"
+    "Exit codes: 0 well, 1 failed, 2 there are changes (plan), 3 the platform does not run,"
+    " 4 a call was not answered.",
+)
+
+Home = Annotated[
+    Path, typer.Option(envvar="VOICEFLEET_HOME", help="Folder with the platform's state.")
+]
+BasePort = Annotated[
+    int | None,
+    typer.Option(
+        envvar="VOICEFLEET_BASE_PORT", help="Ports are fixed steps above this one (16000)."
+    ),
+]
+Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the output.")]
+
+
+def _known(home: Path, base_port: int | None = None, runtime: str | None = None) -> Platform:
+    return known_platform(home.absolute(), base_port, runtime)
+
+
+@app.command()
+def up(
+    home: Home = default_home(),  # noqa: B008 - typer's way
+    base_port: BasePort = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="Where agents run: podman, or process for development.")
+    ] = None,
+    sample: Annotated[bool, typer.Option(help="Apply a sample client.")] = True,
+) -> None:
+    """Bring the whole platform up on this machine; safe to repeat."""
+    if runtime not in (None, "podman", "process"):
+        fail("--runtime: podman or process")
+    platform = _known(home, base_port, runtime)
+    try:
+        services = Up(platform, step, progress).run(with_sample=sample)
+    except (ToolMissing, StartFailed, PortTaken, KubectlFailed) as error:
+        fail(str(error))
+    _show(platform, services)
+    _next_steps(platform)
+
+
+def _show(platform: Platform, services: list[Service]) -> None:
+    states = Supervisor(platform).states()
+    rows = table("Process", "State", "Where")
+    for service in services:
+        rows.add_row(service.name, states.get(service.name, "-").lower(), service.address)
+    out.print(rows)
+
+
+def _next_steps(platform: Platform) -> None:
+    numbers = [
+        client.get("status", {}).get("primaryNumber") for client in Cluster(platform).clients()
+    ]
+    number = next((n for n in numbers if n), "+1…")
+    out.print("\nPoint your kubectl at it:\n")
+    out.print(f"  export KUBECONFIG={platform.kubeconfig}", soft_wrap=True)
+    out.print("\nThen try:\n")
+    out.print("  kubectl get vc -o wide")
+    out.print(f"  voicefleet call {number} --record heard.wav", soft_wrap=True)
+    out.print("  kubectl apply -f crds/samples/plumber.yaml")
+
+
+@app.command()
+def down(home: Home = default_home()) -> None:  # noqa: B008
+    """Stop everything; the state stays, and `up` brings it back."""
+    with step("Stopping the platform"):
+        down_platform(_known(home))
+
+
+@app.command()
+def clean(
+    home: Home = default_home(),  # noqa: B008
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Stop everything and remove the state, clients' data included."""
+    if not yes and not typer.confirm(f"Remove {home} and all clients' data?"):
+        raise typer.Exit(Exit.FAILED)
+    with step(f"Removing {home}"):
+        clean_platform(_known(home))
+
+
+@app.command()
+def status(home: Home = default_home(), output: Form = Output.TABLE) -> None:  # noqa: B008
+    """What runs where, and how the clients are."""
+    platform = _known(home)
+    states = Supervisor(platform).states()
+    if not states:
+        fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
+    clients = [_client_row(client) for client in Cluster(platform).clients()]
+    if output is Output.JSON:
+        print_json({"processes": states, "clients": clients})
+    else:
+        processes = table("Process", "State")
+        for name, state in states.items():
+            processes.add_row(name, state.lower())
+        out.print(processes)
+        rows = table("Client", "Ready", "Answering", "Number", "URL", "Why not")
+        for row in clients:
+            rows.add_row(*(str(row[key] or "") for key in row))
+        out.print()
+        out.print(rows)
+    if any(state != "RUNNING" for state in states.values()):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _client_row(client: dict[str, object]) -> dict[str, object]:
+    meta, state = client["metadata"], client.get("status") or {}
+    found = {c["type"]: c for c in state.get("conditions", [])}  # type: ignore[attr-defined]
+    ready, answering = found.get("Ready", {}), found.get("Answering", {})
+    wrong = ready if ready.get("status") != "True" else answering
+    return {
+        "client": f"{meta['namespace']}/{meta['name']}",  # type: ignore[index]
+        "ready": ready.get("status", "Unknown"),
+        "answering": answering.get("status", "Unknown"),
+        "number": state.get("primaryNumber"),  # type: ignore[attr-defined]
+        "url": (state.get("endpoints") or {}).get("url"),  # type: ignore[attr-defined]
+        "why": "" if wrong.get("status") == "True" else wrong.get("message", ""),
+    }
+
+
+@app.command()
+def plan(
+    file: Annotated[Path, typer.Option("--file", "-f", help="Manifests; - is stdin.")],
+    home: Home = default_home(),  # noqa: B008
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="For manifests that name none.")
+    ] = "default",
+    output: Form = Output.TABLE,
+) -> None:
+    """What applying manifests would do, with the monthly difference in cost. Exit 2: changes."""
+    # The user's own choice of cluster counts; without one, the local platform.
+    own = os.environ.get("KUBECONFIG")
+    raise typer.Exit(
+        plan_command.show(None if own else _known(home).kubeconfig, file, namespace, output)
+    )
+
+
+@app.command()
+def call(
+    number: Annotated[str, typer.Argument(help="Number to call, for example +14152201000.")],
+    home: Home = default_home(),  # noqa: B008
+    caller: Annotated[str, typer.Option("--from", help="Number that calls.")] = "+15005550006",
+    seconds: Annotated[float, typer.Option(help="How long to listen after the answer.")] = 8,
+    play: Annotated[Path | None, typer.Option(help="WAV file to speak.")] = None,
+    record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
+    output: Form = Output.TABLE,
+) -> None:
+    """Call a number as the carrier would: along its trunk, by SIP. Exit 4: not answered."""
+    raise typer.Exit(
+        call_command.place(
+            _known(home), number, caller=caller, seconds=seconds, play=play, record=record,
+            output=output,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def ledger(
+    home: Home = default_home(),  # noqa: B008
+    open_: Annotated[
+        bool, typer.Option("--open", help="Only what is bought and paid for now.")
+    ] = False,
+    output: Form = Output.TABLE,
+) -> None:
+    """The sandbox's ledger: everything bought, released, charged and refunded."""
+    try:
+        answer = httpx.get(
+            f"{_known(home).sandbox_url}/_sandbox/ledger",
+            params={"open": "true"} if open_ else {},
+            timeout=10,
+        )
+    except httpx.HTTPError:
+        fail("the sandbox does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
+    entries = answer.json()
+    if output is Output.JSON:
+        print_json(entries)
+        return
+    rows = table("#", "Vendor", "What", "Id", "Amount", "A month", "Whose")
+    for entry in entries:
+        mark = entry["mark"] or {}
+        whose = mark.get("voicefleet_name") or mark.get("friendlyName") or ""
+        rows.add_row(
+            str(entry["seq"]), entry["vendor"], entry["kind"], entry["id"],
+            f"{entry['amountMinor'] / 100:.2f}", f"{entry['monthlyMinor'] / 100:.2f}", whose,
+        )  # fmt: skip
+    Console(width=None if out.is_terminal else 160, highlight=False).print(rows)
+
+
+@app.command()
+def doctor(
+    fleet: Annotated[str, typer.Option(help="Fleet to examine.")] = "default",
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """Check keys, rights, DNS and ports of a Fleet before anything is bought; only reads."""
+    if not os.environ.get("KUBECONFIG"):
+        os.environ["KUBECONFIG"] = str(_known(home).kubeconfig)
+    raise typer.Exit(asyncio.run(_examine(fleet, output)))
+
+
+async def _examine(fleet: str, output: Output) -> Exit:
+    # Vendors' SDKs are slow to load: only the command that needs them does.
+    from voicefleet_operator.doctor import examine
+    from voicefleet_operator.kube import Kube
+    from voicefleet_operator.shell.watch import connection
+
+    signs = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]"}
+    checks = []
+    async with Kube(connection()) as kube:
+        async for check in examine(kube, fleet):
+            checks.append(check)
+            if output is Output.TABLE:
+                sign = signs.get(check.verdict, "[red]failed[/red]")
+                out.print(f"{sign:>10} {check.what}: {check.detail}", soft_wrap=True)
+                if check.remedy:
+                    out.print(f"           → {check.remedy}", soft_wrap=True)
+    if output is Output.JSON:
+        print_json(
+            [
+                {"what": c.what, "verdict": c.verdict, "detail": c.detail, "remedy": c.remedy}
+                for c in checks
+            ]
+        )
+    failed = any(check.verdict == "failed" for check in checks)
+    if failed:
+        err.print("not ready: nothing should be bought before the failed checks are mended")
+    return Exit.FAILED if failed else Exit.OK
+
+
+if __name__ == "__main__":
+    app()

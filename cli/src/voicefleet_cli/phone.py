@@ -1,0 +1,157 @@
+"""A telephone: baresip, which dials one SIP address, plays a file and records what it hears."""
+
+from __future__ import annotations
+
+import re
+import select
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_MODULES = Path("/usr/lib/baresip/modules")
+
+
+class NoPhone(Exception):
+    """There is no baresip on this machine; the text says how to get it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a call went. Seconds are counted from dialling."""
+
+    uri: str
+    answered: bool
+    rang_after: float | None
+    answered_after: float | None
+    ended: str
+    """What ended it: `hung up` is ours; else the other side's words, with a SIP status."""
+    recording: Path | None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the other side said no."""
+        return not self.answered
+
+
+def dial(
+    uri: str,
+    *,
+    caller: str,
+    address: str,
+    seconds: float,
+    ring_seconds: float = 20,
+    play: Path | None = None,
+    record: Path | None = None,
+) -> Call:
+    """Call `uri` from this machine's `address` as `caller` (E.164); talk at most `seconds`."""
+    baresip = shutil.which("baresip")
+    if baresip is None:
+        raise NoPhone("baresip is not installed; run: apt-get install baresip")
+    with tempfile.TemporaryDirectory(prefix="voicefleet-phone-") as folder:
+        home = Path(folder)
+        _configure(home, caller, address, play)
+        process = subprocess.Popen(
+            [baresip, "-f", str(home), "-n", address, "-e", f"/dial {uri}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+        )
+        try:
+            call = _follow(process, uri, seconds, ring_seconds)
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        kept = _keep_recording(home, record) if call.answered else None
+    return Call(call.uri, call.answered, call.rang_after, call.answered_after, call.ended, kept)
+
+
+def _configure(home: Path, caller: str, address: str, play: Path | None) -> None:
+    source = f"aufile,{play.resolve()}" if play else "ausine,440,1"
+    (home / "config").write_text(
+        f"sip_listen {address}:0\nsip_verify_server no\n"
+        f"audio_source {source}\naudio_player aubridge,nil\naudio_alert aubridge,nil\n"
+        "audio_srate 8000-16000\nrtp_timeout 60\n"
+        f"net_interface {address}\nsnd_path {home}\n"
+        f"module_path {_MODULES}\n"
+        + "".join(
+            f"module {name}.so\n"
+            for name in ("g711", "aufile", "ausine", "aubridge", "sndfile", "account", "menu")
+        )
+    )
+    # Silence where nothing is played: a tone would be talking to the agent.
+    if play is None:
+        silence = home / "silence.wav"
+        _write_silence(silence)
+        text = (home / "config").read_text().replace(source, f"aufile,{silence}")
+        (home / "config").write_text(text)
+    (home / "accounts").write_text(
+        f"<sip:{caller}@{address}>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
+    )
+    (home / "contacts").write_text("")
+
+
+def _write_silence(file: Path, seconds: int = 5, rate: int = 8000) -> None:
+    import wave
+
+    with wave.open(str(file), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(bytes(2 * rate * seconds))
+
+
+def _follow(
+    process: subprocess.Popen[bytes], uri: str, seconds: float, ring_seconds: float
+) -> Call:
+    """Read what baresip says until the call has ended or has lasted long enough."""
+    started = time.monotonic()
+    rang: float | None = None
+    answered: float | None = None
+    text = ""
+    if process.stdout is None:
+        raise RuntimeError("the phone has no output")
+    while True:
+        elapsed = time.monotonic() - started
+        if answered is not None and elapsed - answered >= seconds:
+            return Call(uri, True, rang, answered, "hung up", None)
+        if answered is None and elapsed >= ring_seconds:
+            return Call(uri, False, rang, None, f"no answer in {ring_seconds:g} s", None)
+        ready, _, _ = select.select([process.stdout], [], [], 0.05)
+        if ready:
+            chunk = process.stdout.read1(4096).decode(errors="replace")  # type: ignore[attr-defined]
+            if not chunk:
+                return Call(uri, answered is not None, rang, answered, _ending(text), None)
+            text += re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", chunk)
+            if rang is None and re.search(r"180 Ringing|183 Session", text):
+                rang = time.monotonic() - started
+            if answered is None and "Call established" in text:
+                answered = time.monotonic() - started
+            if re.search(r"session closed|terminated \(|Call with .* terminated", text):
+                return Call(uri, answered is not None, rang, answered, _ending(text), None)
+
+
+def _ending(text: str) -> str:
+    status = re.search(r"session closed:? (.*)|\b([3-6]\d\d [A-Z][A-Za-z ]+)", text)
+    return (
+        next((group.strip() for group in status.groups() if group), "ended")
+        if status
+        else ("ended")
+    )
+
+
+def _keep_recording(home: Path, record: Path | None) -> Path | None:
+    """sndfile writes one file for each direction; what was decoded is what the caller heard."""
+    heard = sorted(home.glob("dump-*-dec.wav"))
+    if record is None or not heard:
+        return None
+    record.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(heard[-1], record)
+    return record

