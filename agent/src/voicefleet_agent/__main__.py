@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
 
 from voicefleet_agent import logs
-from voicefleet_agent.settings import Settings, read_config
+from voicefleet_agent.settings import Settings, load_secrets, read_config
 
 # Linear algebra is not what an agent does; its threads must not exist when the nursery forks.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -19,10 +17,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def main() -> None:
     """Read the configuration, then serve calls."""
-    # The first process of a container has no default action for signals, and the framework
-    # sets its own only after seconds of imports.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = Settings.from_env()
+    load_secrets()
     config = read_config(settings.config)
     logs.configure(config.client_id)
     # Only now: the framework takes two seconds to import, and a broken file is said at once.

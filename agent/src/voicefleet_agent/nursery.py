@@ -14,7 +14,6 @@ import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
-import signal
 from collections.abc import Sequence
 from itertools import pairwise
 from unittest import mock
@@ -49,7 +48,6 @@ def _fork(_path: str, _args: Sequence[str], fds: Sequence[int]) -> int:
         kept = sorted({0, 1, 2, *fds})
         for low, high in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
             os.closerange(low + 1, high)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # Job processes send their log records to the worker; it alone writes them.
         logging.getLogger().handlers.clear()
         listener, lifeline = fds

@@ -8,6 +8,7 @@
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
 | `VOICEFLEET_MAX_CALL_SECONDS` | `7200` | longest call, whatever LiveKit's trunk says |
 | `VOICEFLEET_DRAIN_SECONDS` | `20` | how long calls may go on after SIGTERM |
+| `VOICEFLEET_SECRETS` | `/secrets` | files, each a variable of the environment to be |
 | `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, read by LiveKit's own SDK |
 """
 
@@ -49,6 +50,15 @@ class Settings:
     def greetings(self) -> Path:
         """Where greetings made ahead are kept."""
         return self.data / "greetings"
+
+
+def load_secrets() -> None:
+    """Take secrets from files, where they are given so: an environment is easily shown."""
+    folder = Path(os.environ.get("VOICEFLEET_SECRETS", "/secrets"))
+    for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+        file = folder / name
+        if file.is_file():
+            os.environ[name] = file.read_text().strip()
 
 
 def read_config(path: Path) -> AgentConfig:

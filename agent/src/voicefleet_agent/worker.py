@@ -139,18 +139,23 @@ async def run(config: AgentConfig, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    started = asyncio.Event()
+    worker.on("worker_started", started.set)
     health = await serve_health(worker, config, settings)
     greeting = asyncio.create_task(keep_greeting_ready(settings))
     serving = asyncio.create_task(worker.run())
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
+        if stop.is_set() and not started.is_set():
+            serving.cancel()
+        elif stop.is_set():
             log.info("draining", extra={"action": "Draining"})
             with contextlib.suppress(TimeoutError):
                 await worker.drain()
             await worker.aclose()
-        await serving
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
     finally:
         for task in (greeting, stopping):
             task.cancel()

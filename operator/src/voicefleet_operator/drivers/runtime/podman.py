@@ -1,10 +1,10 @@
 """Each client a Podman pod of its own, by podman-py over Podman's Unix socket.
 
 A unit is: a network `vf-<client>` (bridge, no way to the other clients' bridges), a volume of the
-same name (the agent's /data), secrets `vf-<client>-…` given as environment, a pod of the same
-name with one container, and the folder that is mounted as /config. The health port is published
-on 127.0.0.1 at a port that Podman chooses: it keeps it for the life of the pod, and it is
-reachable with rootless Podman, where a pod's own address is not.
+same name (the agent's /data), secrets `vf-<client>-…` given as files in /secrets, a pod of
+the same name with one container, and the folder that is mounted as /config. The health port is
+published on 127.0.0.1 at a port that Podman chooses: it keeps it for the life of the pod, and it
+is reachable with rootless Podman, where a pod's own address is not.
 
 podman-py's `APIClient` is used rather than its objects: they need several requests for what one
 listing says, and render options that Podman 4.3 does not know. API: libpod, Podman 4.3 and newer,
@@ -42,6 +42,8 @@ RECIPE = "podman/1"
 LABEL_CLIENT = f"{GROUP}/client-id"
 LABEL_SPEC = f"{GROUP}/spec-hash"
 HEALTH_PORT = 8081
+UID = 10001
+"""The agent's user in its image."""
 PIDS = 512
 LOG_BYTES = 10 << 20
 DRAIN_SECONDS = 20
@@ -145,10 +147,9 @@ class PodmanRuntime:
         wanted = self.spec_hash(spec)
         there = self._containers().get(spec.client_id)
         if there is not None and not there["IsInfra"]:
-            if there["Labels"].get(LABEL_SPEC) == wanted:
-                self._podman.post(f"/pods/{name}/start")
+            if there["Labels"].get(LABEL_SPEC) == wanted and self._start(name):
                 return
-            self._podman.stop(f"/pods/{name}/stop")
+            self._podman.stop(f"/containers/{name}-agent/stop")
         # What an earlier attempt or an earlier spec has left; the volume stays.
         self._clear(spec.client_id)
         labels = {
@@ -172,7 +173,8 @@ class PodmanRuntime:
                 "labels": labels,
             },
         )
-        self._podman.create("/volumes/create", {"Name": name, "Labels": labels}, exists=True)
+        if not self._podman.exists(f"/volumes/{name}/exists"):
+            self._podman.create("/volumes/create", {"Name": name, "Labels": labels})
         self._podman.create(
             "/pods/create",
             {
@@ -197,9 +199,23 @@ class PodmanRuntime:
                     "VOICEFLEET_HEALTH_PORT": str(HEALTH_PORT),
                     "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
                 },
-                "secret_env": secrets,
+                # As files: what is given as environment is shown by `podman inspect`. Not in
+                # /run/secrets: Podman 4.3 mounts a folder over it, read-only, and then fails.
+                "secrets": [
+                    {
+                        "Source": secret,
+                        "Target": f"/secrets/{variable}",
+                        "UID": UID,
+                        "GID": UID,
+                        "Mode": 0o400,
+                    }
+                    for variable, secret in secrets.items()
+                ],
                 "restart_policy": "always",
                 "stop_timeout": STOP_SECONDS,
+                # The kernel does not deliver SIGTERM to a first process that has no handler for
+                # it, which the agent's Python has not while it starts.
+                "init": True,
                 "read_only_filesystem": True,
                 "no_new_privileges": True,
                 "cap_drop": ["ALL"],
@@ -213,7 +229,7 @@ class PodmanRuntime:
                     },
                     {
                         "type": "tmpfs",
-                        "destination": "/tmp",  # noqa: S108 - in the container
+                        "destination": "/tmp",  # noqa: S108
                         "options": ["size=16m", "mode=1777", "nosuid", "nodev"],
                     },
                 ],
@@ -226,9 +242,19 @@ class PodmanRuntime:
         )
         self._podman.post(f"/pods/{name}/start")
 
+    def _start(self, name: str) -> bool:
+        """Start a pod that is whole; False where it does not, and is better made anew."""
+        try:
+            self._podman.post(f"/pods/{name}/start")
+        except Ambiguous as error:
+            logger.warning("pod %s does not start: %s", name, error.message)
+            return False
+        return True
+
     def _remove(self, client_id: str) -> None:
         name = _name(client_id)
-        self._podman.stop(f"/pods/{name}/stop")
+        # Before its pod, whose network would go first and cut the calls that are to end.
+        self._podman.stop(f"/containers/{name}-agent/stop")
         self._clear(client_id)
         self._podman.delete(f"/volumes/{name}", force="true")
         shutil.rmtree(ClientFiles.of(self._state, client_id).folder, ignore_errors=True)
@@ -259,23 +285,22 @@ class _Podman:
         """Do something; 304 (it is so already) is fine."""
         self._send("POST", path, params=params, data=data)
 
-    def create(self, path: str, body: dict[str, Any], *, exists: bool = False) -> None:
-        """Create a thing; with `exists` it may be there already."""
+    def create(self, path: str, body: dict[str, Any]) -> None:
+        """Create a thing."""
+        self._send("POST", path, data=json.dumps(body).encode())
+
+    def exists(self, path: str) -> bool:
+        """Whether a thing exists."""
         try:
-            self._send("POST", path, data=json.dumps(body).encode())
-        except Rejected as error:
-            if not (exists and error.reason == "PodmanConflict"):
-                raise
+            self._send("GET", path)
+        except Gone:
+            return False
+        return True
 
     def stop(self, path: str) -> None:
-        """Stop a pod that may not exist, as gently as it needs."""
+        """Stop a container that may not exist, as gently as it was made to be."""
         try:
-            self._send(
-                "POST",
-                path,
-                params={"t": str(STOP_SECONDS)},
-                timeout=STOP_SECONDS + REQUEST_TIMEOUT,
-            )
+            self._send("POST", path, timeout=STOP_SECONDS + REQUEST_TIMEOUT)
         except Gone:
             return
 
@@ -319,12 +344,13 @@ def _error(error: APIError, socket: Path) -> Exception:
             return Unavailable(
                 "PodmanUnreachable", words, hint=f"Is `podman system service` at {socket} running?"
             )
-        case 404 if "image" in words:
+        case 404 | 500 if "image not known" in words:
             return Rejected("ImageMissing", words, hint="Run `voicefleet up`; it builds the image")
         case 404:
             return Gone("NotFound", words)
         case 409:
-            return Rejected("PodmanConflict", words)
+            # A name in use, or a pod that did not start: the next attempt looks again.
+            return Ambiguous("PodmanConflict", words)
         case status if status < 500:
             return Rejected("PodmanRejected", words)
     return Ambiguous("PodmanFailed", words)

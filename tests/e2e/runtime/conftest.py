@@ -1,0 +1,228 @@
+"""A real LiveKit server, a real Podman service, the agent's image."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from moonshine_voice import ModelArch, Transcriber, get_model_path
+
+from voicefleet_infra.images import build_agent_image, write_containers_conf
+from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
+from voicefleet_operator.planning.observed import AgentUnit, Mark, UnitSpec
+
+ROOT = Path(__file__).parents[3]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "voicefleet"
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(type=kind) as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def own_address() -> str:
+    """This machine's address as a pod sees it; connecting UDP sends nothing."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))
+        return str(probe.getsockname()[0])
+
+
+@dataclass
+class LiveKit:
+    """livekit-server on free ports; it can be stopped and started again."""
+
+    folder: Path
+    key: str = "testkey"
+    secret: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://{own_address()}:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"LIVEKIT_API_KEY": self.key, "LIVEKIT_API_SECRET": self.secret}
+
+    def start(self) -> None:
+        config = self.folder / "livekit.yaml"
+        config.write_text(
+            yaml.safe_dump(
+                {
+                    "port": self.port,
+                    "keys": {self.key: self.secret},
+                    "rtc": {
+                        "tcp_port": free_port(),
+                        "udp_port": free_port(socket.SOCK_DGRAM),
+                        "use_external_ip": False,
+                        "node_ip": own_address(),
+                    },
+                }
+            )
+        )
+        binary = shutil.which("livekit-server") or str(CACHE / "bin/livekit-server")
+        with (self.folder / "livekit.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary, "--config", str(config)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 15
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            assert time.monotonic() < deadline, "livekit-server does not listen"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKit]:
+    server = LiveKit(tmp_path_factory.mktemp("livekit"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def podman_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if shutil.which("podman") is None or os.geteuid() != 0:
+        pytest.skip("needs Podman and root")
+    folder = tmp_path_factory.mktemp("podman")
+    path = folder / "podman.sock"
+    with pytest.MonkeyPatch.context() as patch:
+        # For the image's build, too: it shares the storage.
+        patch.setenv("CONTAINERS_CONF", str(write_containers_conf(folder / "containers.conf")))
+        service = subprocess.Popen(["podman", "system", "service", "--time=0", f"unix://{path}"])
+        while not path.exists():
+            time.sleep(0.05)
+            assert service.poll() is None, "podman system service ended"
+        yield path
+        service.terminate()
+        service.wait()
+
+
+@pytest.fixture(scope="session")
+def agent_image(podman_socket: Path) -> str:
+    return build_agent_image(ROOT, CACHE)
+
+
+@pytest.fixture
+async def runtime(
+    podman_socket: Path, agent_image: str, tmp_path: Path
+) -> AsyncIterator[PodmanRuntime]:
+    driver = PodmanRuntime(tmp_path / "state", podman_socket, agent_image)
+    yield driver
+    for client_id in await driver.list():
+        # Only what this test has made: others may use the same Podman.
+        if (tmp_path / "state/podman" / client_id).exists():
+            await driver.remove(client_id)
+
+
+@pytest.fixture
+def make_spec(livekit: LiveKit) -> Callable[..., UnitSpec]:
+    def make(client_id: str = "", greeting: str = "", **changes: Any) -> UnitSpec:
+        client_id = client_id or f"vc-{secrets.token_hex(5)}"
+        config = {
+            "clientID": client_id,
+            "agentName": f"voicefleet-{client_id}",
+            "livekitURL": livekit.url,
+            "businessName": "Bright Smile",
+            "greeting": greeting or "Thank you for calling Bright Smile. How can I help you?",
+        }
+        values: dict[str, Any] = {
+            "client_id": client_id,
+            "mark": Mark("vf-test0000", client_id, "default", client_id),
+            "config_json": json.dumps(config, sort_keys=True),
+            "memory_mib": 1024,
+            "secrets": livekit.env,
+        }
+        return UnitSpec(**values | changes)
+
+    return make
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    async def wait(
+        runtime: Any, client_id: str, holds: Callable[[AgentUnit], bool], seconds: float
+    ) -> float:
+        """Seconds until the unit is so."""
+        begun = time.monotonic()
+        while True:
+            unit = (await runtime.list()).get(client_id)
+            if unit is not None and holds(unit):
+                return time.monotonic() - begun
+            assert time.monotonic() - begun < seconds, f"still {unit}"
+            await asyncio.sleep(0.1)
+
+    return wait
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a caller heard."""
+
+    first_sound: float
+    """Seconds from dispatch."""
+    words: str
+
+
+@pytest.fixture
+def call(livekit: LiveKit, tmp_path: Path) -> Callable[..., Any]:
+    async def place(agent_name: str, seconds: float = 7) -> Heard:
+        room = f"call-{secrets.token_hex(4)}"
+        wav = tmp_path / f"{room}.wav"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(Path(__file__).with_name("caller.py")),
+            livekit.url,
+            room,
+            agent_name,
+            str(seconds),
+            str(wav),
+            env=os.environ | livekit.env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        stdout, stderr = await process.communicate()
+        assert stdout, stderr.decode()
+        said = json.loads(stdout)
+        assert said["firstSoundSeconds"] is not None, "no sound"
+        return Heard(said["firstSoundSeconds"], await asyncio.to_thread(transcribe, wav))
+
+    return place
+
+
+def transcribe(path: Path) -> str:
+    """What is said in a recording, by a local model: its small letters, without spaces.
+
+    Where one word ends is the transcriber's opinion ("brightsmile").
+    """
+    with wave.open(str(path), "rb") as wav:
+        pcm = memoryview(wav.readframes(wav.getnframes())).cast("h")
+        rate = wav.getframerate()
+    with Transcriber(get_model_path("tiny-en"), ModelArch.TINY) as transcriber:
+        transcript = transcriber.transcribe_without_streaming([s / 32768 for s in pcm], rate)
+    text = " ".join(line.text for line in transcript.lines).lower()
+    return "".join(filter(str.isalpha, text))

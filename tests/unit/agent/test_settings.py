@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from voicefleet_agent import logs
+from voicefleet_agent.settings import Settings, load_secrets, read_config
+
+pytestmark = pytest.mark.unit
+
+CONFIG = (
+    '{"clientID": "vc-0000000001", "agentName": "a", "livekitURL": "ws://x",'
+    ' "businessName": "Bright Smile", "greeting": "Hello"}'
+)
+
+
+def test_the_environment_overrides_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICEFLEET_HEALTH_PORT", "1234")
+    monkeypatch.setenv("VOICEFLEET_DATA", "/elsewhere")
+    settings = Settings.from_env()
+    assert settings.health_port == 1234
+    assert settings.greetings == Path("/elsewhere/greetings")
+    assert settings.config == Path("/config/agent.json")
+
+
+def test_secrets_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "LIVEKIT_API_SECRET").write_text("quiet\n")
+    (tmp_path / "PATH").write_text("/nowhere")
+    monkeypatch.setenv("VOICEFLEET_SECRETS", str(tmp_path))
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "old")
+    monkeypatch.setenv("LIVEKIT_API_KEY", "kept")
+    path = os.environ["PATH"]
+    load_secrets()
+    assert os.environ["LIVEKIT_API_SECRET"] == "quiet"
+    assert os.environ["LIVEKIT_API_KEY"] == "kept"
+    assert os.environ["PATH"] == path
+
+
+def test_a_configuration_is_strict(tmp_path: Path) -> None:
+    file = tmp_path / "agent.json"
+    file.write_text(CONFIG)
+    assert read_config(file).business_name == "Bright Smile"
+    file.write_text(CONFIG.replace("greeting", "greetings"))
+    with pytest.raises(ValueError, match="greeting"):
+        read_config(file)
+
+
+def test_logs_are_json_and_name_no_room(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    try:
+        logs.configure("vc-0000000001")
+        log = logging.getLogger(logs.LOGGER)
+        log.info("hello", extra={"action": "Greeted", "room": "call-_+15551234567_x"})
+        logging.getLogger("livekit.agents").info("chatter")
+        logging.getLogger("livekit.agents").warning("no warmed process available for job, waiting")
+    finally:
+        root.handlers, root.level = before
+    written = capsys.readouterr().out
+    assert '"clientID": "vc-0000000001"' in written
+    assert '"action": "Greeted"' in written
+    assert "5551234567" not in written
+    assert written.count("\n") == 1
