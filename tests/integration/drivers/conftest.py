@@ -6,6 +6,7 @@ import asyncio
 import base64
 import secrets
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from integration.drivers.harness import (
     BadServer,
     Knot,
     LiveKit,
+    Sandbox,
     free_port,
     program,
     running,
@@ -110,6 +112,29 @@ logging: {{level: warn}}
         running(server_argv, port, home / "livekit.log"),
     ):
         yield LiveKit(f"http://127.0.0.1:{port}", key, secret)
+
+
+# --- sandbox ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox; each test has accounts of its own in it."""
+    home, port = tmp_path_factory.mktemp("sandbox"), free_port()
+    argv = [sys.executable, "-m", "voicefleet_sandbox", "--port", str(port)]
+    with running(argv, port, home / "log"):
+        yield Sandbox(f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+async def sandbox(sandbox_process: Sandbox) -> AsyncIterator[Sandbox]:
+    """The sandbox, without faults before and after."""
+    await sandbox_process.clear()
+    yield sandbox_process
+    await sandbox_process.clear()
+
+
+# --- lines that break -------------------------------------------------------------------------
 
 
 @pytest.fixture

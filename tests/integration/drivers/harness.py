@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 FLEET = "vf-aaaaaaaa"
@@ -76,6 +79,63 @@ class LiveKit:
     api_key: str
     api_secret: str
 
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox and its own side (`/_sandbox`)."""
+
+    url: str
+
+    async def _ask(self, method: str, path: str, **kwargs: Any) -> Any:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, self.url + path, **kwargs) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+            return await answer.json() if answer.content_type == "application/json" else None
+
+    async def fault(self, kind: str, **rule: Any) -> None:
+        """Let the next request that fits meet with this."""
+        await self._ask("POST", "/_sandbox/faults", json={"kind": kind, **rule})
+
+    async def clear(self) -> None:
+        """Take all faults back."""
+        await self._ask("DELETE", "/_sandbox/faults")
+
+    async def stock(self, **numbers: int) -> None:
+        """How many numbers an area code has, as `a415=10`."""
+        stock = {area.removeprefix("a"): count for area, count in numbers.items()}
+        await self._ask("POST", "/_sandbox/inventory", json=stock)
+
+    async def pay(self, session_id: str) -> None:
+        """Pay a Checkout session, as the client does in the browser."""
+        await self._ask("POST", f"/checkout/{session_id}", data={"pay": "yes"})
+
+    async def pay_invoice(self, invoice_id: str) -> None:
+        """Pay an open invoice by bank transfer."""
+        await self._ask("POST", f"/invoice/{invoice_id}")
+
+    async def ledger(self, owner: str) -> list[Any]:
+        """Entries whose mark, account or resource mentions `owner`."""
+        entries = await self._ask("GET", "/_sandbox/ledger")
+        return [entry for entry in entries if owner in json.dumps(entry)]
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[list[Any]]:
+        """Collects the requests that are made inside."""
+        before = await self._ask("GET", "/_sandbox/requests")
+        since = before[-1]["seq"] if before else 0
+        made: list[Any] = []
+        yield made
+        made += await self._ask("GET", f"/_sandbox/requests?since={since}")
+
+
+def writes(requests: list[Any]) -> list[str]:
+    """Those that change something, as "POST /v1/customers"."""
+    return [f"{r['method']} {r['path']}" for r in requests if r["method"] != "GET"]
+
+
+# --- lines that break -------------------------------------------------------------------------
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BadServer = Callable[[Answer], Awaitable[str]]

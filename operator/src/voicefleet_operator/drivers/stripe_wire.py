@@ -58,9 +58,9 @@ def metadata_of(mark: Mark) -> dict[str, str]:
     }
 
 
-def mark_of(metadata: Mapping[str, str] | None) -> Mark | None:
+def mark_of(metadata: stripe.StripeObject | None) -> Mark | None:
     """The mark in Stripe's metadata, if there is one."""
-    data = dict(metadata.items()) if metadata else {}
+    data = metadata.to_dict() if metadata else {}
     if "voicefleet_client" not in data:
         return None
     return Mark(
@@ -97,7 +97,7 @@ def subscription_of(obj: Any) -> Subscription:
 
 def checkout_of(obj: Any) -> CheckoutSession:
     """A Checkout session as plain data."""
-    metadata = dict(obj.metadata.items()) if obj.metadata else {}
+    metadata = obj.metadata.to_dict() if obj.metadata else {}
     return CheckoutSession(
         id=str(obj.id),
         url=obj.url,
