@@ -71,6 +71,11 @@ async def execute(plan: Plan, ctx: ClientContext) -> Outcome:
         except (KubeError, NotConfigured, LookupError) as error:
             logger.warning("%s failed: %s", action.id, error)
             outcome.failures.append(Trouble(action.power, "NotPossible", str(error)))
+        except Exception as error:
+            # A mistake of ours must not hide: it is said in the status, and tried again.
+            logger.exception("%s failed", action.id, extra={"action": action.kind})
+            words = f"{action.kind}: {type(error).__name__}; see the operator's log"
+            outcome.failures.append(Trouble(action.power, "InternalError", words))
         else:
             logger.info("%s: %s", action.id, action.reason, extra={"action": action.kind})
             metrics.ACTIONS.labels(action.kind, "done").inc()

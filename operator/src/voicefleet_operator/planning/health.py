@@ -81,8 +81,8 @@ def findings(
             found.append(Finding(power, False, mine.reason, mine.message))
         elif not wanted[power]:
             found.append(Finding(power, True, "NotRequested", "The spec does not ask for it"))
-        elif any(t.reason == "AwaitingPayment" for t in troubles) and not observed.activated:
-            found.append(Finding(power, False, "AwaitingPayment", "Nothing is bought before"))
+        elif not plan.gate_open and power != ConditionType.BILLING_READY:
+            found.append(Finding(power, False, "AwaitingBilling", "Billing comes first"))
         else:
             found.append(Finding(power, True, "Provisioned"))
     worst = _worst(troubles)

@@ -89,6 +89,8 @@ class Plan:
 
     actions: tuple[Action, ...] = ()
     waits: tuple[Wait, ...] = ()
+    gate_open: bool = True
+    """Whether anything but billing may be made yet (`billing.activation`)."""
 
     @property
     def cost_minor(self) -> int:
@@ -142,6 +144,6 @@ class PlanBuilder:
         """Add something to wait for."""
         self._waits.append(Wait(power, reason, message, stalled))
 
-    def build(self) -> Plan:
+    def build(self, *, gate_open: bool) -> Plan:
         """The plan, in the order of the additions."""
-        return Plan(tuple(self._actions.values()), tuple(self._waits))
+        return Plan(tuple(self._actions.values()), tuple(self._waits), gate_open)

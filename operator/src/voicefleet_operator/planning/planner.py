@@ -36,7 +36,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
         plan_telephony(builder, desired, observed, step)
     _unit(builder, desired, observed, gate_open, step, removed)
     _name(builder, desired, observed, gate_open, step, removed)
-    return builder.build()
+    return builder.build(gate_open=gate_open)
 
 
 def _unit(
