@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.services import Service, control_plane
 

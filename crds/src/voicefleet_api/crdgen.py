@@ -119,7 +119,7 @@ KINDS = (
             _READY,
             Column("Fleet ID", ".status.fleetID", "Mark on everything the fleet owns."),
             Column("Zone", ".spec.dns.zone", "DNS zone of the clients."),
-Column("Runtime", ".spec.runtime.className", "Where agents run.", priority=1),
+            Column("Runtime", ".spec.runtime.className", "Where agents run.", priority=1),
             Column(
                 "Cost (cents)",
                 ".status.monthlyNumberCostMinor",
@@ -170,9 +170,7 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     made = {**inner, **node}
     if found := _merge_rules(inner, node):
         made[rules.KEY] = found
-        pattern = made.get("pattern")
-        if pattern and any(pattern in item["rule"] for item in found):
-            del made["pattern"]
+        made.pop("pattern", None)  # a rule says the same, in words
     if "description" in made:
         made["description"] = _said(made["description"], made.get("default"))
     values = made.get("additionalProperties")

@@ -201,11 +201,15 @@ class FleetSpec(ApiModel):
         description="What clients can be sold.",
         json_schema_extra=rules.named_map(),
     )
-    billing: BillingConfig | None = Field(default=None, description="Stripe.")
-    telephony: TelephonyConfig | None = Field(default=None, description="Twilio and SIP.")
-    livekit: LiveKitConfig | None = Field(default=None, description="LiveKit.")
-    dns: DNSConfig | None = Field(default=None, description="DNS.")
-    runtime: RuntimeConfig | None = Field(default=None, description="Agents' pods.")
+    billing: BillingConfig | None = Field(default=None, description="Where money comes in: Stripe.")
+    telephony: TelephonyConfig | None = Field(
+        default=None, description="Where calls come in: Twilio and our SIP bridges."
+    )
+    livekit: LiveKitConfig | None = Field(
+        default=None, description="The LiveKit server that carries the calls."
+    )
+    dns: DNSConfig | None = Field(default=None, description="The zone that clients' names live in.")
+    runtime: RuntimeConfig | None = Field(default=None, description="Where clients' agents run.")
     sandbox: SandboxConfig | None = Field(
         default=None, description="Where accounts with `mode: Sandbox` live."
     )

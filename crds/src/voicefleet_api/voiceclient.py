@@ -201,7 +201,9 @@ class BillingStatus(StatusModel):
     customer_id: str | None = Field(default=None, max_length=64, description="Customer.")
     subscription_id: str | None = Field(default=None, max_length=64, description="Subscription.")
     subscription_status: str | None = Field(
-        default=None, max_length=32, description="As Stripe says: active, trialing, past_due, …"
+        default=None,
+        max_length=32,
+        description="As Stripe says, for example active, trialing or past_due.",
     )
     checkout_url: str | None = Field(
         default=None, max_length=2048, description="Where the client pays, while it has not."
