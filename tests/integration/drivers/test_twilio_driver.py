@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -130,8 +131,8 @@ async def test_release(driver: TwilioDriver, sandbox: Sandbox, account_sid: str,
     for _ in range(2):
         await driver.release_number(bought.sid)
     assert (await driver.inventory()).numbers == {}
-    actions = [entry["action"] for entry in await sandbox.ledger(bought.sid)]
-    assert actions == ["number.purchased", "number.released"]
+    kinds = [entry["kind"] for entry in await sandbox.ledger(bought.sid)]
+    assert kinds == ["number.purchased", "number.released"]
 
 
 async def test_pages(
@@ -357,7 +358,10 @@ async def test_secrets_stay_out_of_logs_and_errors(
     driver = TwilioDriver(account_sid, auth_token=token, base_url=sandbox.url, fleet_id=FLEET)
     with pytest.raises(VendorError) as error:
         await driver.buy_number("+14155550100", friendly_name="x")
-    assert token not in str(error.value) + repr(error.value.__cause__) + caplog.text
+    said = str(error.value) + repr(error.value.__cause__) + caplog.text
+    assert "IncomingPhoneNumbers" in caplog.text
+    assert token not in said
+    assert b64encode(f"{account_sid}:{token}".encode()).decode() not in said
     await driver.close()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,9 @@ from twilio.base.exceptions import (
     TwilioRestException,
     TwilioServiceException,
 )
+from twilio.base.version import Version
 from twilio.http.async_http_client import AsyncTwilioHttpClient
+from twilio.http.response import Response
 from twilio.rest import Client
 
 from voicefleet_operator.drivers.errors import (
@@ -80,6 +83,10 @@ class _Http(AsyncTwilioHttpClient):
                 url = url.replace(host, self._base + prefix, 1)
         # With each request: the SDK would send None along, which lifts the session's limit.
         kwargs["timeout"] = self._limit
+        # The SDK's own way of sending credentials is deprecated in aiohttp, and gone in its 4.0.
+        if credentials := kwargs.pop("auth", None):
+            token = b64encode(":".join(credentials).encode()).decode()
+            kwargs["headers"] = {**kwargs["headers"], "Authorization": f"Basic {token}"}
         response = await super().request(method, url, *args, **kwargs)
         if response.status_code == 429:
             # The SDK's exception does not carry the header.
@@ -282,10 +289,11 @@ class TwilioDriver:
     async def _origination(self, trunk_sid: str) -> tuple[OriginationURL, ...]:
         with _errors():
             urls = await self._trunks(trunk_sid).origination_urls.list_async(page_size=_PAGE)
-        return tuple(
+        found = [
             OriginationURL(url.sid, url.sip_url, url.priority, url.weight, url.enabled)
             for url in urls
-        )
+        ]
+        return tuple(sorted(found, key=lambda url: (url.priority, url.sid)))
 
     async def set_origination(
         self, trunk_sid: str, urls: Sequence[str]
@@ -358,9 +366,17 @@ def _errors() -> Iterator[None]:
         raise _translate(error) from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise network_error("Twilio", error) from error
-    except (TwilioException, ValueError) as error:
+    except TwilioException as error:
+        raise _translate(_page_error(error)) from error
+    except ValueError as error:
         # An answer that is not JSON (a proxy's page): the request may have got through.
         raise Ambiguous("TwilioFailed", f"unreadable answer ({type(error).__name__})") from error
+
+
+def _page_error(error: TwilioException) -> TwilioRestException | TwilioServiceException:
+    """What the SDK raises for a page of a listing: the bare response behind a few words."""
+    response = next((a for a in error.args if isinstance(a, Response)), Response(500, str(error)))
+    return Version.exception("GET", "", response, "Unable to fetch page")
 
 
 def _translate(error: TwilioRestException | TwilioServiceException) -> VendorError:
