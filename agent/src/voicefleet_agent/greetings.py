@@ -31,7 +31,7 @@ def path_for(folder: Path, text: str) -> Path:
 async def ensure(folder: Path, text: str) -> Path:
     """The greeting's file, made now if it is not there.
 
-    Safe in several processes at once: each writes a file of its own and renames it.
+    Safe in several processes at once: one speaks, the others wait for its file.
     Raises SpeechFailed.
     """
     path = path_for(folder, text)
@@ -64,8 +64,8 @@ async def ensure(folder: Path, text: str) -> Path:
 
 def prune(folder: Path, keep: Path) -> None:
     """Remove what earlier words left behind; a job has read its file whole by then."""
-    for old in folder.glob("*.wav"):
-        if old != keep:
+    for old in folder.iterdir():
+        if old.stem != keep.stem:
             old.unlink(missing_ok=True)
 
 

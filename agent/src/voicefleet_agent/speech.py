@@ -7,6 +7,7 @@ a command line can be read by every process of the machine.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import wave
@@ -36,8 +37,15 @@ def synthesize(text: str) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all, once where several ask for it at the same time."""
     target = Path(sys.argv[1])
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _write(target)
+
+
+def _write(target: Path) -> None:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with wave.open(str(partial), "wb") as out:

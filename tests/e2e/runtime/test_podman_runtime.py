@@ -69,7 +69,8 @@ async def test_a_client_answers_in_its_own_words_and_leaves_nothing(
     await runtime.configure(spec.client_id, changed)
     unit = (await runtime.list())[spec.client_id]
     assert unit.config_hash == runtime.config_hash(changed)
-    second, third = await asyncio.gather(call(agent_name, 9), call(agent_name, 9))
+    # At once, so that the calls wait for words which are only now being spoken.
+    second, third = await asyncio.gather(call(agent_name, 15), call(agent_name, 15))
     for heard in (second, third):
         assert "purpleelephant" in heard.words
         assert "bright" not in heard.words

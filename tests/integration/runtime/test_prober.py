@@ -9,7 +9,7 @@ from voicefleet_operator.drivers.errors import Unavailable
 from voicefleet_operator.drivers.runtime import probing
 from voicefleet_operator.drivers.runtime.probing import Prober, Target
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 
 class Page:
