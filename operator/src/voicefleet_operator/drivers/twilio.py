@@ -12,35 +12,16 @@ import asyncio
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
-from twilio.base.exceptions import (
-    TwilioException,
-    TwilioRestException,
-    TwilioServiceException,
-)
-from twilio.base.version import Version
 from twilio.http.async_http_client import AsyncTwilioHttpClient
-from twilio.http.response import Response
 from twilio.rest import Client
 
-from voicefleet_operator.drivers.errors import (
-    Ambiguous,
-    Gone,
-    Rejected,
-    Throttled,
-    Unauthorized,
-    VendorError,
-)
-from voicefleet_operator.drivers.transport import (
-    TIMEOUT,
-    network_error,
-    repeated,
-    retry_after,
-)
+from voicefleet_operator.drivers.errors import Gone, Rejected, Throttled
+from voicefleet_operator.drivers.transport import TIMEOUT, repeated, retry_after
+from voicefleet_operator.drivers.twilio_wire import errors, number_of, trunk_of
 from voicefleet_operator.planning.observed import (
     CarrierNumber,
     CarrierTrunk,
@@ -58,10 +39,6 @@ _HOSTS = {
     "https://api.twilio.com": "/twilio/api",
     "https://trunking.twilio.com": "/twilio/trunking",
 }
-# https://www.twilio.com/docs/api/errors/21422 and so on.
-_NUMBER_UNAVAILABLE = {21421, 21422, 21452}
-_ADDRESS_REQUIRED = {21613, 21615, 21631, 21649}
-_DOMAIN_TAKEN = 21248
 
 
 class _Http(AsyncTwilioHttpClient):
@@ -138,21 +115,21 @@ class TwilioDriver:
 
         async def whole(trunk: Any) -> CarrierTrunk:
             async with slots:
-                return _trunk(trunk, await self._origination(trunk.sid))
+                return trunk_of(trunk, await self._origination(trunk.sid))
 
         return TelephonyInventory(
-            numbers={number.sid: _number(number) for number in numbers},
+            numbers={number.sid: number_of(number) for number in numbers},
             trunks={t.sid: t for t in await asyncio.gather(*map(whole, mine))},
         )
 
     @repeated
     async def _list_numbers(self, **only: str) -> list[Any]:
-        with _errors():
+        with errors():
             return list(await self._numbers.list_async(page_size=_PAGE, **only))
 
     @repeated
     async def _list_trunks(self) -> list[Any]:
-        with _errors():
+        with errors():
             return list(await self._trunks.list_async(page_size=_PAGE))
 
     # --- numbers ------------------------------------------------------------------------------
@@ -164,7 +141,7 @@ class TwilioDriver:
         """Numbers (E.164) that can be bought now, at most `limit`."""
         area = {"area_code": area_code} if area_code else {}
         try:
-            with _errors():
+            with errors():
                 offered = await self._client.api.v2010.account.available_phone_numbers(
                     country
                 ).local.list_async(voice_enabled=True, limit=limit, page_size=limit, **area)
@@ -184,12 +161,12 @@ class TwilioDriver:
     async def find_number(self, e164: str) -> CarrierNumber | None:
         """The account's number that is exactly this one: Twilio's filter also matches parts."""
         found = await self._list_numbers(phone_number=e164)
-        return next((_number(n) for n in found if n.phone_number == e164), None)
+        return next((number_of(n) for n in found if n.phone_number == e164), None)
 
     async def buy_number(self, e164: str, *, friendly_name: str) -> CarrierNumber:
         """Buy exactly this number; raises `Rejected` (NumberUnavailable) where it is taken."""
-        with _errors():
-            return _number(
+        with errors():
+            return number_of(
                 await self._numbers.create_async(phone_number=e164, friendly_name=friendly_name)
             )
 
@@ -204,13 +181,13 @@ class TwilioDriver:
         """Change what is given; an empty string clears."""
         given = {"friendly_name": friendly_name, "trunk_sid": trunk_sid, "voice_url": voice_url}
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-        with _errors():
-            return _number(await self._numbers(sid).update_async(**changes))
+        with errors():
+            return number_of(await self._numbers(sid).update_async(**changes))
 
     async def release_number(self, sid: str) -> None:
         """Give the number back; fine where it is gone."""
         try:
-            with _errors():
+            with errors():
                 await self._numbers(sid).delete_async()
         except Gone:
             return
@@ -243,11 +220,11 @@ class TwilioDriver:
         take = 1
         while (found := await self.find_trunk(client_id)) is None:
             try:
-                with _errors():
+                with errors():
                     made = await self._trunks.create_async(
                         domain_name=self._domain(client_id, take), **wanted
                     )
-                return _trunk(made, ())
+                return trunk_of(made, ())
             except Rejected as error:
                 if error.reason != "DomainTaken" or take == _DOMAINS:
                     raise
@@ -258,36 +235,36 @@ class TwilioDriver:
         """Put our mark back where a person has changed it: by that the inventory knows it."""
         if trunk.friendly_name == wanted["friendly_name"]:
             return trunk
-        with _errors():
+        with errors():
             changed = await self._trunks(trunk.sid).update_async(**wanted)
-        return _trunk(changed, trunk.origination)
+        return trunk_of(changed, trunk.origination)
 
     async def find_trunk(self, client_id: str) -> CarrierTrunk | None:
         """The trunk under the client's domain name."""
         for trunk in await self._list_trunks():
             if self._is_domain_of(client_id, trunk.domain_name):
-                return _trunk(trunk, await self._origination(trunk.sid))
+                return trunk_of(trunk, await self._origination(trunk.sid))
         return None
 
     async def update_trunk(self, sid: str, *, disaster_recovery_url: str | None) -> CarrierTrunk:
         """Change where calls go when none of our bridges answers."""
-        with _errors():
+        with errors():
             changed = await self._trunks(sid).update_async(
                 disaster_recovery_url=disaster_recovery_url or "", disaster_recovery_method="GET"
             )
-        return _trunk(changed, await self._origination(sid))
+        return trunk_of(changed, await self._origination(sid))
 
     async def delete_trunk(self, sid: str) -> None:
         """Remove the trunk; fine where it is gone."""
         try:
-            with _errors():
+            with errors():
                 await self._trunks(sid).delete_async()
         except Gone:
             return
 
     @repeated
     async def _origination(self, trunk_sid: str) -> tuple[OriginationURL, ...]:
-        with _errors():
+        with errors():
             urls = await self._trunks(trunk_sid).origination_urls.list_async(page_size=_PAGE)
         found = [
             OriginationURL(url.sid, url.sip_url, url.priority, url.weight, url.enabled)
@@ -316,7 +293,7 @@ class TwilioDriver:
                     continue
             changed = True
             values = {"priority": priority, "weight": _WEIGHT, "enabled": True}
-            with _errors():
+            with errors():
                 if known is not None:
                     await service(known.sid).update_async(**values)
                 else:
@@ -331,79 +308,7 @@ class TwilioDriver:
 
     async def _drop_origination(self, trunk_sid: str, sid: str) -> None:
         try:
-            with _errors():
+            with errors():
                 await self._trunks(trunk_sid).origination_urls(sid).delete_async()
         except Gone:
             return
-
-
-def _number(obj: Any) -> CarrierNumber:
-    return CarrierNumber(
-        sid=obj.sid,
-        e164=obj.phone_number,
-        friendly_name=obj.friendly_name or "",
-        trunk_sid=obj.trunk_sid or None,
-        voice_url=obj.voice_url or None,
-    )
-
-
-def _trunk(obj: Any, origination: tuple[OriginationURL, ...]) -> CarrierTrunk:
-    return CarrierTrunk(
-        sid=obj.sid,
-        friendly_name=obj.friendly_name or "",
-        domain_name=obj.domain_name or "",
-        disaster_recovery_url=obj.disaster_recovery_url or None,
-        origination=origination,
-    )
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Exceptions of the SDK and of the network as ours."""
-    try:
-        yield
-    except (TwilioRestException, TwilioServiceException) as error:
-        raise _translate(error) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise network_error("Twilio", error) from error
-    except TwilioException as error:
-        raise _translate(_page_error(error)) from error
-    except ValueError as error:
-        # An answer that is not JSON (a proxy's page): the request may have got through.
-        raise Ambiguous("TwilioFailed", f"unreadable answer ({type(error).__name__})") from error
-
-
-def _page_error(error: TwilioException) -> TwilioRestException | TwilioServiceException:
-    """What the SDK raises for a page of a listing: the bare response behind a few words."""
-    response = next((a for a in error.args if isinstance(a, Response)), Response(500, str(error)))
-    return Version.exception("GET", "", response, "Unable to fetch page")
-
-
-def _translate(error: TwilioRestException | TwilioServiceException) -> VendorError:
-    """Twilio's codes as ours; 5xx may or may not have been carried out."""
-    said = (
-        f"{error.title}: {error.detail}"
-        if isinstance(error, TwilioServiceException)
-        else str(error.msg)
-    )
-    words = f"{said} (Twilio code {error.code})" if error.code else said
-    if error.status == 429:
-        return Throttled(words, 1.0)
-    if error.status in (401, 403):
-        return Unauthorized("Unauthorized", words, hint="Check the account's Secret and its rights")
-    if error.status >= 500 or error.status == 408:
-        return Ambiguous("TwilioFailed", words)
-    if error.code in _NUMBER_UNAVAILABLE:
-        return Rejected("NumberUnavailable", words, hint="Choose another number")
-    if error.code in _ADDRESS_REQUIRED:
-        return Rejected(
-            "AddressRequired",
-            words,
-            hint="Numbers of that country need an address or a regulatory bundle in the carrier's"
-            " console, or choose another country",
-        )
-    if error.code == _DOMAIN_TAKEN:
-        return Rejected("DomainTaken", words, hint="Wait until the carrier frees the trunk's name")
-    if error.status == 404:
-        return Gone("ResourceMissing", words)
-    return Rejected("InvalidRequest", words, hint="Twilio refused the request")
