@@ -170,15 +170,22 @@ def call(
     home: Home = default_home(),  # noqa: B008
     caller: Annotated[str, typer.Option("--from", help="Number that calls.")] = "+15005550006",
     seconds: Annotated[float, typer.Option(help="How long to listen after the answer.")] = 8,
-    play: Annotated[Path | None, typer.Option(help="WAV file to speak.")] = None,
+    play: Annotated[Path | None, typer.Option(help="Sound file to speak.")] = None,
     record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
+    to_uri: Annotated[
+        str | None, typer.Option(help="Ring this SIP address, whatever the number's trunk says.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Call from this address of the machine; the carrier's by default."),
+    ] = None,
     output: Form = Output.TABLE,
 ) -> None:
     """Call a number as the carrier would: along its trunk, by SIP. Exit 4: not answered."""
     raise typer.Exit(
         call_command.place(
             _known(home), number, caller=caller, seconds=seconds, play=play, record=record,
-            output=output,
+            output=output, to_uri=to_uri, source=source,
         )
     )  # fmt: skip
 

@@ -8,14 +8,21 @@ import shutil
 import subprocess
 import tempfile
 import time
+import wave
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_MODULES = Path("/usr/lib/baresip/modules")
+_RATE = 8000
+_SLACK_SECONDS = 5
 
 
 class NoPhone(Exception):
     """There is no baresip on this machine; the text says how to get it."""
+
+
+class BadSound(Exception):
+    """A sound file that cannot be played."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,17 @@ def dial(
     play: Path | None = None,
     record: Path | None = None,
 ) -> Call:
-    """Call `uri` from this machine's `address` as `caller` (E.164); talk at most `seconds`."""
+    """Call `uri` from this machine's `address` as `caller` (E.164); talk at most `seconds`.
+
+    `play` is said as soon as the call is answered; `record` gets what the caller heard (WAV,
+    16 bit, 8 kHz). Raises `NoPhone` and `BadSound`.
+    """
     baresip = shutil.which("baresip")
     if baresip is None:
         raise NoPhone("baresip is not installed; run: apt-get install baresip")
     with tempfile.TemporaryDirectory(prefix="voicefleet-phone-") as folder:
         home = Path(folder)
-        _configure(home, caller, address, play)
+        _configure(home, caller, address, _sound(home, play, seconds + _SLACK_SECONDS))
         process = subprocess.Popen(
             [baresip, "-f", str(home), "-n", address, "-e", f"/dial {uri}"],
             stdin=subprocess.DEVNULL,
@@ -73,39 +84,61 @@ def dial(
     return Call(call.uri, call.answered, call.rang_after, call.answered_after, call.ended, kept)
 
 
-def _configure(home: Path, caller: str, address: str, play: Path | None) -> None:
-    source = f"aufile,{play.resolve()}" if play else "ausine,440,1"
+def _configure(home: Path, caller: str, address: str, sound: Path) -> None:
+    modules = ("g711", "aufile", "aubridge", "sndfile", "account", "menu")
     (home / "config").write_text(
         f"sip_listen {address}:0\nsip_verify_server no\n"
-        f"audio_source {source}\naudio_player aubridge,nil\naudio_alert aubridge,nil\n"
-        "audio_srate 8000-16000\nrtp_timeout 60\n"
-        f"net_interface {address}\nsnd_path {home}\n"
-        f"module_path {_MODULES}\n"
-        + "".join(
-            f"module {name}.so\n"
-            for name in ("g711", "aufile", "ausine", "aubridge", "sndfile", "account", "menu")
-        )
+        f"audio_source aufile,{sound}\n"
+        "audio_player aubridge,nil\naudio_alert aubridge,nil\nrtp_timeout 60\n"
+        f"net_interface {address}\nsnd_path {home}\nmodule_path {_modules()}\n"
+        + "".join(f"module {name}.so\n" for name in modules)
     )
-    # Silence where nothing is played: a tone would be talking to the agent.
-    if play is None:
-        silence = home / "silence.wav"
-        _write_silence(silence)
-        text = (home / "config").read_text().replace(source, f"aufile,{silence}")
-        (home / "config").write_text(text)
     (home / "accounts").write_text(
         f"<sip:{caller}@{address}>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
     )
     (home / "contacts").write_text("")
 
 
-def _write_silence(file: Path, seconds: int = 5, rate: int = 8000) -> None:
-    import wave
+def _modules() -> Path:
+    """baresip's modules: in /usr/lib, or in the folder of the machine's architecture there."""
+    for pattern in ("baresip/modules", "*/baresip/modules"):
+        for folder in Path("/usr/lib").glob(pattern):
+            return folder
+    raise NoPhone("baresip has no modules in /usr/lib; run: apt-get install baresip")
 
-    with wave.open(str(file), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(rate)
-        sound.writeframes(bytes(2 * rate * seconds))
+
+def _sound(home: Path, play: Path | None, seconds: float) -> Path:
+    """What the caller says, then silence for `seconds`: baresip hangs up where its file ends.
+
+    Silence alone where there is nothing to say. Raises `BadSound`.
+    """
+    sound = home / "said.wav"
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(_RATE)
+        if play is not None:
+            for samples in _telephone_samples(play):
+                file.writeframes(samples)
+        file.writeframes(bytes(2 * int(_RATE * seconds)))
+    return sound
+
+
+def _telephone_samples(play: Path) -> Iterator[bytes]:
+    """A sound file of any kind, at the telephone's rate: 8 kHz, one channel, 16 bit."""
+    # Slow to load, and seldom needed.
+    import av
+
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=_RATE)
+    try:
+        with av.open(str(play)) as container:
+            for frame in container.decode(audio=0):
+                for part in resampler.resample(frame):
+                    yield part.to_ndarray().tobytes()
+            for part in resampler.resample(None):
+                yield part.to_ndarray().tobytes()
+    except (av.error.FFmpegError, IndexError) as error:
+        raise BadSound(f"{play} cannot be played: {error}") from error
 
 
 def _follow(
