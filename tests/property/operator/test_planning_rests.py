@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from support.clients import billing, claim, desired, settled, telephony
 from voicefleet_operator.planning.desired import Desired, nothing
 from voicefleet_operator.planning.observed import Observed

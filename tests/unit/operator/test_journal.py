@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
+
 from voicefleet_api.meta import Operation
 from voicefleet_api.voiceclient import VoiceClientStatus
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected, Throttled
@@ -41,7 +43,7 @@ class Server:
 def pass_over(server: Server) -> tuple[StatusWriter, Journal]:
     """A reconciliation that starts from what the server has."""
     status = VoiceClientStatus.model_validate(server.obj.get("status") or {})
-    writer = StatusWriter(server, Store(), VOICECLIENTS, dict(server.obj), status)
+    writer = StatusWriter(server, Store(), VOICECLIENTS, copy.deepcopy(server.obj), status)
     return writer, Journal(writer)
 
 
@@ -76,7 +78,9 @@ async def test_nothing_is_sent_when_the_object_has_changed() -> None:
 
 
 @pytest.mark.parametrize("error", [Ambiguous("Lost", "reply lost"), Throttled("slow", 1.0)])
-async def test_an_unknown_outcome_is_repeated_under_the_same_id_and_request(error: Exception) -> None:
+async def test_an_unknown_outcome_is_repeated_under_the_same_id_and_request(
+    error: Exception,
+) -> None:
     server = Server()
     _, journal = pass_over(server)
     sent: list[tuple[str, dict]] = []

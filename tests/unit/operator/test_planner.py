@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
+
 from support.clients import billing, claim, desired, settled, telephony
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import nothing
@@ -158,7 +160,7 @@ def test_deletion_goes_in_the_designs_order() -> None:
         ActionKind.DELETE_NAME,
     ]
     assert kinds(todo) == order
-    for first, second in zip(order[:4], order[1:5], strict=True):
+    for first, second in itertools.pairwise(order[:6]):
         assert before(todo, first, second), (first, second)
     after = settled(nothing(desired().mark, "Now"), observed)
     assert plan(nothing(desired().mark, "Now"), after) == Plan()
@@ -216,9 +218,7 @@ def test_a_spare_number_is_bound_instead_of_bought() -> None:
 
 def test_a_wrong_rule_is_replaced_in_one_step() -> None:
     observed = settled(desired())
-    crossed = replace(
-        observed, rules=(replace(observed.rules[0], trunk_ids=frozenset({"other"})),)
-    )
+    crossed = replace(observed, rules=(replace(observed.rules[0], trunk_ids=frozenset({"other"})),))
     todo = plan(desired(), crossed)
     assert kinds(todo) == [ActionKind.REPLACE_RULE]
     assert todo.actions[0].power == ConditionType.TELEPHONY_READY

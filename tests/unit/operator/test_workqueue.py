@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from voicefleet_operator.workqueue import Key, WorkQueue
 
 pytestmark = pytest.mark.unit
