@@ -141,8 +141,9 @@ def test_what_the_plan_has_outgrown_can_still_be_helped(plane: ControlPlane) -> 
     plane.kubectl(
         "patch", "vc", "outgrown", "--type=merge", "--subresource=status", f"--patch={status}"
     )
-    # Being deleted: the finalizer goes, whatever the plan says.
+    # Being deleted: it is changed and goes, whatever the plan says.
     plane.kubectl("delete", "vc", "outgrown", "--wait=false")
+    plane.apply(sized(6, "Shrinks", "outgrown", "shrinking"))
     plane.kubectl(
         "patch", "vc", "outgrown", "--type=merge", '--patch={"metadata":{"finalizers":null}}'
     )
