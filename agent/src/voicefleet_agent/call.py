@@ -20,7 +20,9 @@ from voicefleet_agent.settings import Settings, read_config
 from voicefleet_agent.speech import SAMPLE_RATE
 
 CALLER_TIMEOUT = 20.0
-"""Seconds until a room with nobody in it is given up; callers ring at most 8 (design, facts)."""
+"""Seconds until a room with nobody in it, or without a media path, is given up.
+
+Callers ring for less."""
 ANSWER_TIMEOUT = 5.0
 """Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
 FRAME_SAMPLES = SAMPLE_RATE // 50
@@ -61,7 +63,11 @@ async def _talk(ctx: JobContext, speech: asyncio.Task[bytes], begun: float) -> s
     """The call itself; says why it ended."""
     gone = asyncio.Event()
     ctx.room.on("disconnected", lambda *_: gone.set())
-    await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    try:
+        async with asyncio.timeout(CALLER_TIMEOUT):
+            await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+    except TimeoutError:
+        return "no media connection"
     source = rtc.AudioSource(SAMPLE_RATE, 1)
     publishing = asyncio.create_task(
         ctx.room.local_participant.publish_track(
@@ -75,7 +81,7 @@ async def _talk(ctx: JobContext, speech: asyncio.Task[bytes], begun: float) -> s
     except TimeoutError:
         return "no caller"
     ended = asyncio.create_task(_until_gone(ctx.room, caller, gone))
-    greeted = asyncio.create_task(_greet(ctx.room, source, await publishing, caller, speech))
+    greeted = asyncio.create_task(_greet(ctx.room, source, publishing, caller, speech))
     try:
         await asyncio.wait({ended, greeted}, return_when=asyncio.FIRST_COMPLETED)
         if greeted.done():
@@ -87,20 +93,21 @@ async def _talk(ctx: JobContext, speech: asyncio.Task[bytes], begun: float) -> s
         await ended
         return "caller left"
     finally:
-        ended.cancel()
-        greeted.cancel()
+        # A caller who is gone before the media connection stands has no reason to be waited for.
+        for task in (ended, greeted, publishing):
+            task.cancel()
         await source.aclose()
 
 
 async def _greet(
     room: rtc.Room,
     source: rtc.AudioSource,
-    publication: rtc.LocalTrackPublication,
+    publishing: asyncio.Task[rtc.LocalTrackPublication],
     caller: rtc.RemoteParticipant,
     speech: asyncio.Task[bytes],
 ) -> float:
     """Say the first words once the caller can hear them; returns when sound began (monotonic)."""
-    await publication.wait_for_subscription()
+    await (await publishing).wait_for_subscription()
     await _until_answered(room, caller)
     pcm = await speech
     begun = time.monotonic()
