@@ -5,8 +5,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-# uv and kubectl of ours are found by programs we start, after the machine's own.
-export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/voicefleet/uv-0.13.9/bin:$(CURDIR)/$(BIN)
+# Where this machine has no uv, ours is found by the programs we start.
+export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/voicefleet/uv-0.13.9/bin
 # More words for the command: make up ARGS="--base-port 26000"; make test ARGS="tests/unit -x"
 ARGS ?=
 
@@ -51,4 +51,4 @@ check: .venv/.synced ## Style, types, who imports whom, generated files
 
 .PHONY: bench
 bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG points at
-	@$(BIN)/python tests/bench/apply_to_answering.py $(ARGS)
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tests/bench/apply_to_answering.py $(ARGS)

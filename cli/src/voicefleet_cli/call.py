@@ -27,6 +27,7 @@ def place(
     output: Output,
     to_uri: str | None = None,
     source: str | None = None,
+    ring: float = 20,
 ) -> Exit:
     """Route the number as the carrier does, ring, and report.
 
@@ -43,7 +44,7 @@ def place(
         try:
             last = dial(
                 uri, caller=caller, address=source or platform.address, seconds=seconds,
-                play=play, record=record,
+                ring_seconds=ring, play=play, record=record,
             )  # fmt: skip
         except (NoPhone, BadSound) as error:
             fail(str(error))

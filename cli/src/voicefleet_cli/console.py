@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False)
+# In a pipe there is no width to fit into; rich would take 80 columns.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False)
 
 _SHOW_AFTER = 2.0
@@ -63,7 +64,7 @@ def step(words: str) -> Iterator[None]:
         yield
     seconds = time.monotonic() - started
     took = f" ({seconds:.0f} s)" if seconds > _SHOW_AFTER else ""
-    err.print(f"[green]✓[/green] {words}{took}")
+    err.print(f"[green]✓[/green] {words}{took}", soft_wrap=True)
 
 
 def progress(line: str) -> None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
-from rich.console import Console
 
 from voicefleet_cli import call as call_command
 from voicefleet_cli import plan as plan_command
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, progress, step, table
 from voicefleet_infra.cluster import Cluster, KubectlFailed
+from voicefleet_infra.images.agent import BuildFailed
 from voicefleet_infra.platform import Platform, default_home
 from voicefleet_infra.services import Service
 from voicefleet_infra.supervision import StartFailed, Supervisor
 from voicefleet_infra.tools import ToolMissing
-from voicefleet_infra.up import PortTaken, Up, known_platform
+from voicefleet_infra.up import Busy, PortTaken, Up, addresses, known_platform
 from voicefleet_infra.up import clean as clean_platform
 from voicefleet_infra.up import down as down_platform
 
@@ -43,6 +45,9 @@ BasePort = Annotated[
 Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the output.")]
 
 
+_TROUBLE = (BuildFailed, Busy, KubectlFailed, PortTaken, StartFailed, ToolMissing)
+
+
 def _known(home: Path, base_port: int | None = None, runtime: str | None = None) -> Platform:
     return known_platform(home.absolute(), base_port, runtime)
 
@@ -54,18 +59,26 @@ def up(
     runtime: Annotated[
         str | None, typer.Option(help="Where agents run: podman, or process for development.")
     ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Use this cluster instead of an API server of our own."),
+    ] = None,
     sample: Annotated[bool, typer.Option(help="Apply a sample client.")] = True,
 ) -> None:
     """Bring the whole platform up on this machine; safe to repeat."""
     if runtime not in (None, "podman", "process"):
         fail("--runtime: podman or process")
-    platform = _known(home, base_port, runtime)
+    own_cluster = kubeconfig.absolute() if kubeconfig else None
+    platform = known_platform(home.absolute(), base_port, runtime, own_cluster)
+    run = Up(platform, step, progress)
     try:
-        services = Up(platform, step, progress).run(with_sample=sample)
-    except (ToolMissing, StartFailed, PortTaken, KubectlFailed) as error:
+        services = run.run(with_sample=sample)
+    except _TROUBLE as error:
         fail(str(error))
     _show(platform, services)
     _next_steps(platform)
+    if run.not_answering:
+        fail(f"not answering yet: {', '.join(run.not_answering)}; see: kubectl describe vc")
 
 
 def _show(platform: Platform, services: list[Service]) -> None:
@@ -81,8 +94,12 @@ def _next_steps(platform: Platform) -> None:
         client.get("status", {}).get("primaryNumber") for client in Cluster(platform).clients()
     ]
     number = next((n for n in numbers if n), "+1…")
+    # Where the user has no kubectl (or has not activated the environment), ours comes along.
+    own = Path(sys.executable).parent
+    lacks = not shutil.which("kubectl") or not shutil.which("voicefleet")
+    path = f' PATH="$PATH:{own}"' if lacks else ""
     out.print("\nPoint your kubectl at it:\n")
-    out.print(f"  export KUBECONFIG={platform.kubeconfig}", soft_wrap=True)
+    out.print(f"  export KUBECONFIG={platform.kubeconfig}{path}", soft_wrap=True)
     out.print("\nThen try:\n")
     out.print("  kubectl get vc -o wide")
     out.print(f"  voicefleet call {number} --record heard.wav", soft_wrap=True)
@@ -92,8 +109,11 @@ def _next_steps(platform: Platform) -> None:
 @app.command()
 def down(home: Home = default_home()) -> None:  # noqa: B008
     """Stop everything; the state stays, and `up` brings it back."""
-    with step("Stopping the platform"):
-        down_platform(_known(home))
+    try:
+        with step("Stopping the platform"):
+            down_platform(_known(home))
+    except _TROUBLE as error:
+        fail(str(error))
 
 
 @app.command()
@@ -104,8 +124,11 @@ def clean(
     """Stop everything and remove the state, clients' data included."""
     if not yes and not typer.confirm(f"Remove {home} and all clients' data?"):
         raise typer.Exit(Exit.FAILED)
-    with step(f"Removing {home}"):
-        clean_platform(_known(home))
+    try:
+        with step(f"Removing {home}"):
+            clean_platform(_known(home))
+    except _TROUBLE as error:
+        fail(str(error))
 
 
 @app.command()
@@ -115,14 +138,22 @@ def status(home: Home = default_home(), output: Form = Output.TABLE) -> None:  #
     states = Supervisor(platform).states()
     if not states:
         fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
-    clients = [_client_row(client) for client in Cluster(platform).clients()]
+    try:
+        clients = [_client_row(client) for client in Cluster(platform).clients()]
+    except KubectlFailed as error:
+        fail(str(error))
+    where = addresses(platform)
     if output is Output.JSON:
-        print_json({"processes": states, "clients": clients})
+        processes = [
+            {"name": name, "state": state.lower(), "where": where.get(name)}
+            for name, state in states.items()
+        ]
+        print_json({"processes": processes, "clients": clients})
     else:
-        processes = table("Process", "State")
+        shown = table("Process", "State", "Where")
         for name, state in states.items():
-            processes.add_row(name, state.lower())
-        out.print(processes)
+            shown.add_row(name, state.lower(), where.get(name, ""))
+        out.print(shown)
         rows = table("Client", "Ready", "Answering", "Number", "URL", "Why not")
         for row in clients:
             rows.add_row(*(str(row[key] or "") for key in row))
@@ -170,6 +201,7 @@ def call(
     home: Home = default_home(),  # noqa: B008
     caller: Annotated[str, typer.Option("--from", help="Number that calls.")] = "+15005550006",
     seconds: Annotated[float, typer.Option(help="How long to listen after the answer.")] = 8,
+    ring: Annotated[float, typer.Option(help="How many seconds to let it ring.")] = 20,
     play: Annotated[Path | None, typer.Option(help="Sound file to speak.")] = None,
     record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
     to_uri: Annotated[
@@ -185,7 +217,7 @@ def call(
     raise typer.Exit(
         call_command.place(
             _known(home), number, caller=caller, seconds=seconds, play=play, record=record,
-            output=output, to_uri=to_uri, source=source,
+            output=output, to_uri=to_uri, source=source, ring=ring,
         )
     )  # fmt: skip
 
@@ -219,7 +251,7 @@ def ledger(
             str(entry["seq"]), entry["vendor"], entry["kind"], entry["id"],
             f"{entry['amountMinor'] / 100:.2f}", f"{entry['monthlyMinor'] / 100:.2f}", whose,
         )  # fmt: skip
-    Console(width=None if out.is_terminal else 160, highlight=False).print(rows)
+    out.print(rows)
 
 
 @app.command()

@@ -14,7 +14,6 @@ import yaml
 
 from voicefleet_api.names import API_VERSION, SYSTEM_NAMESPACE
 from voicefleet_api.plans import default_plans
-from voicefleet_infra.controlplane import kubeconfig
 from voicefleet_infra.platform import ZONE, Platform, write_private
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
 from voicefleet_infra.tools import repository
@@ -82,12 +81,32 @@ class Cluster:
             "create", "token", "voicefleet-operator", f"--namespace={SYSTEM_NAMESPACE}",
             f"--duration={_TOKEN_LIFE}s",
         )  # fmt: skip
-        ca = self._platform.path("pki", "ca.crt")
-        return write_private(file, kubeconfig(self._platform, ca, {"token": token.strip()}))
+        config = yaml.safe_load(
+            self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
+        )
+        config["users"] = [{"name": user["name"], "user": {"token": token.strip()}}
+                           for user in config["users"]]  # fmt: skip
+        return write_private(file, yaml.safe_dump(config))
 
     def apply_fleet(self) -> None:
-        """The Fleet `default` over the sandbox, with its Secrets."""
-        self.apply(*_secrets(self._platform), fleet(self._platform))
+        """The Fleet `default` over the sandbox, with its Secrets.
+
+        Once it is there, only what has changed on this machine (addresses, ports, runtime) is
+        written again: what its owner has changed since stays.
+        """
+        self.apply(*_secrets(self._platform))
+        wiring, file = _wiring(self._platform), self._platform.path("wiring.json")
+        there = self.kubectl("get", "fleet", "default", "--ignore-not-found", "-o", "name").strip()
+        if not there:
+            self.apply(fleet(self._platform))
+        else:
+            before = json.loads(file.read_text()) if file.exists() else {}
+            changed = {key: value for key, value in wiring.items() if before.get(key) != value}
+            if not changed:
+                return
+            patch = json.dumps({"spec": _unflatten(changed)})
+            self.kubectl("patch", "fleet", "default", "--type=merge", "-p", patch)
+        write_private(file, json.dumps(wiring))
 
     def has_clients(self) -> bool:
         """Whether anybody has applied a client yet."""
@@ -175,6 +194,27 @@ def fleet(platform: Platform) -> dict[str, Any]:
             "runtime": {"className": platform.runtime},
         },
     }
+
+
+def _wiring(platform: Platform) -> dict[str, Any]:
+    """Of the Fleet, what depends on this machine; dotted path -> value."""
+    spec = fleet(platform)["spec"]
+    telephony = spec["telephony"]
+    return {
+        **{key: spec[key] for key in ("sandbox", "livekit", "dns", "runtime")},
+        **{f"telephony.{key}": telephony[key] for key in ("originationURIs", "carrierNetworks")},
+    }
+
+
+def _unflatten(paths: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for path, value in paths.items():
+        *parents, last = path.split(".")
+        inner = made
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return made
 
 
 def sample() -> Path:

@@ -74,6 +74,8 @@ class Platform:
     base_port: int = BASE_PORT
     runtime: str = "podman"
     """podman or process: where clients' agents run."""
+    cluster: Path | None = None
+    """kubeconfig of a cluster that is there already; without one we run our own."""
 
     def port(self, name: str) -> int:
         """The port of a service."""
@@ -108,7 +110,7 @@ class Platform:
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
-        return self.path("kubeconfig")
+        return self.cluster or self.path("kubeconfig")
 
     @property
     def sandbox_url(self) -> str:

@@ -65,6 +65,8 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[Path, ...] = ()
     stop_seconds: int = 10
+    ports: tuple[str, ...] = ()
+    """Names of the ports that it listens on."""
 
     def fingerprint(self) -> str:
         """Changes when the process has to be restarted."""
@@ -126,6 +128,7 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
         ),
         client,
         lambda: tcp_open(etcd_port),
+        ports=("etcd", "etcd-peer"),
     )
     context = files.client_context()
     apiserver = Service(
@@ -156,6 +159,7 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
         f"https://127.0.0.1:{api_port}",
         lambda: http_ok(api_port, "/readyz", context),
         inputs=(files.encryption,),
+        ports=("kubernetes",),
     )
     return etcd, apiserver
 
@@ -169,7 +173,14 @@ def redis(platform: Platform) -> Service:
         f"requirepass {platform.secret('redis-password')}\nloglevel warning\n",
     )
     command = (_program("redis-server"), str(config))
-    return Service("redis", command, f"127.0.0.1:{port}", lambda: tcp_open(port), inputs=(config,))
+    return Service(
+        "redis",
+        command,
+        f"127.0.0.1:{port}",
+        lambda: tcp_open(port),
+        inputs=(config,),
+        ports=("redis",),
+    )
 
 
 def livekit_keys(platform: Platform) -> tuple[str, str]:
@@ -191,6 +202,8 @@ def livekit(platform: Platform) -> Service:
                 "udp_port": platform.port("livekit-udp"),
                 "use_external_ip": False,
                 "node_ip": platform.address,
+                # Not the bridges of clients' pods: each would be one more candidate to try.
+                "ips": {"includes": [f"{platform.address}/32"]},
                 "enable_loopback_candidate": platform.address == "127.0.0.1",
             },
             "redis": _redis_client(platform),
@@ -204,6 +217,7 @@ def livekit(platform: Platform) -> Service:
         f"ws://{platform.address}:{port}",
         lambda: http_ok(port, "/"),
         inputs=(config,),
+        ports=("livekit", "livekit-tcp", "livekit-udp"),
     )
 
 
@@ -226,6 +240,7 @@ def livekit_sip(platform: Platform) -> Service:
             "ws_url": f"ws://127.0.0.1:{platform.port('livekit')}",
             "redis": _redis_client(platform),
             "sip_port": platform.port("sip"),
+            "listen_ip": platform.address,
             "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
             "use_external_ip": False,
             "nat_1_to_1_ip": platform.address,
@@ -238,6 +253,7 @@ def livekit_sip(platform: Platform) -> Service:
         f"sip:{platform.address}:{platform.port('sip')}",
         lambda: _sip_answers(platform.address, platform.port("sip")),
         inputs=(config,),
+        ports=("sip", "rtp"),
     )
 
 
@@ -276,7 +292,12 @@ def dns(platform: Platform) -> Service:
     )
     command = (_program("knotd"), "-c", str(config))
     return Service(
-        "knot", command, f"127.0.0.1:{port} ({ZONE})", lambda: tcp_open(port), inputs=(config,)
+        "knot",
+        command,
+        f"127.0.0.1:{port} ({ZONE})",
+        lambda: tcp_open(port),
+        inputs=(config,),
+        ports=("dns",),
     )
 
 
@@ -295,6 +316,7 @@ def sandbox(platform: Platform) -> Service:
         (sys.executable, "-m", "voicefleet_sandbox", f"--port={port}", f"--data={data}"),
         platform.sandbox_url,
         lambda: http_ok(port, "/_sandbox/health"),
+        ports=("sandbox",),
     )
 
 
@@ -338,6 +360,7 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
             "VOICEFLEET_AGENT_IMAGE": image,
         },
         inputs=(kubeconfig,),
+        ports=("metrics",),
     )
 
 

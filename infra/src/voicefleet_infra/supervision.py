@@ -7,7 +7,9 @@ restarted by supervisor's own `update`, the others are left alone. That is what 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import xmlrpc.client
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from voicefleet_infra.platform import Platform, write_private
@@ -38,7 +41,7 @@ def _section(platform: Platform, service: Service) -> str:
     log = platform.folder("logs") / f"{service.name}.log"
     return (
         f"[program:{service.name}]\n"
-        f"command={' '.join(service.command)}\n"
+        f"command={shlex.join(service.command)}\n"
         f"environment={pairs}\n"
         "autostart=false\nautorestart=true\nstartsecs=1\nstartretries=20\n"
         f"stopwaitsecs={service.stop_seconds}\nstopasgroup=true\nkillasgroup=true\n"
@@ -91,6 +94,19 @@ class Supervisor:
             self._wait_for_daemon()
             return
         self._control("update")
+
+    def end_orphans(self) -> None:
+        """End what a supervisord that was killed has left: it would hold our ports."""
+        orphans = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                # supervisord tells each of its children where it listens itself.
+                if process.environ().get("SUPERVISOR_SERVER_URL") == f"unix://{self._socket}":
+                    process.terminate()
+                    orphans.append(process)
+        _, alive = psutil.wait_procs(orphans, timeout=20)
+        for process in alive:
+            process.kill()
 
     def _wait_for_daemon(self) -> None:
         deadline = time.monotonic() + 10

