@@ -37,11 +37,6 @@ class Call:
     """What ended it: `hung up` is ours; else the other side's words, with a SIP status."""
     recording: Path | None
 
-    @property
-    def refused(self) -> bool:
-        """Whether the other side said no."""
-        return not self.answered
-
 
 def dial(
     uri: str,
@@ -64,22 +59,22 @@ def dial(
     with tempfile.TemporaryDirectory(prefix="voicefleet-phone-") as folder:
         home = Path(folder)
         _configure(home, caller, address, _sound(home, play, seconds + _SLACK_SECONDS))
-        process = subprocess.Popen(
-            [baresip, "-f", str(home), "-n", address, "-e", f"/dial {uri}"],
+        command = [baresip, "-f", str(home), "-n", address, "-e", f"/dial {uri}"]
+        with subprocess.Popen(
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=home,
-        )
-        try:
-            call = _follow(process, uri, seconds, ring_seconds)
-        finally:
-            process.terminate()
+        ) as process:
             try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                call = _follow(process, uri, seconds, ring_seconds)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
         kept = _keep_recording(home, record) if call.answered else None
     return Call(call.uri, call.answered, call.rang_after, call.answered_after, call.ended, kept)
 

@@ -118,13 +118,6 @@ class Cluster:
         items: list[dict[str, Any]] = json.loads(text)["items"]
         return items
 
-    def wait_answering(self, manifest: Path, timeout: int = 120) -> None:
-        """Until every client of the manifest is Answering; raises `KubectlFailed`."""
-        self.kubectl(
-            "wait", "--for=condition=Answering", "-f", str(manifest), f"--timeout={timeout}s",
-            timeout=timeout + 10,
-        )  # fmt: skip
-
 
 def _secret(name: str, data: dict[str, str]) -> dict[str, Any]:
     return {
@@ -220,8 +213,3 @@ def _unflatten(paths: dict[str, Any]) -> dict[str, Any]:
 def sample() -> Path:
     """The client that `up` brings along."""
     return repository() / "crds" / "samples" / "dentist.yaml"
-
-
-def load_manifests(file: Path) -> list[dict[str, Any]]:
-    """The documents of a manifest file."""
-    return [doc for doc in yaml.safe_load_all(file.read_text()) if doc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import re
 import secrets
 import shutil
 import socket
@@ -170,7 +171,9 @@ def redis(platform: Platform) -> Service:
     config = write_private(
         platform.path("redis.conf"),
         f"bind 127.0.0.1\nport {port}\ndir {platform.folder('redis')}\nappendonly yes\n"
-        f"requirepass {platform.secret('redis-password')}\nloglevel warning\n",
+        f"requirepass {platform.secret('redis-password')}\nloglevel warning\n"
+        # A title would overwrite the environment, by which the supervisor knows its own.
+        "set-proc-title no\n",
     )
     command = (_program("redis-server"), str(config))
     return Service(
@@ -362,6 +365,22 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
         inputs=(kubeconfig,),
         ports=("metrics",),
     )
+
+
+def looked_at(platform: Platform) -> int:
+    """How often the operator has reconciled a client since it was started."""
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port("metrics"), timeout=2)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+    found = re.findall(
+        r'^voicefleet_reconciliations_total\{kind="VoiceClient".*\} (\S+)$', text, re.MULTILINE
+    )
+    return int(sum(map(float, found)))
 
 
 def _program(name: str) -> str:

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,9 @@ from pathlib import Path
 import psutil
 
 from voicefleet_infra import services
+from voicefleet_infra.agents import podman_environment, remove_agents, stop_agents
 from voicefleet_infra.cluster import Cluster, sample
 from voicefleet_infra.images.agent import build_agent_image
-from voicefleet_infra.images.podman import write_containers_conf
 from voicefleet_infra.platform import Platform, cache_dir, write_private
 from voicefleet_infra.services import Service
 from voicefleet_infra.supervision import Supervisor
@@ -132,8 +131,8 @@ class Up:
             done.result()
 
     def _image(self) -> str:
-        with podman_environment(self.platform):
-            return build_agent_image(repository(), cache_dir(), self._progress)
+        environment = podman_environment(self.platform)
+        return build_agent_image(repository(), cache_dir(), self._progress, environment)
 
     def _sample(self) -> None:
         manifest = sample()
@@ -153,8 +152,10 @@ class Up:
         """
         deadline = time.monotonic() + timeout
         while True:
-            waiting = [c for c in self.cluster.clients() if _pending(c)]
-            if not waiting:
+            clients = self.cluster.clients()
+            waiting = [c for c in clients if _pending(c)]
+            # What a status said before the operator was started says nothing about now.
+            if not waiting and services.looked_at(self.platform) >= len(clients):
                 return
             if time.monotonic() > deadline:
                 self.not_answering = [c["metadata"]["name"] for c in waiting]
@@ -234,21 +235,6 @@ def _pending(client: dict[str, object]) -> bool:
     return not settled & reasons
 
 
-@contextmanager
-def podman_environment(platform: Platform) -> Iterator[None]:
-    """`podman` and `buildah` with the platform's configuration."""
-    before = os.environ.get("CONTAINERS_CONF")
-    config = write_containers_conf(platform.path("containers.conf"))
-    os.environ["CONTAINERS_CONF"] = str(config)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CONTAINERS_CONF"]
-        else:
-            os.environ["CONTAINERS_CONF"] = before
-
-
 def known_platform(
     home: Path, base_port: int | None, runtime: str | None, cluster: Path | None = None
 ) -> Platform:
@@ -289,7 +275,7 @@ def _stop(platform: Platform) -> None:
     # The operator first, or it would start again what is stopped after it.
     if supervisor.running():
         supervisor.stop("operator")
-    _agents(platform, "stop")
+    stop_agents(platform)
     supervisor.shutdown()
     supervisor.end_orphans()
 
@@ -299,33 +285,5 @@ def clean(platform: Platform) -> None:
     if platform.home.exists():
         with _alone(platform):
             _stop(platform)
-            _agents(platform, "rm")
+            remove_agents(platform)
             shutil.rmtree(platform.home)
-
-
-def _agents(platform: Platform, verb: str) -> None:
-    """Stop or remove clients' agents, of this platform alone."""
-    clients = platform.path("clients")
-    ids = [path.name for path in clients.iterdir()] if clients.exists() else []
-    for pid_file in clients.glob("*/pid") if clients.exists() else []:
-        with contextlib.suppress(OSError, ValueError, psutil.Error):
-            psutil.Process(int(pid_file.read_text().split()[0])).terminate()
-    if platform.runtime != "podman" or not ids or not shutil.which("podman"):
-        return
-    with podman_environment(platform):
-        pods = [f"vf-{client_id}" for client_id in ids]
-        words = ["stop", "--time=5"] if verb == "stop" else ["rm", "--force"]
-        for pod in pods:
-            subprocess.run(["podman", "pod", *words, pod], capture_output=True, check=False)
-            if verb == "rm":
-                for kind in ("network", "volume", "secret"):
-                    _remove_podman(kind, pod)
-
-
-def _remove_podman(kind: str, prefix: str) -> None:
-    listed = subprocess.run(
-        ["podman", kind, "ls", "--format", "{{.Name}}"], capture_output=True, text=True
-    )
-    for name in listed.stdout.split():
-        if name.startswith(prefix):
-            subprocess.run(["podman", kind, "rm", name], capture_output=True, check=False)
