@@ -15,8 +15,10 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
@@ -74,14 +76,20 @@ class Supervisor:
         # A percent sign is supervisor's own in values.
         write_private(self._config, head + "\n".join(sections).replace("%", "%%"))
 
-    def _rpc(self) -> xmlrpc.client.ServerProxy:
+    @contextmanager
+    def _rpc(self) -> Iterator[Any]:
+        """supervisord's XML-RPC API (supervisord.org/api.html)."""
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
-        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+        try:
+            yield xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        finally:
+            transport.close()
 
     def running(self) -> bool:
         """Whether supervisord itself is there."""
         try:
-            self._rpc().supervisor.getState()
+            with self._rpc() as rpc:
+                rpc.getState()
         except (OSError, xmlrpc.client.Error):
             return False
         return True
@@ -126,13 +134,14 @@ class Supervisor:
         """Service -> RUNNING, STOPPED, FATAL and so on; empty where nothing runs."""
         if not self.running():
             return {}
-        infos = self._rpc().supervisor.getAllProcessInfo()
-        return {info["name"]: info["statename"] for info in infos}  # type: ignore[index, union-attr, call-overload]
+        with self._rpc() as rpc:
+            return {info["name"]: info["statename"] for info in rpc.getAllProcessInfo()}
 
     def start(self, service: Service, timeout: float = 60.0) -> None:
         """Start a service if it does not run, and wait until it is ready."""
         if self.states().get(service.name) not in ("RUNNING", "STARTING"):
-            self._rpc().supervisor.startProcess(service.name, False)
+            with self._rpc() as rpc:
+                rpc.startProcess(service.name, False)
         deadline = time.monotonic() + timeout
         while not service.ready():
             if self.states().get(service.name) == "FATAL" or time.monotonic() > deadline:
@@ -147,7 +156,8 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Stop one service."""
         if self.states().get(name) in ("RUNNING", "STARTING", "BACKOFF"):
-            self._rpc().supervisor.stopProcess(name)
+            with self._rpc() as rpc:
+                rpc.stopProcess(name)
 
     def shutdown(self) -> None:
         """Stop everything, and supervisord."""
