@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import stripe
@@ -27,11 +27,19 @@ Object = dict[str, Any]
 class Stack(ControlPlane):
     """`with Stack() as stack:` brings everything up with a Fleet, and the operator on demand."""
 
-    def __enter__(self) -> Stack:
+    runtime = "stub"
+    image = "none"
+
+    def _services(self) -> list[services.Service]:
+        """What runs beside etcd, API server and operator."""
+        made = (services.redis, services.livekit, services.dns, services.sandbox)
+        return [make(self.platform) for make in made]
+
+    def __enter__(self) -> Self:
         super().__enter__()
         try:
-            for start in (services.redis, services.livekit, services.dns, services.sandbox):
-                self._start(start(self.platform))
+            for service in self._services():
+                self._start(service)
             self._cluster = Cluster(self.platform)
             self.install()
             self._cluster.apply_fleet()
@@ -50,9 +58,9 @@ class Stack(ControlPlane):
         super().__exit__(*args)
 
     def set_fleet(self, **telephony: Any) -> None:
-        """The Fleet with the stub runtime; `telephony` changes its account."""
+        """The Fleet with this stack's runtime; `telephony` changes its account."""
         manifest = fleet(self.platform)
-        manifest["spec"]["runtime"] = {"className": "stub"}
+        manifest["spec"]["runtime"] = {"className": self.runtime}
         manifest["spec"]["telephony"]["accounts"][0] |= telephony
         self._cluster.apply(manifest)
 
@@ -60,7 +68,7 @@ class Stack(ControlPlane):
 
     def start_operator(self) -> None:
         """Start the controller under its own ServiceAccount."""
-        service = services.operator(self.platform, self._config, "none")
+        service = services.operator(self.platform, self._config, self.image)
         with (self.folder / "operator.log").open("ab") as log:
             self.operator = subprocess.Popen(
                 service.command,

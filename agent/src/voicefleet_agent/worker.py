@@ -101,8 +101,8 @@ async def serve_health(worker: Worker, config: AgentConfig, settings: Settings) 
     return runner
 
 
-async def keep_greeting_ready(settings: Settings) -> None:
-    """Speak new words as soon as they are in the configuration file.
+async def keep_greeting_ready(settings: Settings, tried: asyncio.Event) -> None:
+    """Speak new words as soon as they are in the configuration file; `tried` after the first time.
 
     A call reads the file itself, so a broken file or a failing voice costs nothing here but the
     head start; both are logged and tried again when the file changes.
@@ -123,6 +123,7 @@ async def keep_greeting_ready(settings: Settings) -> None:
                         "greeting not ready",
                         extra={"action": "GreetingFailed", "error": type(error).__name__},
                     )
+        tried.set()
         await asyncio.sleep(CONFIG_POLL)
 
 
@@ -142,8 +143,15 @@ async def run(config: AgentConfig, settings: Settings) -> None:
     started = asyncio.Event()
     worker.on("worker_started", started.set)
     health = await serve_health(worker, config, settings)
-    greeting = asyncio.create_task(keep_greeting_ready(settings))
-    serving = asyncio.create_task(worker.run())
+    tried = asyncio.Event()
+    greeting = asyncio.create_task(keep_greeting_ready(settings, tried))
+
+    async def serve() -> None:
+        # Not registered before it has something to say: a first caller would hear silence.
+        await tried.wait()
+        await worker.run()
+
+    serving = asyncio.create_task(serve())
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
