@@ -36,7 +36,7 @@ HANDLERS: dict[ActionKind, Handler] = {
 }
 
 # A definite no that an edit of the client's spec does not cure.
-_NOT_THE_SPEC = frozenset({"CardDeclined"})
+_NOT_THE_SPEC = frozenset({"CardDeclined", "NoPaymentMethod", "DomainTaken"})
 
 
 @dataclass

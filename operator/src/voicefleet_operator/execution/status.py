@@ -80,27 +80,34 @@ class StatusWriter(Generic[S]):
         self._store.put(self.obj)
 
     def set_conditions(self, findings: Iterable[Finding]) -> None:
-        """Replace the conditions; the transition time moves only when a status does."""
-        old = {condition.type: condition for condition in self.status.conditions}
-        generation = self.obj["metadata"].get("generation", 0)
-        fresh = []
-        for finding in findings:
-            status = "True" if finding.status else "False"
-            before = old.get(finding.type)
-            fresh.append(
-                Condition(
-                    type=finding.type,
-                    status=status,
-                    reason=finding.reason,
-                    message=finding.message[:4000],
-                    last_transition_time=before.last_transition_time
-                    if before and before.status == status
-                    else now(),
-                    observed_generation=generation,
-                )
-            )
-        self.status.conditions = fresh
-        self.status.observed_generation = generation
+        """Replace the conditions: they are now those of the newest generation."""
+        self.status.conditions = [self._condition(finding) for finding in findings]
+        self.status.observed_generation = self._generation
+
+    def add_condition(self, finding: Finding) -> None:
+        """Set one condition and leave the others, and the generation they speak of."""
+        others = [c for c in self.status.conditions if c.type != finding.type]
+        self.status.conditions = [*others, self._condition(finding)]
+
+    @property
+    def _generation(self) -> int:
+        generation: int = self.obj["metadata"].get("generation", 0)
+        return generation
+
+    def _condition(self, finding: Finding) -> Condition:
+        """The transition time moves only when the status does."""
+        status = "True" if finding.status else "False"
+        before = next((c for c in self.status.conditions if c.type == finding.type), None)
+        return Condition(
+            type=finding.type,
+            status=status,
+            reason=finding.reason,
+            message=finding.message[:4000],
+            last_transition_time=before.last_transition_time
+            if before and before.status == status
+            else now(),
+            observed_generation=self._generation,
+        )
 
 
 class Journal:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zoneinfo
 from dataclasses import dataclass
-
-from voicefleet_api.professions import load as load_profession
-from voicefleet_api.professions import names as profession_names
 
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
 from voicefleet_api.phonenumber import NumberRequest
+from voicefleet_api.professions import load as load_profession
+from voicefleet_api.professions import names as profession_names
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import NumberClaim, VoiceClientSpec
 from voicefleet_operator.planning.observed import Mark
@@ -143,6 +143,7 @@ def desire(
     is the runtime driver's to fill in.
     """
     plan = find_plan(fleet, spec.plan)
+    _check_time_zone(spec.business.time_zone)
     return Desired(
         mark=mark,
         suspended=spec.suspend,
@@ -152,6 +153,19 @@ def desire(
         name=_name(spec, fleet),
         unit=_unit(mark, spec, fleet, receptionist, default_runtime),
     )
+
+
+def _check_time_zone(name: str) -> None:
+    """Admission sees only the shape of the name."""
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Unmet(
+            "UnknownTimeZone",
+            f"spec.business.timeZone: there is no time zone {name!r};"
+            " use an IANA name, for example America/New_York",
+            stalled=True,
+        ) from None
 
 
 def _account(kind: str, name: str, known: list[str]) -> None:

@@ -166,26 +166,25 @@ class _Pass:
             await _report_trouble(self.writer, trouble)
             return None if unmet.stalled else 10.0
         outcome = Outcome()
-        observed, todo = Observed(), Plan()
+        observed: Observed | None = None
         try:
             for _ in range(_ROUNDS):
                 await self._refresh_payment(ctx)
                 observed = await self._observe(ctx)
                 todo = plan(ctx.desired, observed)
                 await self._settle(ctx, todo)
-                if not todo.actions:
+                if not todo.actions or outcome.failures:
                     break
                 outcome = await execute(todo, ctx)
-                if outcome.failures:
-                    observed = await self._observe(ctx)
-                    break
         except VendorError as error:
             if isinstance(error, Ambiguous):
                 self._forget_all(ctx)
             outcome.failures.append(trouble_of(ConditionType.READY, error))
         except NotConfigured as error:
             outcome.failures.append(Trouble(ConditionType.READY, "NotConfigured", str(error)))
-        return await self._conclude(ctx, observed, todo, outcome)
+        if observed is None:
+            return await self._not_seen(outcome)
+        return await self._conclude(ctx, observed, outcome)
 
     async def _context(self) -> ClientContext:
         mark = self._mark
@@ -293,11 +292,24 @@ class _Pass:
 
     # --- what is said about it -------------------------------------------------------------
 
+    async def _not_seen(self, outcome: Outcome) -> float | None:
+        """A vendor could not be asked: what was last known of the client still stands."""
+        trouble = outcome.failures[0]
+        if self.status.conditions:
+            self.writer.add_condition(
+                Finding(ConditionType.RECONCILING, True, trouble.reason, trouble.message)
+            )
+            await self.writer.save()
+        else:
+            await _report_trouble(self.writer, trouble)
+        raise Retry(outcome.retry_after)
+
     async def _conclude(
-        self, ctx: ClientContext, observed: Observed, todo: Plan, outcome: Outcome
+        self, ctx: ClientContext, observed: Observed, outcome: Outcome
     ) -> float | None:
-        remaining = plan(ctx.desired, observed) if not outcome.failures else todo
-        if self.deleting and not outcome.failures and not remaining.actions and not todo.waits:
+        remaining = plan(ctx.desired, observed)
+        done = not outcome.failures and not remaining.actions and not remaining.waits
+        if self.deleting and done:
             await self._let_go()
             return None
         found = findings(ctx.desired, observed, remaining, outcome.failures)
@@ -307,6 +319,8 @@ class _Pass:
         self.writer.set_conditions(found)
         await self.writer.save()
         await self._events(found, before)
+        if remaining.actions and not outcome.failures:
+            return 0.0
         return self._next(found, outcome)
 
     async def _let_go(self) -> None:

@@ -1,0 +1,92 @@
+"""From manifests to wishes: what cannot be met is said with field, reason and remedy."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from support.manifests import fleet as fleet_manifest
+from support.manifests import voice_client
+from voicefleet_api.fleet import FleetSpec, FleetStatus
+from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import VoiceClientSpec
+from voicefleet_operator.planning.desired import Desired, Unmet, desire
+from voicefleet_operator.planning.observed import Mark
+
+pytestmark = pytest.mark.unit
+
+FLEET = FleetSpec.model_validate(
+    fleet_manifest(
+        plans=[
+            {"name": "Small", "monthlyPriceMinor": 100, "maxNumbers": 2},
+            {"name": "Endless", "monthlyPriceMinor": 200},
+        ],
+        livekit={
+            "url": "ws://127.0.0.1:7880",
+            "agentURL": "ws://192.0.2.1:7880",
+            "secretRef": {"namespace": "voicefleet-system", "name": "livekit"},
+        },
+    )["spec"]
+)
+MARK = Mark("vf-aaaaaaaa", "vc-aaaaaaaaaa", "default", "bright-smile")
+
+
+def wish(receptionist: ReceptionistSpec | None = None, **spec: object) -> Desired:
+    manifest = voice_client(**{"plan": "Small", **spec})
+    parsed = VoiceClientSpec.model_validate(manifest["spec"])
+    return desire(MARK, parsed, FLEET, FleetStatus(), receptionist)
+
+
+def lines(count: int) -> dict:
+    return {"numbers": [{"name": f"n{i}", "request": {"areaCode": "415"}} for i in range(count)]}
+
+
+def test_as_many_numbers_as_the_plan_has_and_not_one_more() -> None:
+    wanted = wish(telephony=lines(2)).telephony
+    assert wanted is not None
+    assert len(wanted.numbers) == 2
+    with pytest.raises(Unmet, match="includes 2 number") as unmet:
+        wish(telephony=lines(3))
+    assert (unmet.value.reason, unmet.value.stalled) == ("PlanLimitExceeded", True)
+    assert wish(plan="Endless", telephony=lines(50)).telephony is not None
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({"plan": "Gold"}, "PlanNotFound", "choose Small, Endless"),
+        ({"accounts": {"billing": "other"}}, "AccountNotFound", "it has: main"),
+        ({"accounts": {"telephony": "other"}}, "AccountNotFound", "it has: main"),
+        ({"dns": {"subdomain": "smile"}}, "DNSNotConfigured", "remove spec.dns"),
+        ({"profession": "astronaut"}, "UnknownProfession", "dentist"),
+        (
+            {"business": {"name": "X", "timeZone": "Mars/Olympus", "email": "a@b.example"}},
+            "UnknownTimeZone",
+            "America/New_York",
+        ),
+    ],
+)
+def test_what_cannot_be_met_names_the_remedy(spec: dict, reason: str, words: str) -> None:
+    with pytest.raises(Unmet, match=words) as unmet:
+        wish(**spec)
+    assert unmet.value.reason == reason
+    assert unmet.value.stalled
+
+
+def test_own_words_come_before_the_professions() -> None:
+    plain = wish().unit
+    own = wish(ReceptionistSpec(greeting="Here is {business}.", questions=["Why?"])).unit
+    assert plain is not None
+    assert own is not None
+    assert plain.config_hash != own.config_hash
+    config = json.loads(own.config_json)
+    assert config["greeting"] == "Here is Bright Smile."
+    assert config["questions"] == ["Why?"]
+    assert config["prompt"] == json.loads(plain.config_json)["prompt"]
+
+
+def test_a_suspended_client_wants_no_agent() -> None:
+    suspended = wish(suspend=True, telephony={"fallback": {"forwardTo": "+14155550100"}})
+    assert suspended.unit is None
+    assert suspended.suspended
