@@ -49,6 +49,10 @@ check: .venv/.synced ## Style, types, who imports whom, generated files
 	@words=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$words"; exit 1; }
 	@$(BIN)/python -m voicefleet_api.crdgen --check
 
+.PHONY: generate
+generate: .venv/.synced ## Write the CRDs anew from the models
+	@$(BIN)/python -m voicefleet_api.crdgen
+
 .PHONY: bench
 bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG points at
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tests/bench/apply_to_answering.py $(ARGS)
