@@ -1,8 +1,8 @@
 """Clients' agents from outside: `down` stops them and `clean` removes them, with no operator left.
 
 The names are the runtime drivers' (operator/, drivers/runtime): a client's pod, network, volume
-and secrets begin with `vf-<client id>`; its folder is `<state>/<client id>`; a process has its
-configuration's path in `VOICEFLEET_CONFIG`.
+and secrets begin with `vf-<client id>`, its folder is `<state>/podman/<client id>`; a process has
+its configuration's path in `VOICEFLEET_CONFIG`.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def remove_agents(platform: Platform) -> None:
 def _names(platform: Platform) -> list[str]:
     """Pods that this platform's operator may have made."""
     folder = platform.path("clients")
-    if platform.runtime != "podman" or not folder.exists() or not shutil.which("podman"):
+    if not shutil.which("podman"):
         return []
-    return [f"vf-{path.name}" for path in folder.iterdir() if path.name.startswith("vc-")]
+    return sorted(f"vf-{path.name}" for path in folder.glob("podman/vc-*"))
 
 
 def _podman(platform: Platform, *words: str) -> str:
