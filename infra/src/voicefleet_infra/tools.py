@@ -3,6 +3,9 @@
 Go programs are built once into the cache. Beside each lies a stamp, the hash of all that went into
 it (go.mod, go.sum, flags, version of Go): a binary with another stamp is built anew. The modules
 themselves are checked against go.sum by Go.
+
+The official envtest archive is not downloaded: LiveKit has to be built anyhow, and one way to get
+a program is one to keep working. Who has the archive names it with `KUBEBUILDER_ASSETS`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,238 @@
+"""A call into a room, on the platform's own LiveKit: sound both ways, and who is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import wave
+from array import array
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from math import pi, sin
+from pathlib import Path
+
+import pytest
+from livekit import api, rtc
+
+from voicefleet_cli.phone import Call, dial
+from voicefleet_infra import services
+from voicefleet_infra.platform import Platform
+from voicefleet_infra.tools import binary
+
+pytestmark = pytest.mark.integration
+
+CALLER, NUMBER, OTHER = "+15005550006", "+14155550100", "+14155550199"
+ROOM = "reception"
+RATE = 8000
+CALLERS_TONE, OURS = 500, 900
+
+
+def _free(number: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(type=kind) as probe:
+        try:
+            probe.bind(("", number))
+        except OSError:
+            return False
+    return True
+
+
+def _free_platform(home: Path) -> Platform:
+    # Below the kernel's range for outgoing connections, where others come and go.
+    for base in range(17000, 31000, 1700):
+        platform = Platform(home, base_port=base)
+        kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
+        if all(_free(number, kinds[kind]) for number, kind in platform.ports().values()):
+            return platform
+    raise RuntimeError("no free ports for a platform")
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Redis, LiveKit and its SIP bridge, as `up` runs them."""
+    for program in ("baresip", "redis-server"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    for name in ("livekit-server", "livekit-sip"):
+        if not binary(name).exists():
+            pytest.skip(f"{name} is not built: make provision")
+    platform = _free_platform(tmp_path_factory.mktemp("sip"))
+    if platform.address == "127.0.0.1":
+        pytest.skip("baresip does not call from loopback, and this machine has no other address")
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for make in (services.redis, services.livekit, services.livekit_sip):
+            service = make(platform)
+            log = platform.folder("logs") / f"{service.name}.log"
+            with log.open("wb") as output:
+                environment = {**os.environ, **service.environment}
+                processes.append(
+                    subprocess.Popen(service.command, stdout=output, stderr=output, env=environment)
+                )
+            deadline = time.monotonic() + 30
+            while not service.ready():
+                assert time.monotonic() < deadline, log.read_text()[-2000:]
+                time.sleep(0.1)
+        yield platform
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@asynccontextmanager
+async def livekit(platform: Platform) -> AsyncIterator[api.LiveKitAPI]:
+    key, secret = services.livekit_keys(platform)
+    url = f"http://127.0.0.1:{platform.port('livekit')}"
+    async with api.LiveKitAPI(url, key, secret) as client:
+        yield client
+
+
+@pytest.fixture
+async def number(platform: Platform) -> AsyncIterator[str]:
+    """A number whose calls from this machine's address go into the room."""
+    async with livekit(platform) as client:
+        trunk = await client.sip.create_inbound_trunk(
+            api.CreateSIPInboundTrunkRequest(
+                trunk=api.SIPInboundTrunkInfo(
+                    name="test", numbers=[NUMBER], allowed_addresses=[f"{platform.address}/32"]
+                )
+            )
+        )
+        rule = await client.sip.create_dispatch_rule(
+            api.CreateSIPDispatchRuleRequest(
+                trunk_ids=[trunk.sip_trunk_id],
+                rule=api.SIPDispatchRule(
+                    dispatch_rule_direct=api.SIPDispatchRuleDirect(room_name=ROOM)
+                ),
+            )
+        )
+        yield NUMBER
+        await client.sip.delete_dispatch_rule(
+            api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule.sip_dispatch_rule_id)
+        )
+        await client.sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk.sip_trunk_id))
+
+
+def tone(hertz: int, seconds: float) -> array[int]:
+    return array(
+        "h", (int(12000 * sin(2 * pi * hertz * n / RATE)) for n in range(int(RATE * seconds)))
+    )
+
+
+def share(samples: array[int], hertz: int) -> float:
+    """How much of the samples' energy is in one frequency (Goertzel's sum), 0 to 1."""
+    window = samples[: RATE // 2]
+    real = sum(v * sin(2 * pi * hertz * n / RATE) for n, v in enumerate(window))
+    imaginary = sum(v * sin(2 * pi * hertz * n / RATE + pi / 2) for n, v in enumerate(window))
+    energy = sum(v * v for v in window)
+    return 2 * (real**2 + imaginary**2) / (len(window) * energy) if energy else 0.0
+
+
+def best_share(samples: array[int], hertz: int) -> float:
+    """The same, of the half second in which it is highest."""
+    step = RATE // 2
+    return max(share(samples[at : at + step], hertz) for at in range(0, len(samples) - step, step))
+
+
+async def talk(platform: Platform, heard: array[int], ready: asyncio.Event) -> None:
+    """Be in the room: say our tone without end, keep what is heard."""
+    key, secret = services.livekit_keys(platform)
+    token = api.AccessToken(key, secret).with_identity("us")
+    token = token.with_grants(api.VideoGrants(room_join=True, room=ROOM))
+    room = rtc.Room()
+    listening: list[asyncio.Task[None]] = []
+
+    async def listen(track: rtc.Track) -> None:
+        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1)
+        try:
+            async for event in stream:
+                heard.extend(event.frame.data)
+        finally:
+            await stream.aclose()
+
+    @room.on("track_subscribed")
+    def _(track: rtc.Track, *_: object) -> None:
+        listening.append(asyncio.create_task(listen(track)))
+
+    await room.connect(f"ws://127.0.0.1:{platform.port('livekit')}", token.to_jwt())
+    source = rtc.AudioSource(RATE, 1)
+    try:
+        await room.local_participant.publish_track(
+            rtc.LocalAudioTrack.create_audio_track("voice", source)
+        )
+        ready.set()
+        frame = tone(OURS, 0.02)
+        while True:
+            await source.capture_frame(rtc.AudioFrame(frame.tobytes(), RATE, 1, len(frame)))
+    finally:
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
+        await source.aclose()
+        await room.disconnect()
+
+
+async def ring(
+    platform: Platform, number: str, *, source: str | None = None, seconds: float = 3,
+    ring_seconds: float = 15, play: Path | None = None, record: Path | None = None,
+) -> Call:  # fmt: skip
+    return await asyncio.to_thread(
+        dial,
+        f"sip:{number}@{platform.address}:{platform.port('sip')}",
+        caller=CALLER,
+        address=source or platform.address,
+        seconds=seconds,
+        ring_seconds=ring_seconds,
+        play=play,
+        record=record,
+    )
+
+
+async def test_sound_goes_both_ways(platform: Platform, number: str, tmp_path: Path) -> None:
+    said, recorded = tmp_path / "said.wav", tmp_path / "heard.wav"
+    with wave.open(str(said), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(tone(CALLERS_TONE, 3).tobytes())
+    heard: array[int] = array("h")
+    ready = asyncio.Event()
+    us = asyncio.create_task(talk(platform, heard, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 15)
+        call = await ring(platform, number, play=said, record=recorded)
+    finally:
+        us.cancel()
+        await asyncio.gather(us, return_exceptions=True)
+    assert call.answered, call
+    with wave.open(str(recorded)) as file:
+        callers_ear = array("h", file.readframes(file.getnframes()))
+    assert best_share(callers_ear, OURS) > 0.8
+    assert best_share(heard, CALLERS_TONE) > 0.8
+
+
+async def test_a_stranger_is_refused(platform: Platform, number: str) -> None:
+    """Somebody would answer: only the address it comes from is wrong."""
+    heard: array[int] = array("h")
+    ready = asyncio.Event()
+    us = asyncio.create_task(talk(platform, heard, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 15)
+        call = await ring(platform, number, source="127.0.0.2", ring_seconds=5)
+    finally:
+        us.cancel()
+        await asyncio.gather(us, return_exceptions=True)
+    assert not call.answered
+    assert not heard
+
+
+@pytest.mark.usefixtures("number")
+async def test_a_number_that_nobody_has_is_refused(platform: Platform) -> None:
+    assert not (await ring(platform, OTHER, ring_seconds=5)).answered
