@@ -57,7 +57,7 @@ _ROUNDS = 6
 _PAYMENT_POLL = 5.0
 # A request that was on its way when its sender died has arrived by then, or never will.
 _SETTLE = timedelta(seconds=15)
-_JOURNALED = {
+_JOURNALED: dict[str, str] = {
     ActionKind.CREATE_CUSTOMER: "customers",
     ActionKind.CREATE_SUBSCRIPTION: "subscriptions",
     ActionKind.CREATE_CHECKOUT: "checkouts",
@@ -264,22 +264,21 @@ class _Pass:
         The latter may still arrive at the vendor; until that can be excluded the listing is made
         anew, so that what does arrive is seen and undone.
         """
-        planned = {action.kind for action in todo.actions}
+        planned = {str(action.kind) for action in todo.actions}
         for operation in list(self.status.operations):
-            kind = ActionKind(operation.action)
-            if kind in planned:
+            if operation.action in planned:
                 continue
-            done = await self._exists(ctx, kind)
+            done = await self._exists(ctx, operation.action)
             age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
             if done or age > _SETTLE:
                 self.journal.retire(operation)
             else:
-                ctx.billing.forget()
+                self._forget_all(ctx)
                 raise Ambiguous(
                     "Unsettled", f"{operation.action} was begun and may still arrive; waiting"
                 )
 
-    async def _exists(self, ctx: ClientContext, kind: ActionKind) -> bool:
+    async def _exists(self, ctx: ClientContext, kind: str) -> bool:
         if self.spec.accounts.billing not in ctx.world.billing or kind not in _JOURNALED:
             return False
         listing = await ctx.billing.listing()
