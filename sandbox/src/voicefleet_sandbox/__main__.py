@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import uvicorn
@@ -24,10 +25,15 @@ def main() -> None:
         "--data", type=Path, help="SQLite file with everything; without it nothing is kept"
     )
     args = parser.parse_args()
-    asyncio.run(_serve(Sandbox(args.data), args.host, args.port))
+    try:
+        asyncio.run(_serve(args.data, args.host, args.port))
+    except sqlite3.OperationalError as error:
+        parser.exit(1, f"{parser.prog}: {args.data}: {error}\n")
 
 
-async def _serve(sandbox: Sandbox, host: str, port: int) -> None:
+async def _serve(data: Path | None, host: str, port: int) -> None:
+    sandbox = Sandbox(data)
+    sandbox.start(f"http://{host}:{port}")
     try:
         await uvicorn.Server(config(sandbox, host, port)).serve()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,7 @@ from starlette.routing import Route
 
 from voicefleet_sandbox.faults import BadRule, Faults
 from voicefleet_sandbox.store import Document, Store
-from voicefleet_sandbox.stripe import checkout, invoices, subscriptions
+from voicefleet_sandbox.stripe import checkout, invoices
 from voicefleet_sandbox.stripe.context import Context
 from voicefleet_sandbox.stripe.wire import StripeError
 from voicefleet_sandbox.twilio import numbers
@@ -28,8 +29,11 @@ button{{font:inherit;padding:.6rem 1.4rem;margin-right:.6rem}}</style>
 class Admin:
     """Handlers of `/_sandbox` and `/checkout`."""
 
-    def __init__(self, store: Store, faults: Faults, webhooks: Webhooks) -> None:
+    def __init__(
+        self, store: Store, faults: Faults, webhooks: Webhooks, pass_time: Callable[[], None]
+    ) -> None:
         self._store = store
+        self._pass_time = pass_time
         self._faults = faults
         self._webhooks = webhooks
 
@@ -49,6 +53,7 @@ class Admin:
             Route("/_sandbox/route", self.route),
             Route("/checkout/{session}", self.checkout_page, methods=["GET"]),
             Route("/checkout/{session}", self.checkout_pay, methods=["POST"]),
+            Route("/invoice/{invoice}", self.invoice_page, methods=["GET"]),
             Route("/invoice/{invoice}", self.invoice_pay, methods=["POST"]),
         ]
 
@@ -90,27 +95,38 @@ class Admin:
         return Response(status_code=204)
 
     async def inventory(self, request: Request) -> Response:
-        """How many numbers each area code has: `{"415": 10}`."""
+        """How many numbers each area code has: `{"415": 10}`.
+
+        `cooldownSeconds`: until a number that was released is for sale again.
+        """
         if request.method == "POST":
+            changes = await request.json()
             with self._store.transaction():
-                numbers.set_stock(self._store, await request.json())
-        return JSONResponse(numbers.stock(self._store))
+                if "cooldownSeconds" in changes:
+                    numbers.set_cooldown(self._store, changes.pop("cooldownSeconds"))
+                try:
+                    numbers.set_stock(self._store, changes)
+                except (TypeError, ValueError) as error:
+                    return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse(
+            {**numbers.stock(self._store), "cooldownSeconds": numbers.cooldown(self._store)}
+        )
 
     async def clock(self, request: Request) -> Response:
-        """Move time forward; subscriptions renew and end as it passes."""
-        body = await request.json()
+        """Move time forward (`{"advanceSeconds": 86400}`): what falls due on the way happens."""
+        seconds = float((await request.json())["advanceSeconds"])
+        if seconds < 0:
+            return JSONResponse({"error": "time does not go back"}, 400)
         with self._store.transaction():
-            self._store.advance(float(body["advanceSeconds"]))
-            for account in self._store.accounts("stripe", "subscription"):
-                subscriptions.renew_all(self._context(account, request))
+            self._store.advance(seconds)
+        self._pass_time()
         return JSONResponse({"now": self._store.now()})
 
     async def route(self, request: Request) -> Response:
         """What the carrier would do with a call to `?number=` now."""
         number = request.query_params.get("number", "")
-        for doc in self._store.all(TWILIO, None, "number"):
-            if doc["phone_number"] == number:
-                return JSONResponse(self._route(doc))
+        for doc in self._store.all(TWILIO, None, "number", phone_number=number):
+            return JSONResponse(self._route(doc))
         return JSONResponse({"error": f"nobody has {number}"}, 404)
 
     def _route(self, number: Document) -> dict[str, Any]:
@@ -118,8 +134,8 @@ class Admin:
         trunk = self._store.get(TWILIO, account, "trunk", trunk_sid) if trunk_sid else None
         urls = [
             url
-            for url in self._store.all(TWILIO, account, "origination_url")
-            if url["trunk_sid"] == trunk_sid and url["enabled"]
+            for url in self._store.all(TWILIO, account, "origination_url", trunk_sid=trunk_sid)
+            if trunk_sid and url["enabled"]
         ]
         recovery = trunk["disaster_recovery_url"] if trunk else None
         return {
@@ -127,7 +143,12 @@ class Admin:
             "accountSid": account,
             "trunkSid": trunk_sid,
             "originationUrls": [
-                {"sipUrl": u["sip_url"], "priority": u["priority"], "weight": u["weight"]}
+                {
+                    "sipUrl": u["sip_url"],
+                    "priority": u["priority"],
+                    "weight": u["weight"],
+                    "enabled": True,
+                }
                 for u in sorted(urls, key=lambda u: (u["priority"], -u["weight"]))
             ],
             "disasterRecoveryUrl": recovery,
@@ -141,16 +162,11 @@ class Admin:
     def _context(self, account: str, request: Request) -> Context:
         return Context(self._store, account, {}, str(request.base_url).rstrip("/"))
 
-    def _find(self, kind: str, id_: str) -> str | None:
-        for account in self._store.accounts("stripe", kind):
-            if self._store.get("stripe", account, kind, id_):
-                return account
-        return None
-
     async def checkout_page(self, request: Request) -> Response:
         """The page that a payer sees."""
         id_ = request.path_params["session"]
-        account = self._find("checkout.session", id_)
+        self._pass_time()
+        account = self._store.owner("stripe", "checkout.session", id_)
         if account is None:
             return HTMLResponse(_PAGE.format(body="<p>There is no such session.</p>"), 404)
         doc = checkout.get_session(self._context(account, request), id_)
@@ -166,7 +182,8 @@ class Admin:
     async def checkout_pay(self, request: Request) -> Response:
         """The payer has pressed a button (or a test has)."""
         id_ = request.path_params["session"]
-        account = self._find("checkout.session", id_)
+        self._pass_time()
+        account = self._store.owner("stripe", "checkout.session", id_)
         if account is None:
             return JSONResponse({"error": "no such session"}, 404)
         form = await request.form()
@@ -178,23 +195,34 @@ class Admin:
                 checkout.complete(context, id_)
         except StripeError as error:
             return HTMLResponse(_PAGE.format(body=f"<p>{error}</p>"), 400)
-        self._webhooks.deliver(account, context.events)
+        self._webhooks.poke()
         return HTMLResponse(_PAGE.format(body="<p>Paid. Thank you.</p>"))
+
+    async def invoice_page(self, request: Request) -> Response:
+        """An invoice as the client sees it."""
+        id_ = request.path_params["invoice"]
+        account = self._store.owner("stripe", "invoice", id_)
+        if account is None:
+            return HTMLResponse(_PAGE.format(body="<p>There is no such invoice.</p>"), 404)
+        doc = invoices.get_invoice(self._context(account, request), id_)
+        amount = f"{doc['amount_due'] / 100:.2f} {doc['currency'].upper()}"
+        pay = "<form method=post><button>Pay</button></form>" if doc["status"] == "open" else ""
+        return HTMLResponse(_PAGE.format(body=f"<p><b>{amount}</b>, {doc['status']}</p>{pay}"))
 
     async def invoice_pay(self, request: Request) -> Response:
         """Pay an open invoice, as a client by bank transfer would."""
         id_ = request.path_params["invoice"]
-        account = self._find("invoice", id_)
+        account = self._store.owner("stripe", "invoice", id_)
         if account is None:
             return JSONResponse({"error": "no such invoice"}, 404)
         context = self._context(account, request)
-        context.params["paid_out_of_band"] = True
+        context.params["paid_out_of_band"] = "true"
         try:
             with self._store.transaction():
                 doc = invoices.pay_invoice(context, id_)
         except StripeError as error:
             return JSONResponse(error.body, error.status)
-        self._webhooks.deliver(account, context.events)
+        self._webhooks.poke()
         return JSONResponse({"id": doc["id"], "status": doc["status"]})
 
 

@@ -5,55 +5,36 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import socket
-import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from voicefleet_sandbox.admin import Admin
+from voicefleet_sandbox.connection import Protocol, cut
+from voicefleet_sandbox.exchange import Exchange, StripeExchange, TwilioExchange
 from voicefleet_sandbox.faults import Faults, Rule
-from voicefleet_sandbox.store import Document, Store, new_id
-from voicefleet_sandbox.stripe import api as stripe_api
-from voicefleet_sandbox.stripe.wire import StripeError, fingerprint, parse_form
-from voicefleet_sandbox.twilio import api as twilio_api
-from voicefleet_sandbox.twilio.wire import TwilioError
+from voicefleet_sandbox.store import Document, Store
+from voicefleet_sandbox.stripe.api import Api
+from voicefleet_sandbox.stripe.context import Context
+from voicefleet_sandbox.stripe.cycle import pass_time
 from voicefleet_sandbox.webhooks import Webhooks
 
-_TRANSPORT = "voicefleet.transport"
+logger = logging.getLogger(__name__)
 
+_TICK = 15.0
+"""Seconds between two looks at what has fallen due."""
+_NO_REPLY = 0
+"""Status in the request log where the connection was closed instead."""
 
-class _Protocol(H11Protocol):
-    """uvicorn's protocol, which lets the application close the connection without a reply."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        inner = self.app
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            scope.setdefault("extensions", {})[_TRANSPORT] = self.transport
-            await inner(scope, receive, send)
-
-        self.app = app
-
-
-async def _cut(request: Request, *, reset: bool) -> Response:
-    """Close the connection; the response that is returned reaches nobody."""
-    transport = request.scope["extensions"][_TRANSPORT]
-    if reset:
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-    await asyncio.sleep(0.01)
-    return Response()
+Pairs = list[tuple[str, str]]
 
 
 class Sandbox:
@@ -63,7 +44,12 @@ class Sandbox:
         self.store = Store(data)
         self.faults = Faults()
         self.webhooks = Webhooks(self.store)
-        admin = Admin(self.store, self.faults, self.webhooks)
+        self.on_reply: Callable[[Exchange, Response], None] | None = None
+        """Called with every vendor's answer, for tests."""
+        self._stripe_api = Api(self.store)
+        self._base_url = ""
+        self._ticker: asyncio.Task[None] | None = None
+        admin = Admin(self.store, self.faults, self.webhooks, self.pass_time)
         verbs = ["GET", "POST", "DELETE", "PUT", "PATCH"]
         self.app = Starlette(
             routes=[
@@ -74,133 +60,118 @@ class Sandbox:
             ]
         )
 
+    def start(self, base_url: str) -> None:
+        """Begin with what is due: renewals, deliveries of a former process."""
+        self._base_url = base_url
+        self.webhooks.poke()
+        self._ticker = asyncio.create_task(self._tick())
+
     async def close(self) -> None:
         """Stop deliveries and close the file."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticker
         await self.webhooks.close()
         self.store.close()
+
+    async def _tick(self) -> None:
+        while True:
+            self.pass_time()
+            await asyncio.sleep(_TICK)
+
+    def pass_time(self) -> None:
+        """Let happen what has fallen due."""
+        kinds = ("subscription", "invoice", "checkout.session")
+        accounts = {name for kind in kinds for name in self.store.accounts("stripe", kind)}
+        with self.store.transaction():
+            self.store.forget_old_answers()
+            for account in sorted(accounts):
+                pass_time(Context(self.store, account, {}, self._base_url))
+        self.webhooks.poke()
 
     # --- vendors ------------------------------------------------------------------------------
 
     async def _stripe(self, request: Request) -> Response:
-        path = "/" + request.path_params["path"]
-        pairs = [*request.query_params.multi_items(), *await _form(request)]
-        params = parse_form(pairs)
-        key = request.headers.get("idempotency-key")
-        common = {"Request-Id": new_id("req_", 14), "Content-Type": "application/json"}
-        known: list[str] = []
-
-        def execute() -> Response:
-            try:
-                account = stripe_api.authenticate(request.headers.get("authorization"))
-            except StripeError as error:
-                return Response(json.dumps(error.body), error.status, common)
-            known.append(account)
-            base_url = str(request.base_url).rstrip("/")
-            status, body, headers, events = stripe_api.handle(
-                self.store, account, base_url, request.method, path, dict(params), key
-            )
-            self.webhooks.deliver(account, events)
-            return Response(body, status, {**common, **headers})
-
-        def refuse(rule: Rule, done: bool) -> Response:
-            if rule.kind == "throttle":
-                error = StripeError("Request rate limit exceeded.", status=429, code="rate_limit")
-                headers = {**common, "Retry-After": f"{rule.retry_after:g}"}
-                return Response(json.dumps(error.body), 429, headers)
-            error = StripeError("An unknown error occurred", status=rule.status, type_="api_error")
-            if done and key is not None and known:
-                # Stripe keeps its own failures under the key, too.
-                print_ = fingerprint(request.method, path, params)
-                with self.store.transaction():
-                    self.store.remember(known[0], key, print_, rule.status, json.dumps(error.body))
-            return Response(json.dumps(error.body), rule.status, common)
-
-        return await self._answer("stripe", path, pairs, key, request, execute, refuse)
+        self._base_url = str(request.base_url).rstrip("/")
+        pairs = await _pairs(request)
+        return await self._answer(
+            request, StripeExchange(self._stripe_api, request, pairs, self._base_url)
+        )
 
     async def _twilio(self, request: Request) -> Response:
-        path = "/" + request.path_params["path"]
-        pairs = [*request.query_params.multi_items(), *await _form(request)]
-        params = dict(pairs)
-        common = {"Content-Type": "application/json", "Twilio-Request-Id": new_id("RQ", 32)}
+        return await self._answer(
+            request, TwilioExchange(self.store, request, await _pairs(request))
+        )
 
-        def execute() -> Response:
+    async def _answer(self, request: Request, exchange: Exchange) -> Response:
+        """Carry the request out with the fault that meets it."""
+        rule = self.faults.match(exchange.vendor, request.method, exchange.path)
+        kind = rule.kind if rule else None
+        if rule is None:
+            response = self._execute(exchange)
+        elif kind == "throttle" or (kind == "error" and not rule.done):
+            response = exchange.refuse(rule, done=False)
+        elif kind == "reset":
+            self._log(exchange, _NO_REPLY, rule)
+            return await cut(request, reset=True)
+        else:
+            response = await self._executed(exchange, rule)
+        if kind == "drop":
+            self._log(exchange, _NO_REPLY, rule)
+            return await cut(request, reset=False)
+        self._log(exchange, response.status_code, rule)
+        if self.on_reply is not None:
+            self.on_reply(exchange, response)
+        if rule is not None and kind == "hang":
+            await asyncio.sleep(rule.seconds)
+        elif rule is not None and kind == "pause":
+            await self._hold(rule, exchange, response)
+        return response
+
+    async def _executed(self, exchange: Exchange, rule: Rule) -> Response:
+        if rule.kind == "delay":
+            refused = exchange.begin()
+            if refused is not None:
+                return refused
             try:
-                user = twilio_api.authenticate(request.headers.get("authorization"))
-                status, body = twilio_api.handle(self.store, user, request.method, path, params)
-            except TwilioError as error:
-                return Response(json.dumps(error.body), error.status, common)
-            return Response(body, status, common)
+                await asyncio.sleep(rule.seconds)
+            finally:
+                exchange.finish()
+        response = self._execute(exchange)
+        if rule.kind == "error":
+            return exchange.refuse(rule, done=True)
+        return response
 
-        def refuse(rule: Rule, done: bool) -> Response:
-            if rule.kind == "throttle":
-                body = TwilioError(429, 20429, "Too many requests").body
-                headers = {**common, "Retry-After": f"{rule.retry_after:g}"}
-                return Response(json.dumps(body), 429, headers)
-            body = TwilioError(rule.status, 20500, "Internal Server Error").body
-            return Response(json.dumps(body), rule.status, common)
+    def _execute(self, exchange: Exchange) -> Response:
+        response = exchange.begin()
+        if response is None:
+            try:
+                response = exchange.execute()
+            except Exception:
+                # A mistake of ours must not pass for a vendor's fault that is to be repeated.
+                logger.exception("%s %s", exchange.method, exchange.path)
+                response = Response(json.dumps({"error": {"message": "sandbox failed"}}), 501)
+            finally:
+                exchange.finish()
+        self.webhooks.poke()
+        return response
 
-        return await self._answer("twilio", path, pairs, None, request, execute, refuse)
-
-    # --- faults -------------------------------------------------------------------------------
-
-    async def _answer(
-        self,
-        vendor: str,
-        path: str,
-        pairs: list[tuple[str, str]],
-        key: str | None,
-        request: Request,
-        execute: Callable[[], Response],
-        refuse: Callable[[Rule, bool], Response],
-    ) -> Response:
-        """Carry the request out with the fault that meets it, and log it."""
-        rule = self.faults.match(vendor, request.method, path)
-        response = await self._with_fault(rule, vendor, path, request, execute, refuse)
+    def _log(self, exchange: Exchange, status: int, rule: Rule | None) -> None:
         self.store.log_request(
-            vendor=vendor,
-            method=request.method,
-            path=path,
-            idempotency_key=key,
-            parameters=json.dumps({name: _digest(value) for name, value in pairs}),
-            status=response.status_code,
+            vendor=exchange.vendor,
+            method=exchange.method,
+            path=exchange.path,
+            idempotency_key=exchange.key,
+            parameters=json.dumps({name: _digest(value) for name, value in exchange.pairs}),
+            status=status,
             fault=rule.kind if rule else None,
         )
-        return response
 
-    async def _with_fault(
-        self,
-        rule: Rule | None,
-        vendor: str,
-        path: str,
-        request: Request,
-        execute: Callable[[], Response],
-        refuse: Callable[[Rule, bool], Response],
-    ) -> Response:
-        if rule is None:
-            return execute()
-        if rule.kind == "reset":
-            return await _cut(request, reset=True)
-        if rule.kind == "throttle" or (rule.kind == "error" and not rule.done):
-            return refuse(rule, False)
-        if rule.kind == "delay":
-            await asyncio.sleep(rule.seconds)
-        response = execute()
-        if rule.kind == "error":
-            return refuse(rule, True)
-        if rule.kind == "drop":
-            return await _cut(request, reset=False)
-        if rule.kind == "hang":
-            await asyncio.sleep(rule.seconds)
-        if rule.kind == "pause":
-            await self._hold(rule, vendor, path, request, response)
-        return response
-
-    async def _hold(
-        self, rule: Rule, vendor: str, path: str, request: Request, response: Response
-    ) -> None:
+    async def _hold(self, rule: Rule, exchange: Exchange, response: Response) -> None:
         entry: Document = {
-            "rule": rule.id, "vendor": vendor, "method": request.method, "path": path,
-            "status": response.status_code,
+            "rule": rule.id, "vendor": exchange.vendor, "method": exchange.method,
+            "path": exchange.path, "status": response.status_code,
         }  # fmt: skip
         self.faults.waiting.append(entry)
         try:
@@ -209,11 +180,12 @@ class Sandbox:
             self.faults.waiting.remove(entry)
 
 
-async def _form(request: Request) -> list[tuple[str, str]]:
-    if request.method == "GET":
-        return []
-    form = await request.form()
-    return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+async def _pairs(request: Request) -> Pairs:
+    pairs = list(request.query_params.multi_items())
+    if request.method != "GET":
+        form = await request.form()
+        pairs += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    return pairs
 
 
 def _digest(value: str) -> str:
@@ -228,11 +200,13 @@ async def serve(
     sandbox = Sandbox(data)
     server = uvicorn.Server(config(sandbox, host, port))
     sock = socket.create_server((host, port))
+    url = f"http://{host}:{sock.getsockname()[1]}"
+    sandbox.start(url)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     try:
-        yield sandbox, f"http://{host}:{sock.getsockname()[1]}"
+        yield sandbox, url
     finally:
         sandbox.faults.clear()
         server.should_exit = True
@@ -243,6 +217,6 @@ async def serve(
 def config(sandbox: Sandbox, host: str, port: int) -> uvicorn.Config:
     """uvicorn's configuration: no access log (the sandbox keeps its own), our protocol."""
     return uvicorn.Config(
-        sandbox.app, host=host, port=port, http=_Protocol, access_log=False, log_level="warning",
+        sandbox.app, host=host, port=port, http=Protocol, access_log=False, log_level="warning",
         timeout_graceful_shutdown=2, lifespan="off",
     )  # fmt: skip

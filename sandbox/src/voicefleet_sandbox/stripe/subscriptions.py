@@ -1,25 +1,32 @@
-"""Subscriptions of one item, with trial, proration, decline, renewal and end."""
+"""Subscriptions: begin, change and end.
+
+What time does to them is in `cycle.py`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from voicefleet_sandbox.store import Document, new_id
-from voicefleet_sandbox.stripe.catalog import declines, usable_card
+from voicefleet_sandbox.store import Document
+from voicefleet_sandbox.stripe import invoices, lines
+from voicefleet_sandbox.stripe.calendar import monthly, period_end
+from voicefleet_sandbox.stripe.cards import card_declined, declines, owned_card, usable_card
 from voicefleet_sandbox.stripe.context import Context
-from voicefleet_sandbox.stripe.invoices import card_declined, draw
+from voicefleet_sandbox.stripe.shapes import blank_subscription, subscription_item
 from voicefleet_sandbox.stripe.wire import (
     StripeError,
-    created_filter,
+    integer,
     merged_metadata,
     missing,
+    missing_param,
     need,
-    page,
     truth,
 )
 
-_MONTH = 30 * 86400
-_ENDED = ("canceled", "incomplete_expired")
+ENDED = ("canceled", "incomplete_expired")
+
+
+# --- begin ------------------------------------------------------------------------------------
 
 
 def create_subscription(ctx: Context) -> Document:
@@ -28,145 +35,117 @@ def create_subscription(ctx: Context) -> Document:
     customer = ctx.get("customer", need(params, "customer"), "customer")
     if customer.get("deleted"):
         raise missing("customer", customer["id"], "customer")
-    price = _price(ctx, need(params, "items")[0])
-    trial = int(params.get("trial_period_days", 0))
     by_invoice = params.get("collection_method") == "send_invoice"
-    if by_invoice and "days_until_due" not in params:
+    if by_invoice != ("days_until_due" in params):
         raise StripeError(
             "If `collection_method` is set to `send_invoice`, you must pass in the"
-            " `days_until_due` value.",
+            " `days_until_due` value."
+            if by_invoice
+            else "You can only pass `days_until_due` if `collection_method` is `send_invoice`.",
             param="days_until_due",
         )
+    given = params.get("default_payment_method") or None
+    if given is not None:
+        owned_card(ctx, given, customer["id"], "default_payment_method")
+    trial = integer(params, "trial_period_days", 0)
+    behavior = params.get("payment_behavior", "allow_incomplete")
     card = None
-    if not by_invoice and not trial:
-        card = usable_card(ctx, customer, params.get("default_payment_method"))
-    declined = card is not None and declines(card)
-    if declined and params.get("payment_behavior") == "error_if_incomplete":
-        raise card_declined()
-    status = "trialing" if trial else "incomplete" if declined else "active"
+    if not by_invoice and not trial and behavior != "default_incomplete":
+        card = usable_card(ctx, customer, given)
+        if declines(card) and behavior == "error_if_incomplete":
+            raise card_declined()
     return begin(
-        ctx, customer["id"], price, status=status, trial_days=trial,
+        ctx, customer["id"], need(params, "items"), trial_days=trial,
         days_until_due=int(params["days_until_due"]) if by_invoice else None,
-        card=card["id"] if card else params.get("default_payment_method"),
-        metadata=params.get("metadata"), paid=not by_invoice and not declined,
+        default_card=given, charge=card["id"] if card else None, metadata=params.get("metadata"),
+        description=params.get("description"),
     )  # fmt: skip
 
 
 def begin(
     ctx: Context,
     customer: str,
-    price: Document,
+    wanted: list[Document],
     *,
-    status: str,
     trial_days: int,
     days_until_due: int | None,
-    card: str | None,
+    default_card: str | None,
+    charge: str | None,
     metadata: Any,
-    paid: bool,
+    description: str | None = None,
 ) -> Document:
-    """Make the subscription with its first invoice, and book it."""
-    id_, start = new_id("sub_"), ctx.now
-    end_ = start + (trial_days * 86400 or _MONTH)
-    doc: Document = {
-        "id": id_,
-        "object": "subscription",
-        "application": None,
-        "application_fee_percent": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-        "billing_cycle_anchor": end_ if trial_days else start,
-        "billing_cycle_anchor_config": None,
-        "billing_mode": {"flexible": None, "type": "classic"},
-        "billing_schedules": [],
-        "billing_thresholds": None,
-        "cancel_at": None,
-        "cancel_at_period_end": False,
-        "canceled_at": None,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
+    """Make the subscription with its first invoice, and book it.
+
+    `charge`: the card that pays the first invoice; without one it stays open, but for a trial and
+    for collection by invoice (`days_until_due`).
+    """
+    prices = [(price_of(ctx, item, n), item) for n, item in enumerate(wanted)]
+    if not prices:
+        raise missing_param("items")
+    if len({(p["recurring"]["interval"], p["currency"]) for p, _ in prices}) > 1:
+        raise StripeError("Items must have one interval and one currency.", param="items")
+    start = ctx.now
+    anchor = start + trial_days * 86400
+    end_ = anchor if trial_days else period_end(anchor, start, prices[0][0]["recurring"])
+    doc = blank_subscription(customer, start, prices[0][0]["currency"])
+    doc |= {
+        "billing_cycle_anchor": anchor,
         "collection_method": "charge_automatically" if days_until_due is None else "send_invoice",
-        "created": start,
-        "currency": price["currency"],
-        "customer": customer,
-        "customer_account": None,
         "days_until_due": days_until_due,
-        "default_payment_method": card,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": None,
-        "discounts": [],
-        "ended_at": None,
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
-        "items": {
-            "object": "list",
-            "has_more": False,
-            "url": f"/v1/subscription_items?subscription={id_}",
-            "data": [_item(id_, price, start, end_)],
-        },
-        "latest_invoice": None,
-        "livemode": False,
+        "default_payment_method": default_card,
+        "description": description,
         "metadata": merged_metadata({}, metadata),
-        "next_pending_invoice_item_invoice": None,
-        "on_behalf_of": None,
-        "pause_collection": None,
-        "payment_settings": {
-            "payment_method_options": None,
-            "payment_method_types": None,
-            "save_default_payment_method": "off",
-        },
-        "pending_invoice_item_interval": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": None,
-        "start_date": start,
-        "status": status,
-        "test_clock": None,
-        "transfer_data": None,
+        "status": "trialing" if trial_days else "active",
         "trial_end": end_ if trial_days else None,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
         "trial_start": start if trial_days else None,
     }
-    amount = 0 if trial_days else price["unit_amount"]
-    invoice = draw(ctx, doc, [("First month", amount)], reason="subscription_create", paid=paid)
-    doc["latest_invoice"] = invoice["id"]
+    for price, given in prices:
+        item = subscription_item(doc["id"], price, integer(given, "quantity", 1), start, end_)
+        item["metadata"] = merged_metadata({}, given.get("metadata"))
+        doc["items"]["data"].append(item)
+        ctx.put("subscription_item", {"id": item["id"], "subscription": doc["id"]})
     ctx.put("subscription", doc)
-    ctx.book("subscription.created", id_, **_money(doc), is_open=True)
+    first = [lines.recurring_line(ctx, doc, item) for item in doc["items"]["data"]]
+    invoice = invoices.draw(ctx, doc, first, reason="subscription_create")
+    if days_until_due is None or trial_days:
+        invoice = invoices.finalize(ctx, invoice)
+        if invoice["status"] == "open" and not (charge and invoices.charge(ctx, invoice, charge)):
+            doc["status"] = "incomplete"
+    ctx.put("subscription", doc)
+    ctx.book("subscription.created", doc["id"], **money(doc), is_open=True)
     ctx.emit("customer.subscription.created", doc)
     return doc
 
 
-def _money(doc: Document) -> dict[str, Any]:
-    price = doc["items"]["data"][0]["price"]
-    return {
-        "monthly": price["unit_amount"],
-        "currency": price["currency"],
-        "mark": doc["metadata"],
-    }
+def money(doc: Document) -> dict[str, Any]:
+    """What the ledger says of a subscription."""
+    cost = sum(monthly(item["price"], item["quantity"]) for item in doc["items"]["data"])
+    return {"monthly": cost, "currency": doc["currency"], "mark": doc["metadata"]}
 
 
-def _price(ctx: Context, item: Document) -> Document:
-    price = ctx.get("price", need(item, "price"), "items[0][price]")
+def price_of(ctx: Context, item: Document, index: int = 0) -> Document:
+    """The price that an item names; raises where nothing can be subscribed to at it."""
+    where = f"items[{index}][price]"
+    if "price" not in item:
+        raise StripeError(
+            f"Missing required param: {where}.", code="parameter_missing", param=where
+        )
+    price = ctx.get("price", item["price"], where)
     if not price["active"]:
-        raise StripeError(f"The price specified is inactive: {price['id']}", param="items[0]")
+        raise StripeError(
+            f"The price specified is inactive. This field only accepts active prices: {where}.",
+            param=where,
+        )
     if price["type"] != "recurring":
-        raise StripeError("The price specified is set to `type=one_time`.", param="items[0]")
+        raise StripeError(
+            "The price specified is set to `type=one_time` but this field only accepts prices with"
+            " `type=recurring`.",
+            param=where,
+        )
     return price
 
 
-def _item(subscription: str, price: Document, start: int, end_: int) -> Document:
-    return {
-        "id": new_id("si_", 14),
-        "object": "subscription_item",
-        "billed_until": None,
-        "billing_thresholds": None,
-        "created": start,
-        "current_period_end": end_,
-        "current_period_start": start,
-        "discounts": [],
-        "metadata": {},
-        "price": price,
-        "quantity": 1,
-        "subscription": subscription,
-        "tax_rates": [],
-    }
+# --- read -------------------------------------------------------------------------------------
 
 
 def get_subscription(ctx: Context, id_: str) -> Document:
@@ -174,77 +153,191 @@ def get_subscription(ctx: Context, id_: str) -> Document:
     return ctx.get("subscription", id_)
 
 
+def list_subscriptions(ctx: Context) -> Document:
+    """GET /v1/subscriptions; without `status` the ended ones are left out."""
+    status, price = ctx.params.get("status"), ctx.params.get("price")
+    method = ctx.params.get("collection_method")
+    same = {"customer": ctx.params["customer"]} if "customer" in ctx.params else {}
+
+    def wanted(doc: Document) -> bool:
+        if status in (None, "ended"):
+            fits = (doc["status"] in ENDED) == (status == "ended")
+        else:
+            fits = status in ("all", doc["status"])
+        prices = {item["price"]["id"] for item in doc["items"]["data"]}
+        return (
+            fits
+            and (price is None or price in prices)
+            and method in (None, doc["collection_method"])
+        )
+
+    return ctx.page("subscription", "/v1/subscriptions", wanted, **same)
+
+
+# --- change -----------------------------------------------------------------------------------
+
+
 def update_subscription(ctx: Context, id_: str) -> Document:
     """POST /v1/subscriptions/{id}."""
-    doc = ctx.get("subscription", id_)
-    if doc["status"] in _ENDED:
+    doc, params = ctx.get("subscription", id_), ctx.params
+    if doc["status"] in ENDED and set(params) - {"metadata", "cancellation_details"}:
         raise StripeError(
-            "A canceled subscription can only update its cancellation_details and metadata.",
-            code="resource_missing",
-            status=404,
+            "A canceled subscription can only update its cancellation_details and metadata."
         )
-    if "metadata" in ctx.params:
-        doc["metadata"] = merged_metadata(doc["metadata"], ctx.params["metadata"])
-    if "cancel_at_period_end" in ctx.params:
-        _cancel_later(ctx, doc, truth(ctx.params["cancel_at_period_end"]))
-    if "pause_collection" in ctx.params:
-        pause = ctx.params["pause_collection"]
+    before = money(doc)
+    for name in ("default_payment_method", "description"):
+        if name in params:
+            doc[name] = params[name] or None
+    if doc["default_payment_method"] and "default_payment_method" in params:
+        owned_card(ctx, doc["default_payment_method"], doc["customer"], "default_payment_method")
+    if "collection_method" in params or "days_until_due" in params:
+        _change_collection(ctx, doc)
+    if "metadata" in params:
+        doc["metadata"] = merged_metadata(doc["metadata"], params["metadata"])
+    if "pause_collection" in params:
+        pause = params["pause_collection"]
         doc["pause_collection"] = {"resumes_at": None, **pause} if pause else None
-    for given in ctx.params.get("items", []):
-        _change_price(ctx, doc, given)
-    ctx.put("subscription", doc)
+    _note_reason(ctx, doc)
+    for index, given in enumerate(params.get("items", [])):
+        _change_item(ctx, doc, given, index)
+    if params.get("trial_end") == "now" and doc["status"] == "trialing":
+        renew(ctx, doc, at=ctx.now)
+    ending = doc["cancel_at_period_end"]
+    if "cancel_at_period_end" in params:
+        _cancel_later(ctx, doc, truth(params["cancel_at_period_end"]))
+    if money(doc) != before and doc["status"] not in ENDED:
+        ctx.book("subscription.updated", id_, **money(doc), is_open=not doc["cancel_at_period_end"])
+    if doc["cancel_at_period_end"] != ending:
+        later = doc["cancel_at_period_end"]
+        kind = "subscription.ending" if later else "subscription.resumed"
+        ctx.book(kind, id_, **money(doc), is_open=not later)
     ctx.emit("customer.subscription.updated", doc)
-    return doc
+    return ctx.put("subscription", doc)
+
+
+def _change_collection(ctx: Context, doc: Document) -> None:
+    method = ctx.params.get("collection_method", doc["collection_method"])
+    days = integer(ctx.params, "days_until_due", doc["days_until_due"] or 0)
+    if (method == "send_invoice") != bool(days):
+        raise StripeError(
+            "`days_until_due` goes with `collection_method` `send_invoice`.", param="days_until_due"
+        )
+    doc |= {"collection_method": method, "days_until_due": days or None}
+
+
+def _note_reason(ctx: Context, doc: Document) -> None:
+    for name, value in ctx.params.get("cancellation_details", {}).items():
+        doc["cancellation_details"][name] = value or None
 
 
 def _cancel_later(ctx: Context, doc: Document, later: bool) -> None:
     if later == doc["cancel_at_period_end"]:
         return
-    doc["cancel_at_period_end"] = later
-    doc["canceled_at"] = ctx.now if later else None
-    doc["cancel_at"] = doc["items"]["data"][0]["current_period_end"] if later else None
-    kind = "subscription.ending" if later else "subscription.resumed"
-    ctx.book(kind, doc["id"], **_money(doc), is_open=not later)
+    ends = doc["items"]["data"][0]["current_period_end"]
+    doc |= {
+        "cancel_at_period_end": later,
+        "canceled_at": ctx.now if later else None,
+        "cancel_at": ends if later else None,
+    }
+    doc["cancellation_details"]["reason"] = "cancellation_requested" if later else None
 
 
-def _change_price(ctx: Context, doc: Document, given: Document) -> None:
-    item = doc["items"]["data"][0]
-    if given.get("id") != item["id"]:
-        raise missing("subscription_item", str(given.get("id")), "items[0][id]")
-    old, new = item["price"], _price(ctx, given)
-    if old["id"] == new["id"]:
+def _change_item(ctx: Context, doc: Document, given: Document, index: int) -> None:
+    found = [item for item in doc["items"]["data"] if item["id"] == given.get("id")]
+    if not found:
+        raise missing("subscription_item", str(given.get("id")), f"items[{index}][id]")
+    change_item(ctx, doc, found[0], given, index)
+
+
+def change_item(
+    ctx: Context, doc: Document, item: Document, given: Document, index: int = 0
+) -> None:
+    """Another price or quantity, prorated as `proration_behavior` says."""
+    old, old_quantity = item["price"], item["quantity"]
+    if "metadata" in given:
+        item["metadata"] = merged_metadata(item["metadata"], given["metadata"])
+    if given.get("price", old["id"]) != old["id"]:
+        item["price"] = price_of(ctx, given, index)
+    item["quantity"] = integer(given, "quantity", old_quantity)
+    if (item["price"]["id"], item["quantity"]) == (old["id"], old_quantity):
         return
-    item["price"] = new
-    if ctx.params.get("proration_behavior", "create_prorations") != "none" and (
-        doc["status"] == "active"
+    if any(
+        item["price"]["recurring"][name] != old["recurring"][name]
+        for name in ("interval", "interval_count")
     ):
-        _prorate(ctx, doc, old, new)
-    ctx.book("subscription.updated", doc["id"], **_money(doc), is_open=True)
+        raise StripeError(
+            "The sandbox does not change between prices of other intervals (Stripe does).",
+            param=f"items[{index}][price]",
+        )
+    behavior = ctx.params.get("proration_behavior", "create_prorations")
+    if behavior == "none" or doc["status"] not in ("active", "past_due"):
+        return
+    lines.proration_items(ctx, doc, item, old, old_quantity)
+    if behavior == "always_invoice":
+        ctx.put("subscription", doc)
+        bill(ctx, doc, lines.take_pending(ctx, doc), reason="subscription_update", at_once=True)
 
 
-def _share_left(ctx: Context, item: Document) -> float:
-    length: int = item["current_period_end"] - item["current_period_start"]
-    left: int = item["current_period_end"] - ctx.now
-    return max(0.0, min(1.0, left / length))
+def bill(
+    ctx: Context, doc: Document, on_it: list[Document], *, reason: str, at_once: bool
+) -> Document:
+    """An invoice over these lines; `at_once`: not after an hour as a draft."""
+    invoice = invoices.draw(ctx, doc, on_it, reason=reason)
+    return collect(ctx, doc, invoice) if at_once else invoice
 
 
-def _prorate(ctx: Context, doc: Document, old: Document, new: Document) -> None:
-    """Unused time is credited and the new price charged for the rest, on the next invoice."""
-    left = _share_left(ctx, doc["items"]["data"][0])
-    difference = round(new["unit_amount"] * left) - round(old["unit_amount"] * left)
-    ctx.book(
-        "subscription.prorated", doc["id"], amount=difference, currency=doc["currency"],
-        mark=doc["metadata"],
-    )  # fmt: skip
-    pending = {"id": new_id("ii_"), "subscription": doc["id"], "amount": difference}
-    ctx.put("pending_item", pending)
+def collect(ctx: Context, doc: Document, invoice: Document) -> Document:
+    """Finalize an invoice of the subscription and, where a card is charged, charge it."""
+    invoice = invoices.finalize(ctx, invoice)
+    if doc["collection_method"] == "charge_automatically" and invoice["status"] == "open":
+        paid = invoices.charge(ctx, invoice, doc["default_payment_method"])
+        if paid and doc["status"] == "past_due":
+            doc["status"] = "active"
+        elif not paid and ctx.params.get("payment_behavior") == "error_if_incomplete":
+            raise card_declined()
+        elif not paid and doc["status"] == "active":
+            doc["status"] = "past_due"
+    return invoice
+
+
+def renew(ctx: Context, doc: Document, *, at: int) -> None:
+    """A new period from `at` on, with its invoice (a draft for an hour)."""
+    trial_ends = doc["status"] == "trialing"
+    if trial_ends:
+        doc |= {"status": "active", "trial_end": at, "billing_cycle_anchor": at}
+    for item in doc["items"]["data"]:
+        recurring = item["price"]["recurring"]
+        item["current_period_start"] = at
+        item["current_period_end"] = period_end(doc["billing_cycle_anchor"], at, recurring)
+    on_it = lines.take_pending(ctx, doc)
+    on_it += [lines.recurring_line(ctx, doc, item) for item in doc["items"]["data"]]
+    invoice = bill(ctx, doc, on_it, reason="subscription_cycle", at_once=False)
+    paused = doc["pause_collection"]
+    if paused:
+        _pause(ctx, invoice, paused["behavior"])
+
+
+def _pause(ctx: Context, invoice: Document, behavior: str) -> None:
+    # https://docs.stripe.com/billing/subscriptions/pause-payment
+    stopped = {**invoice, "auto_advance": False, "automatically_finalizes_at": None}
+    if behavior == "void":
+        stopped["status"] = "void"
+    elif behavior == "mark_uncollectible":
+        stopped["status"] = "uncollectible"
+    ctx.put("invoice", stopped)
+
+
+# --- end --------------------------------------------------------------------------------------
 
 
 def cancel_subscription(ctx: Context, id_: str) -> Document:
     """DELETE /v1/subscriptions/{id}."""
     doc = ctx.get("subscription", id_)
-    if doc["status"] in _ENDED:
+    if doc["status"] in ENDED:
         raise missing("subscription", id_)
+    doc["cancellation_details"]["reason"] = "cancellation_requested"
+    doc["canceled_at"] = ctx.now
+    _note_reason(ctx, doc)
     return end(
         ctx, doc, invoice_now=truth(ctx.params.get("invoice_now")),
         prorate=truth(ctx.params.get("prorate")),
@@ -254,75 +347,16 @@ def cancel_subscription(ctx: Context, id_: str) -> Document:
 def end(
     ctx: Context, doc: Document, *, invoice_now: bool = False, prorate: bool = False
 ) -> Document:
-    """End it at once; with a final invoice over what is pending and what was paid too much."""
-    lines = [("Pending", amount) for amount in _take_pending(ctx, doc["id"])]
-    latest = ctx.get("invoice", doc["latest_invoice"])
-    item = doc["items"]["data"][0]
-    if prorate and latest["status"] == "paid" and latest["amount_paid"] > 0:
-        lines.append(("Unused time", -round(item["price"]["unit_amount"] * _share_left(ctx, item))))
-    if invoice_now and lines:
-        invoice = draw(ctx, doc, lines, reason="subscription_update", paid=True)
-        doc["latest_invoice"] = invoice["id"]
-    doc |= {"status": "canceled", "canceled_at": ctx.now, "ended_at": ctx.now}
+    """End it at once. `prorate` credits unused time, paid for or not, as Stripe does;
+    `invoice_now` puts that and what was pending on a final invoice."""
+    if prorate and doc["status"] in ("active", "past_due"):
+        for item in doc["items"]["data"]:
+            lines.unused_time(ctx, doc, item)
+    invoices.stop_collection(ctx, doc["id"])
+    if invoice_now and (on_it := lines.take_pending(ctx, doc)):
+        bill(ctx, doc, on_it, reason="subscription_update", at_once=True)
+    doc |= {"status": "canceled", "canceled_at": doc["canceled_at"] or ctx.now, "ended_at": ctx.now}
     ctx.put("subscription", doc)
-    ctx.book("subscription.canceled", doc["id"], **_money(doc), is_open=False)
+    ctx.book("subscription.canceled", doc["id"], **money(doc), is_open=False)
     ctx.emit("customer.subscription.deleted", doc)
     return doc
-
-
-def _take_pending(ctx: Context, subscription: str) -> list[int]:
-    mine = [p for p in ctx.all("pending_item") if p["subscription"] == subscription]
-    for pending in mine:
-        ctx.store.delete("stripe", ctx.account, "pending_item", pending["id"])
-    return [pending["amount"] for pending in mine]
-
-
-def list_subscriptions(ctx: Context) -> Document:
-    """GET /v1/subscriptions; without `status` the ended ones are left out."""
-    items = created_filter(ctx.all("subscription"), ctx.params)
-    wanted = ctx.params.get("status")
-    if wanted is None:
-        items = [doc for doc in items if doc["status"] not in _ENDED]
-    elif wanted == "ended":
-        items = [doc for doc in items if doc["status"] in _ENDED]
-    elif wanted != "all":
-        items = [doc for doc in items if doc["status"] == wanted]
-    if "customer" in ctx.params:
-        items = [doc for doc in items if doc["customer"] == ctx.params["customer"]]
-    if "price" in ctx.params:
-        items = [d for d in items if d["items"]["data"][0]["price"]["id"] == ctx.params["price"]]
-    return page("/v1/subscriptions", items, ctx.params)
-
-
-def renew_all(ctx: Context) -> None:
-    """What the passing of time does: renewals, ends of period, ends of trial."""
-    for doc in ctx.all("subscription"):
-        while doc["status"] not in _ENDED and (
-            doc["items"]["data"][0]["current_period_end"] <= ctx.now
-        ):
-            if doc["cancel_at_period_end"]:
-                end(ctx, doc)
-                break
-            _renew(ctx, doc)
-
-
-def _renew(ctx: Context, doc: Document) -> None:
-    item = doc["items"]["data"][0]
-    item["current_period_start"] = item["current_period_end"]
-    item["current_period_end"] += _MONTH
-    lines = [("Next month", item["price"]["unit_amount"])]
-    lines += [("Proration", amount) for amount in _take_pending(ctx, doc["id"])]
-    paid = False
-    if doc["collection_method"] == "charge_automatically":
-        try:
-            customer = ctx.get("customer", doc["customer"])
-            paid = not declines(usable_card(ctx, customer, doc["default_payment_method"]))
-        except StripeError:
-            paid = False
-        doc["status"] = "active" if paid else "past_due"
-    else:
-        doc["status"] = "active"
-    invoice = draw(ctx, doc, lines, reason="subscription_cycle", paid=paid)
-    doc["latest_invoice"] = invoice["id"]
-    ctx.put("subscription", doc)
-    ctx.emit("customer.subscription.updated", doc)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
-from collections.abc import Iterable
-from importlib import resources
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Params = dict[str, Any]
@@ -41,19 +41,34 @@ class StripeError(Exception):
 
 
 def missing(kind: str, id_: str, param: str = "id") -> StripeError:
-    """There is no such object."""
-    return StripeError(f"No such {kind}: '{id_}'", status=404, code="resource_missing", param=param)
+    """There is no such object: 404 for one in the path, 400 for one that a parameter names."""
+    return StripeError(
+        f"No such {kind}: '{id_}'",
+        status=404 if param == "id" else 400,
+        code="resource_missing",
+        param=param,
+    )
+
+
+_TESTS: dict[str, Callable[[int, int], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+def missing_param(name: str) -> StripeError:
+    """A parameter is required."""
+    return StripeError(
+        f"Missing required param: {name}.", code="parameter_missing", param=name, executed=False
+    )
 
 
 def need(params: Params, name: str) -> Any:
     """A required parameter."""
     if name not in params:
-        raise StripeError(
-            f"Missing required param: {name}.",
-            code="parameter_missing",
-            param=name,
-            executed=False,
-        )
+        raise missing_param(name)
     return params[name]
 
 
@@ -61,10 +76,12 @@ def parse_form(pairs: Iterable[tuple[str, str]]) -> Params:
     """`items[0][price]=x` -> `{"items": [{"price": "x"}]}`."""
     root: Params = {}
     for name, value in pairs:
-        head, *rest = re.findall(r"[^\[\]]+|(?<=\[)(?=\])", name)
-        here, key = root, head
-        for part in rest:
+        parts = re.findall(r"[^\[\]]+|(?<=\[)(?=\])", name)
+        here, key = root, parts[0] if parts else ""
+        for part in parts[1:]:
             here = here.setdefault(key, {})
+            if not isinstance(here, dict):
+                raise StripeError(f"Invalid object: {key}", param=name, executed=False)
             key = part or str(len(here))
         here[key] = value
     return {key: _lists(value) for key, value in root.items()}
@@ -98,59 +115,16 @@ def fingerprint(method: str, path: str, params: Params) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_PARAMETERS: dict[str, list[str]] = json.loads(
-    resources.files(__package__).joinpath("params.json").read_text()
-)
+def integer(params: Params, name: str, default: int) -> int:
+    """A parameter that is a whole number."""
+    return int(params.get(name) or default)
 
 
-def check_parameters(operation: str, params: Params) -> None:
-    """Refuse what Stripe's own OpenAPI file does not know; `operation` as in params.json."""
-    for name in params:
-        if name not in _PARAMETERS[operation]:
-            raise StripeError(
-                f"Received unknown parameter: {name}",
-                code="parameter_unknown",
-                param=name,
-                executed=False,
-            )
-
-
-def page(url: str, items: list[dict[str, Any]], params: Params) -> dict[str, Any]:
-    """A list object (https://docs.stripe.com/api/pagination); `items` newest first."""
-    limit = int(params.get("limit", 10))
-    if not 1 <= limit <= 100:
-        raise StripeError("Invalid integer: limit must be between 1 and 100", param="limit")
-    ids = [item["id"] for item in items]
-    for name in ("starting_after", "ending_before"):
-        if name in params and params[name] not in ids:
-            raise missing("object", params[name], name)
-    if "starting_after" in params:
-        items = items[ids.index(params["starting_after"]) + 1 :]
-        has_more = len(items) > limit
-        items = items[:limit]
-    elif "ending_before" in params:
-        items = items[: ids.index(params["ending_before"])]
-        has_more = len(items) > limit
-        items = items[-limit:]
-    else:
-        has_more = len(items) > limit
-        items = items[:limit]
-    return {"object": "list", "url": url, "has_more": has_more, "data": items}
-
-
-def created_filter(items: list[dict[str, Any]], params: Params) -> list[dict[str, Any]]:
-    """The `created` filter: a moment, or gt/gte/lt/lte."""
-    wanted = params.get("created")
+def created_filter(wanted: Any) -> Callable[[dict[str, Any]], bool]:
+    """Whether an object meets the `created` filter: a moment, or gt/gte/lt/lte."""
     if wanted is None:
-        return items
+        return lambda _: True
     if isinstance(wanted, str):
-        return [item for item in items if item["created"] == int(wanted)]
-    tests = {
-        "gt": lambda a, b: a > b,
-        "gte": lambda a, b: a >= b,
-        "lt": lambda a, b: a < b,
-        "lte": lambda a, b: a <= b,
-    }
-    for name, bound in wanted.items():
-        items = [item for item in items if tests[name](item["created"], int(bound))]
-    return items
+        return lambda item: bool(item["created"] == int(wanted))
+    bounds = [(_TESTS[name], int(bound)) for name, bound in wanted.items()]
+    return lambda item: all(test(item["created"], bound) for test, bound in bounds)

@@ -11,7 +11,7 @@ from typing import Any
 
 from voicefleet_sandbox.store import Document, Store
 from voicefleet_sandbox.twilio import numbers, sip, trunks
-from voicefleet_sandbox.twilio.wire import Params, TwilioError, not_found, rfc2822
+from voicefleet_sandbox.twilio.wire import Params, TwilioError, not_found, page_2010, rfc2822
 
 Handler = Callable[..., Document | None]
 
@@ -27,6 +27,12 @@ def _account(store: Store, account: str) -> Document:
 
 def _balance(store: Store, account: str) -> Document:
     return {"account_sid": account, "balance": "100.00", "currency": "USD"}
+
+
+def _accounts(store: Store, account: str, params: Params) -> Document:
+    """GET /2010-04-01/Accounts.json: the account itself; sub-accounts are made elsewhere."""
+    items = [_account(store, account)]
+    return page_2010("/2010-04-01/Accounts.json", "accounts", items, params)
 
 
 _LISTS = "(CredentialLists|IpAccessControlLists)"
@@ -46,9 +52,11 @@ _API_2010: list[tuple[str, str, Handler, bool]] = [
     ("GET", rf"/SIP/{_LISTS}\.json", sip.listed, True),
     ("GET", rf"/SIP/{_LISTS}/(\w+)\.json", sip.get, False),
     ("DELETE", rf"/SIP/{_LISTS}/(\w+)\.json", sip.delete, False),
+    ("POST", rf"/SIP/{_LISTS}/(\w+)\.json", sip.update, True),
     ("POST", rf"/SIP/{_LISTS}/(\w+)/{_MEMBERS}\.json", sip.add_member, True),
     ("GET", rf"/SIP/{_LISTS}/(\w+)/{_MEMBERS}\.json", sip.list_members, True),
-    ("DELETE", rf"/SIP/{_LISTS}/\w+/{_MEMBERS}/(\w+)\.json", sip.remove_member, False),
+    ("GET", rf"/SIP/{_LISTS}/(\w+)/{_MEMBERS}/(\w+)\.json", sip.get_member, False),
+    ("DELETE", rf"/SIP/{_LISTS}/(\w+)/{_MEMBERS}/(\w+)\.json", sip.remove_member, False),
 ]
 
 
@@ -71,9 +79,11 @@ _TRUNKING: list[tuple[str, str, Handler, bool]] = [
     ("DELETE", r"/Trunks/(TK\w+)/OriginationUrls/(OU\w+)", trunks.delete_url, False),
     ("POST", r"/Trunks/(TK\w+)/PhoneNumbers", trunks.add_number, True),
     ("GET", r"/Trunks/(TK\w+)/PhoneNumbers", trunks.list_numbers, True),
+    ("GET", r"/Trunks/(TK\w+)/PhoneNumbers/(PN\w+)", trunks.get_number, False),
     ("DELETE", r"/Trunks/(TK\w+)/PhoneNumbers/(PN\w+)", trunks.remove_number, False),
     ("POST", rf"/Trunks/(TK\w+)/{_LISTS}", trunks.add_list, True),
     ("GET", rf"/Trunks/(TK\w+)/{_LISTS}", trunks.list_lists, True),
+    ("GET", rf"/Trunks/(TK\w+)/{_LISTS}/(\w+)", trunks.get_list, False),
     ("DELETE", rf"/Trunks/(TK\w+)/{_LISTS}/(\w+)", trunks.remove_list, False),
 ]
 
@@ -92,7 +102,9 @@ def authenticate(authorization: str | None) -> str:
 
 def handle(store: Store, user: str, method: str, path: str, params: Params) -> tuple[int, str]:
     """Carry a request out: status and body. `path` begins with `/2010-04-01` or `/v1`."""
-    table, account, rest = _locate(user, path)
+    if method == "GET" and path == "/2010-04-01/Accounts.json":
+        return 200, json.dumps(_accounts(store, user, params))
+    table, account, rest = _locate(store, user, path)
     for wanted, pattern, handler, takes_params in table:
         match = re.fullmatch(pattern, rest)
         if wanted != method or match is None:
@@ -110,14 +122,20 @@ def handle(store: Store, user: str, method: str, path: str, params: Params) -> t
 _CREATING = {"buy", "create", "create_url", "add_number", "add_list", "add_member"}
 
 
-def _locate(user: str, path: str) -> tuple[list[tuple[str, str, Handler, bool]], str, str]:
+def _locate(
+    store: Store, user: str, path: str
+) -> tuple[list[tuple[str, str, Handler, bool]], str, str]:
+    """The table, the account and the rest of the path.
+
+    The 2010 API has the account in its path (a parent may act for its sub-accounts); the newer
+    ones do not: an API key is the account's in whose path it was last seen.
+    """
     match = re.fullmatch(r"/2010-04-01/Accounts/(AC\w+)((?:/|\.json).*)", path)
     if match:
-        # A parent account may act for its sub-accounts; keys act for the account in the path.
+        if user.startswith("SK") and store.get_meta(user) != match[1]:
+            store.set_meta(user, match[1])
         return _API_2010, match[1], match[2]
     if path.startswith("/v1/"):
-        if user.startswith("SK"):
-            # The newer APIs name no account: a key is its own here.
-            return _TRUNKING, f"AC{user[2:]}", path.removeprefix("/v1")
-        return _TRUNKING, user, path.removeprefix("/v1")
+        account = store.get_meta(user) or f"AC{user[2:]}" if user.startswith("SK") else user
+        return _TRUNKING, account, path.removeprefix("/v1")
     raise not_found(path)

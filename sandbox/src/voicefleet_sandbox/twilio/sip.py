@@ -50,9 +50,18 @@ def get(store: Store, account: str, kind: str, sid: str) -> Document:
     return doc
 
 
+def update(store: Store, account: str, kind: str, sid: str, params: Params) -> Document:
+    """POST …/SIP/{kind}/{sid}.json."""
+    doc = get(store, account, kind, sid)
+    doc |= {"friendly_name": need(params, "FriendlyName"), "date_updated": rfc2822(store)}
+    return store.put(VENDOR, account, KINDS[kind][1], doc, key="sid")
+
+
 def delete(store: Store, account: str, kind: str, sid: str) -> None:
     """DELETE …/SIP/{kind}/{sid}.json."""
     get(store, account, kind, sid)
+    for doc in _members(store, account, kind, sid):
+        store.delete(VENDOR, account, KINDS[kind][3], doc["sid"])
     store.delete(VENDOR, account, KINDS[kind][1], sid)
 
 
@@ -98,19 +107,30 @@ def add_member(store: Store, account: str, kind: str, list_sid: str, params: Par
     return store.put(VENDOR, account, members, doc, key="sid")
 
 
+def _members(store: Store, account: str, kind: str, list_sid: str) -> list[Document]:
+    members = KINDS[kind][3]
+    owner = "credential_list_sid" if members == "Credentials" else "ip_access_control_list_sid"
+    return [doc for doc in store.scan(VENDOR, account, members) if doc[owner] == list_sid]
+
+
 def list_members(store: Store, account: str, kind: str, list_sid: str, params: Params) -> Document:
     """GET …/Credentials.json or …/IpAddresses.json."""
     get(store, account, kind, list_sid)
     members = KINDS[kind][3]
-    owner = "credential_list_sid" if members == "Credentials" else "ip_access_control_list_sid"
-    items = [doc for doc in store.all(VENDOR, account, members) if doc[owner] == list_sid]
     path = f"{_base(account, kind)}/{list_sid}/{members}.json"
+    items = _members(store, account, kind, list_sid)
     return page_2010(path, _MEMBERS[members][1], items, params)
 
 
-def remove_member(store: Store, account: str, kind: str, sid: str) -> None:
+def get_member(store: Store, account: str, kind: str, list_sid: str, sid: str) -> Document:
+    """GET …/Credentials/{sid}.json or …/IpAddresses/{sid}.json."""
+    for doc in _members(store, account, kind, list_sid):
+        if doc["sid"] == sid:
+            return doc
+    raise not_found(f"{_base(account, kind)}/{list_sid}/{KINDS[kind][3]}/{sid}.json")
+
+
+def remove_member(store: Store, account: str, kind: str, list_sid: str, sid: str) -> None:
     """DELETE of a credential or an address."""
-    members = KINDS[kind][3]
-    if store.get(VENDOR, account, members, sid) is None:
-        raise not_found(sid)
-    store.delete(VENDOR, account, members, sid)
+    get_member(store, account, kind, list_sid, sid)
+    store.delete(VENDOR, account, KINDS[kind][3], sid)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from voicefleet_sandbox.store import Document, Store, new_id
 from voicefleet_sandbox.twilio import numbers
 from voicefleet_sandbox.twilio.wire import (
@@ -17,6 +19,7 @@ from voicefleet_sandbox.twilio.wire import (
 _HEX = "0123456789abcdef"
 _HOST = "trunking.twilio.com"
 _DOMAIN = ".pstn.twilio.com"
+_DOMAIN_KEPT = 30 * 86400
 _FIELDS = {
     "FriendlyName": "friendly_name",
     "DomainName": "domain_name",
@@ -25,6 +28,23 @@ _FIELDS = {
     "TransferMode": "transfer_mode",
     "TransferCallerId": "transfer_caller_id",
 }
+_SWITCHES = {
+    "Secure": "secure",
+    "CnamLookupEnabled": "cnam_lookup_enabled",
+    "SymmetricRtpEnabled": "symmetric_rtp_enabled",
+}
+_CHOICES = {
+    "DisasterRecoveryMethod": ("GET", "POST"),
+    "TransferMode": ("disable-all", "enable-all", "sip-only"),
+    "TransferCallerId": ("from-transferee", "from-transferor"),
+}
+_RECORDING = {
+    "Mode": (
+        "do-not-record", "record-from-ringing", "record-from-answer", "record-from-ringing-dual",
+        "record-from-answer-dual",
+    ),
+    "Trim": ("trim-silence", "do-not-trim"),
+}  # fmt: skip
 LISTS = {"CredentialLists": ("CL", "credential_list"), "IpAccessControlLists": ("AL", "ip_list")}
 """Sub-resource -> prefix of its SIDs and type in the store."""
 
@@ -33,12 +53,16 @@ def _url(*parts: str) -> str:
     return f"https://{_HOST}/v1/Trunks" + "".join(f"/{part}" for part in parts)
 
 
-def _check_domain(store: Store, name: str, own: str | None) -> None:
-    if not name.endswith(_DOMAIN):
+def _check_domain(store: Store, name: str, own: str) -> None:
+    """A domain is one trunk's in all of Twilio, and a deleted one's for 30 days more."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*" + re.escape(_DOMAIN), name):
         raise TwilioError(400, 21245, f"Domain name must end with {_DOMAIN}")
-    for doc in store.all(VENDOR, None, "trunk"):
-        if doc["domain_name"] == name and doc["sid"] != own:
-            raise TwilioError(400, 21248, f"Domain name {name} is already in use")
+    others = store.scan(VENDOR, None, "trunk", domain_name=name)
+    kept = store.scan(VENDOR, None, "deleted_trunk", domain_name=name)
+    if any(doc["sid"] != own for doc in others) or any(
+        doc["at"] > store.now() - _DOMAIN_KEPT for doc in kept
+    ):
+        raise TwilioError(400, 21248, f"Domain name {name} is already in use")
 
 
 def create(store: Store, account: str, params: Params) -> Document:
@@ -48,7 +72,7 @@ def create(store: Store, account: str, params: Params) -> Document:
         "account_sid": account,
         "auth_type": "",
         "auth_type_set": [],
-        "cnam_lookup_enabled": params.get("CnamLookupEnabled") == "true",
+        "cnam_lookup_enabled": False,
         "date_created": iso(store),
         "date_updated": iso(store),
         "disaster_recovery_method": "POST",
@@ -63,7 +87,7 @@ def create(store: Store, account: str, params: Params) -> Document:
             "recording": _url(sid, "Recording"),
         },
         "recording": {"mode": "do-not-record", "trim": "do-not-trim"},
-        "secure": params.get("Secure") == "true",
+        "secure": False,
         "sid": sid,
         "symmetric_rtp_enabled": False,
         "transfer_caller_id": "from-transferee",
@@ -76,11 +100,17 @@ def create(store: Store, account: str, params: Params) -> Document:
 def _change(store: Store, account: str, doc: Document, params: Params) -> Document:
     if params.get("DomainName"):
         _check_domain(store, params["DomainName"], doc["sid"])
+    if len(params.get("FriendlyName", "")) > 64:
+        raise TwilioError(400, 20001, "FriendlyName must be at most 64 characters")
+    for name, values in _CHOICES.items():
+        if name in params and params[name] not in values:
+            raise TwilioError(400, 20001, f"{name} must be one of {', '.join(values)}")
     for name, key in _FIELDS.items():
         if name in params:
             doc[key] = params[name] or None
-    if "Secure" in params:
-        doc["secure"] = params["Secure"] == "true"
+    for name, key in _SWITCHES.items():
+        if name in params:
+            doc[key] = params[name].lower() == "true"
     doc["date_updated"] = iso(store)
     return store.put(VENDOR, account, "trunk", doc, key="sid")
 
@@ -100,13 +130,18 @@ def update(store: Store, account: str, sid: str, params: Params) -> Document:
 
 def delete(store: Store, account: str, sid: str) -> None:
     """DELETE /v1/Trunks/{sid}: its URLs go with it, its numbers stay with the account."""
-    get(store, account, sid)
+    doc = get(store, account, sid)
     for url in _urls(store, account, sid):
         store.delete(VENDOR, account, "origination_url", url["sid"])
-    for number in store.all(VENDOR, account, "number"):
-        if number["trunk_sid"] == sid:
-            store.put(VENDOR, account, "number", {**number, "trunk_sid": None}, key="sid")
+    for number in store.all(VENDOR, account, "number", trunk_sid=sid):
+        store.put(VENDOR, account, "number", {**number, "trunk_sid": None}, key="sid")
+    for _, stored in LISTS.values():
+        for entry in store.all(VENDOR, account, f"trunk_{stored}"):
+            if entry["trunk_sid"] == sid:
+                store.delete(VENDOR, account, f"trunk_{stored}", entry["key"])
     store.delete(VENDOR, account, "trunk", sid)
+    kept = {"sid": sid, "domain_name": doc["domain_name"], "at": store.now()}
+    store.put(VENDOR, account, "deleted_trunk", kept, key="sid")
 
 
 def listed(store: Store, account: str, params: Params) -> Document:
@@ -118,7 +153,9 @@ def recording(store: Store, account: str, sid: str, params: Params | None) -> Do
     """GET or POST /v1/Trunks/{sid}/Recording."""
     doc = get(store, account, sid)
     if params is not None:
-        for name in ("Mode", "Trim"):
+        for name, values in _RECORDING.items():
+            if params.get(name, values[0]) not in values:
+                raise TwilioError(400, 20001, f"{name} must be one of {', '.join(values)}")
             if name in params:
                 doc["recording"][name.lower()] = params[name]
         store.put(VENDOR, account, "trunk", doc, key="sid")
@@ -130,8 +167,7 @@ def recording(store: Store, account: str, sid: str, params: Params | None) -> Do
 
 
 def _urls(store: Store, account: str, trunk: str) -> list[Document]:
-    found = store.all(VENDOR, account, "origination_url")
-    return [url for url in found if url["trunk_sid"] == trunk]
+    return store.all(VENDOR, account, "origination_url", trunk_sid=trunk)
 
 
 def create_url(store: Store, account: str, trunk: str, params: Params) -> Document:
@@ -165,9 +201,9 @@ def _change_url(store: Store, account: str, doc: Document, params: Params) -> Do
 
 
 def _one_url(store: Store, account: str, trunk: str, sid: str) -> Document:
-    for url in _urls(store, account, trunk):
-        if url["sid"] == sid:
-            return url
+    url = store.get(VENDOR, account, "origination_url", sid)
+    if url is not None and url["trunk_sid"] == trunk:
+        return url
     raise not_found(f"/v1/Trunks/{trunk}/OriginationUrls/{sid}")
 
 
@@ -223,15 +259,22 @@ def add_number(store: Store, account: str, trunk: str, params: Params) -> Docume
 def list_numbers(store: Store, account: str, trunk: str, params: Params) -> Document:
     """GET /v1/Trunks/{sid}/PhoneNumbers."""
     get(store, account, trunk)
-    mine = [n for n in store.all(VENDOR, account, "number") if n["trunk_sid"] == trunk]
+    mine = store.all(VENDOR, account, "number", trunk_sid=trunk)
     items = [_trunk_number(number) for number in mine]
     return page_v1(_HOST, f"/v1/Trunks/{trunk}/PhoneNumbers", "phone_numbers", items, params)
 
 
+def get_number(store: Store, account: str, trunk: str, sid: str) -> Document:
+    """GET /v1/Trunks/{sid}/PhoneNumbers/{sid}."""
+    number = numbers.held(store, account, sid)
+    if number["trunk_sid"] != trunk:
+        raise not_found(f"/v1/Trunks/{trunk}/PhoneNumbers/{sid}")
+    return _trunk_number(number)
+
+
 def remove_number(store: Store, account: str, trunk: str, sid: str) -> None:
     """DELETE /v1/Trunks/{sid}/PhoneNumbers/{sid}: it stays with the account."""
-    if numbers.held(store, account, sid)["trunk_sid"] != trunk:
-        raise not_found(f"/v1/Trunks/{trunk}/PhoneNumbers/{sid}")
+    get_number(store, account, trunk, sid)
     numbers.update(store, account, sid, {"TrunkSid": ""})
 
 
@@ -253,7 +296,20 @@ def add_list(store: Store, account: str, trunk: str, kind: str, params: Params) 
         "date_updated": iso(store), "url": _url(trunk, kind, sid), "key": f"{trunk}/{sid}",
     }  # fmt: skip
     store.put(VENDOR, account, f"trunk_{stored}", doc, key="key")
+    _note_guards(store, account, trunk)
     return _without_key(doc)
+
+
+def _note_guards(store: Store, account: str, trunk: str) -> None:
+    """`auth_type` says which kinds of lists guard the trunk."""
+    doc = get(store, account, trunk)
+    doc["auth_type_set"] = [
+        name
+        for name, stored in (("IP_ACL", "ip_list"), ("CREDENTIAL_LIST", "credential_list"))
+        if any(e["trunk_sid"] == trunk for e in store.scan(VENDOR, account, f"trunk_{stored}"))
+    ]
+    doc["auth_type"] = ",".join(doc["auth_type_set"])
+    store.put(VENDOR, account, "trunk", doc, key="sid")
 
 
 def _without_key(doc: Document) -> Document:
@@ -272,9 +328,16 @@ def list_lists(store: Store, account: str, trunk: str, kind: str, params: Params
     return page_v1(_HOST, f"/v1/Trunks/{trunk}/{kind}", key, mine, params)
 
 
+def get_list(store: Store, account: str, trunk: str, kind: str, sid: str) -> Document:
+    """GET /v1/Trunks/{sid}/CredentialLists/{sid} and the like."""
+    doc = store.get(VENDOR, account, f"trunk_{LISTS[kind][1]}", f"{trunk}/{sid}")
+    if doc is None:
+        raise not_found(f"/v1/Trunks/{trunk}/{kind}/{sid}")
+    return _without_key(doc)
+
+
 def remove_list(store: Store, account: str, trunk: str, kind: str, sid: str) -> None:
     """DELETE /v1/Trunks/{sid}/CredentialLists/{sid} and the like."""
-    stored = f"trunk_{LISTS[kind][1]}"
-    if store.get(VENDOR, account, stored, f"{trunk}/{sid}") is None:
-        raise not_found(f"/v1/Trunks/{trunk}/{kind}/{sid}")
-    store.delete(VENDOR, account, stored, f"{trunk}/{sid}")
+    get_list(store, account, trunk, kind, sid)
+    store.delete(VENDOR, account, f"trunk_{LISTS[kind][1]}", f"{trunk}/{sid}")
+    _note_guards(store, account, trunk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from voicefleet_sandbox.store import Document, Store
 
@@ -48,14 +49,25 @@ def iso(store: Store) -> str:
     return datetime.fromtimestamp(store.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _window(params: Params) -> tuple[int, int]:
+    """Size and number of the page that is asked for."""
+    try:
+        size, number = int(params.get("PageSize", 50)), int(params.get("Page", 0))
+    except ValueError as error:
+        raise TwilioError(400, 20001, "Page and PageSize must be numbers") from error
+    if size < 1 or number < 0:
+        raise TwilioError(400, 20001, "Page and PageSize must not be negative")
+    return min(size, 1000), number
+
+
 def page_2010(path: str, key: str, items: list[Document], params: Params) -> Document:
     """A page with relative addresses."""
-    size, number = min(int(params.get("PageSize", 50)), 1000), int(params.get("Page", 0))
+    size, number = _window(params)
     start = number * size
-    query = "&".join(f"{k}={v}" for k, v in params.items() if k not in ("Page", "PageSize"))
+    kept = {k: v for k, v in params.items() if k not in ("Page", "PageSize")}
 
     def uri(n: int) -> str:
-        return f"{path}?{query}{'&' if query else ''}PageSize={size}&Page={n}".replace("+", "%2B")
+        return f"{path}?{urlencode({**kept, 'PageSize': size, 'Page': n})}"
 
     chunk = items[start : start + size]
     more = start + size < len(items)
@@ -74,7 +86,7 @@ def page_2010(path: str, key: str, items: list[Document], params: Params) -> Doc
 
 def page_v1(host: str, path: str, key: str, items: list[Document], params: Params) -> Document:
     """A page with absolute addresses, under Twilio's own host."""
-    size, number = min(int(params.get("PageSize", 50)), 1000), int(params.get("Page", 0))
+    size, number = _window(params)
     start = number * size
 
     def url(n: int) -> str:
