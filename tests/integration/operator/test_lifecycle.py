@@ -240,3 +240,19 @@ def test_a_retained_number_returns_only_to_its_client(stack: Stack) -> None:
     assert stack.wait("stranger", "Answering")["status"]["primaryNumber"] != number
     stack.apply(client("leaver", telephony={"numbers": kept}))
     assert stack.wait("leaver", "Answering")["status"]["primaryNumber"] == number
+
+
+def test_a_fleet_goes_after_its_clients(stack: Stack) -> None:
+    stack.apply(client("member"))
+    stack.wait("member", "Answering")
+    stack.kubectl("delete", "fleet", "default", "--wait=false")
+    try:
+        until(
+            lambda: conditions(stack.get("fleet", "default"))["Ready"]["reason"] == "InUse",
+            "the fleet does not say that it is in use",
+        )
+        stack.delete("member")
+        stack.kubectl("wait", "--for=delete", "fleet/default", "--timeout=60s")
+    finally:
+        stack.set_fleet()
+        stack.kubectl("wait", "--for=condition=Ready", "fleet/default", "--timeout=60s")

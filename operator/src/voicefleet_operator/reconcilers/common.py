@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from voicefleet_operator.settings import Settings
 from voicefleet_operator.store import Store
 from voicefleet_operator.workqueue import Key, WorkQueue
 from voicefleet_operator.world import Listed, Runtime, World, build_world, spec_digest
+
+# Longer than any call to a vendor may take.
+_CLOSE_AFTER = 60.0
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Controller:
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     on_runtime: Callable[[str, Runtime], None] = lambda _class, _runtime: None
     """Called with every runtime driver that comes into use, so that it is watched."""
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def world(self, name: str, spec: FleetSpec, fleet_id: str) -> World:
         """The fleet's accounts; made anew when its spec has changed."""
@@ -44,12 +49,25 @@ class Controller:
         if raced is not None and raced[0] == digest:
             await world.close()
             return raced[1]
+        self.forget_world(name)
         self.worlds[name] = (digest, world)
-        if known is not None:
-            await known[1].close()
         return world
 
-    async def read_secret(self, namespace: str, name: str) -> dict[str, str]:
+    def forget_world(self, name: str) -> None:
+        """Make the fleet's drivers anew next time: its spec or a Secret has changed."""
+        known = self.worlds.pop(name, None)
+        if known is not None:
+            task = asyncio.create_task(_close_later(known[1]))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _close_later(world: World) -> None:
+    """Reconciliations under way still use the old drivers."""
+    await asyncio.sleep(_CLOSE_AFTER)
+    await world.close()
+
+
+async def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """A Secret's data, decoded."""
         obj = await self.kube.get(SECRETS, name, namespace)
         return {key: base64.b64decode(value).decode() for key, value in obj.get("data", {}).items()}

@@ -9,11 +9,17 @@ import string
 from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.meta import ConditionType
 from voicefleet_api.names import ANNOTATION_FLEET_ID
-from voicefleet_operator.drivers.errors import VendorError
+from voicefleet_operator.drivers.errors import Unauthorized, VendorError
 from voicefleet_operator.execution.status import StatusWriter
 from voicefleet_operator.kube import FLEETS, KubeError, Object
 from voicefleet_operator.planning.health import Finding
-from voicefleet_operator.reconcilers.common import Controller
+from voicefleet_operator.reconcilers.common import (
+    Controller,
+    deleting,
+    has_finalizer,
+    with_finalizer,
+    without_finalizer,
+)
 from voicefleet_operator.workqueue import Key
 
 logger = logging.getLogger(__name__)
@@ -34,6 +40,11 @@ async def reconcile_fleet(controller: Controller, key: Key) -> float | None:
     spec = FleetSpec.model_validate(obj["spec"])
     status = FleetStatus.model_validate(obj.get("status") or {})
     writer = StatusWriter(controller.kube, controller.store, FLEETS, obj, status)
+    if deleting(obj):
+        return await _delete(controller, writer)
+    if not has_finalizer(obj):
+        # A fleet goes last: without its accounts nothing of its clients could be given back.
+        await writer.patch_metadata({"finalizers": with_finalizer(obj)})
     if status.fleet_id is None:
         annotations = obj["metadata"].get("annotations") or {}
         status.fleet_id = annotations.get(ANNOTATION_FLEET_ID) or new_id("vf", 8)
@@ -44,6 +55,9 @@ async def reconcile_fleet(controller: Controller, key: Key) -> float | None:
         finding = Finding(ConditionType.READY, True, "Provisioned", "Plans have their prices")
     except VendorError as error:
         logger.warning("fleet %s: %s", key.name, error)
+        if isinstance(error, Unauthorized):
+            # The Secret may have been mended since it was read.
+            controller.forget_world(key.name)
         finding = Finding(
             ConditionType.READY, False, error.reason, f"{error.message}. {error.hint}".strip(". ")
         )
@@ -58,6 +72,23 @@ async def reconcile_fleet(controller: Controller, key: Key) -> float | None:
                 meta = client["metadata"]
                 controller.queue.add(Key("VoiceClient", meta["namespace"], meta["name"]))
     return None if finding.status else 10.0
+
+
+async def _delete(controller: Controller, writer: StatusWriter[FleetStatus]) -> float | None:
+    """Let the fleet go once no client and no number refers to it."""
+    name = writer.obj["metadata"]["name"]
+    clients = [c for c in controller.store.of_kind("VoiceClient") if _fleet_name(c) == name]
+    numbers = [
+        n for n in controller.store.of_kind("PhoneNumber") if n["spec"]["fleetRef"]["name"] == name
+    ]
+    if not clients and not numbers:
+        await writer.patch_metadata({"finalizers": without_finalizer(writer.obj)})
+        controller.forget_world(name)
+        return None
+    words = f"{len(clients)} client(s) and {len(numbers)} number(s) still belong to it"
+    writer.set_conditions([Finding(ConditionType.READY, False, "InUse", words)])
+    await writer.save()
+    return 5.0
 
 
 async def _prices(controller: Controller, key: Key, spec: FleetSpec, status: FleetStatus) -> None:

@@ -238,12 +238,15 @@ class _Pass:
         elif self.fleet_spec.livekit is not None:
             runtime = self.fleet_spec.runtime
             classes.add(runtime.class_name if runtime else "podman")
-        activated = any(entry.milestone == "Activated" for entry in self.status.timeline)
-        return await observe(ctx, activated=activated, runtime_classes=classes)
+        return await observe(ctx, activated=self._activated, runtime_classes=classes)
+
+    @property
+    def _activated(self) -> bool:
+        return any(entry.milestone == "Activated" for entry in self.status.timeline)
 
     async def _refresh_payment(self, ctx: ClientContext) -> None:
         """Ask Stripe about a payment that is waited for; everything else is in the listing."""
-        if ctx.desired.billing is None:
+        if ctx.desired.billing is None or self._activated:
             return
         driver, listing = ctx.billing.driver, await ctx.billing.listing()
         mark = ctx.mark
