@@ -61,17 +61,6 @@ class Controller:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
-    async def _close_later(world: World) -> None:
-    """Reconciliations under way still use the old drivers."""
-    await asyncio.sleep(_CLOSE_AFTER)
-    await world.close()
-
-
-async def read_secret(self, namespace: str, name: str) -> dict[str, str]:
-        """A Secret's data, decoded."""
-        obj = await self.kube.get(SECRETS, name, namespace)
-        return {key: base64.b64decode(value).decode() for key, value in obj.get("data", {}).items()}
-
     def runtime(self, class_name: str) -> Runtime:
         """The driver of a runtime class, made when it is first needed."""
         if class_name not in self.runtimes:
@@ -94,6 +83,12 @@ async def read_secret(self, namespace: str, name: str) -> dict[str, str]:
             FleetSpec.model_validate(obj["spec"]),
             FleetStatus.model_validate(obj.get("status") or {}),
         )
+
+
+async def _close_later(world: World) -> None:
+    """Reconciliations under way still use the old drivers."""
+    await asyncio.sleep(_CLOSE_AFTER)
+    await world.close()
 
 
 async def read_secret(kube: Kube, namespace: str, name: str) -> dict[str, str]:
