@@ -38,6 +38,11 @@ class Rule:
     retry_after: float = 1.0
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the request is answered without being carried out."""
+        return self.kind == "throttle" or (self.kind == "error" and not self.done)
+
     def to_json(self) -> dict[str, Any]:
         """As the admin API shows it."""
         return {

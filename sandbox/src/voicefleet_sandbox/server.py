@@ -53,10 +53,10 @@ class Sandbox:
         verbs = ["GET", "POST", "DELETE", "PUT", "PATCH"]
         self.app = Starlette(
             routes=[
-                *admin.routes(),
                 Route("/stripe/{path:path}", self._stripe, methods=verbs),
                 Route("/twilio/api/{path:path}", self._twilio, methods=verbs),
                 Route("/twilio/trunking/{path:path}", self._twilio, methods=verbs),
+                *admin.routes(),
             ]
         )
 
@@ -107,54 +107,50 @@ class Sandbox:
     async def _answer(self, request: Request, exchange: Exchange) -> Response:
         """Carry the request out with the fault that meets it."""
         rule = self.faults.match(exchange.vendor, request.method, exchange.path)
-        kind = rule.kind if rule else None
-        if rule is None:
-            response = self._execute(exchange)
-        elif kind == "throttle" or (kind == "error" and not rule.done):
-            response = exchange.refuse(rule, done=False)
-        elif kind == "reset":
-            self._log(exchange, _NO_REPLY, rule)
-            return await cut(request, reset=True)
-        else:
-            response = await self._executed(exchange, rule)
-        if kind == "drop":
-            self._log(exchange, _NO_REPLY, rule)
-            return await cut(request, reset=False)
-        self._log(exchange, response.status_code, rule)
-        if self.on_reply is not None:
-            self.on_reply(exchange, response)
-        if rule is not None and kind == "hang":
-            await asyncio.sleep(rule.seconds)
-        elif rule is not None and kind == "pause":
-            await self._hold(rule, exchange, response)
-        return response
-
-    async def _executed(self, exchange: Exchange, rule: Rule) -> Response:
-        if rule.kind == "delay":
-            refused = exchange.begin()
-            if refused is not None:
-                return refused
+        if rule is not None and rule.kind == "delay" and exchange.begin() is None:
             try:
                 await asyncio.sleep(rule.seconds)
             finally:
                 exchange.finish()
-        response = self._execute(exchange)
-        if rule.kind == "error":
-            return exchange.refuse(rule, done=True)
+        response = self._booked(exchange, rule)
+        if rule is None or response is None:
+            return response or await cut(request, reset=rule is not None and rule.kind == "reset")
+        if rule.kind == "hang":
+            await asyncio.sleep(rule.seconds)
+        elif rule.kind == "pause":
+            await self._hold(rule, exchange, response)
         return response
 
-    def _execute(self, exchange: Exchange) -> Response:
+    def _booked(self, exchange: Exchange, rule: Rule | None) -> Response | None:
+        """What is answered, with all that it changes written; None: the line is cut."""
+        with self.store.transaction():
+            response = self._carried_out(exchange, rule)
+            if self.on_reply is not None and response is not None:
+                self.on_reply(exchange, response)
+            if rule is not None and rule.kind in ("drop", "reset"):
+                response = None
+            self._log(exchange, response.status_code if response else _NO_REPLY, rule)
+        self.webhooks.poke()
+        return response
+
+    def _carried_out(self, exchange: Exchange, rule: Rule | None) -> Response | None:
+        if rule is not None and rule.kind == "reset":
+            return None
+        if rule is not None and rule.refuses:
+            return exchange.refuse(rule, done=False)
         response = exchange.begin()
         if response is None:
             try:
-                response = exchange.execute()
+                with self.store.transaction():
+                    response = exchange.execute()
             except Exception:
-                # A mistake of ours must not pass for a vendor's fault that is to be repeated.
+                # A mistake of ours must not pass for a vendor's failure that is to be repeated.
                 logger.exception("%s %s", exchange.method, exchange.path)
                 response = Response(json.dumps({"error": {"message": "sandbox failed"}}), 501)
             finally:
                 exchange.finish()
-        self.webhooks.poke()
+        if rule is not None and rule.kind == "error":
+            return exchange.refuse(rule, done=True)
         return response
 
     def _log(self, exchange: Exchange, status: int, rule: Rule | None) -> None:

@@ -8,7 +8,7 @@ nothing of it.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import sqlite3
 import string
 import time
@@ -68,7 +68,8 @@ _BASE62 = string.ascii_letters + string.digits
 
 def new_id(prefix: str, length: int = 24, alphabet: str = _BASE62) -> str:
     """A vendor-like identifier."""
-    return prefix + "".join(secrets.choice(alphabet) for _ in range(length))
+    size = len(alphabet)
+    return prefix + "".join(alphabet[byte % size] for byte in os.urandom(length))
 
 
 class Store:
@@ -93,14 +94,15 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """All or nothing; inside another one, only what is done here is undone."""
+        inside = self._db.in_transaction
+        self._db.execute("SAVEPOINT inner_one" if inside else "BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("ROLLBACK TO inner_one" if inside else "ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+        self._db.execute("RELEASE inner_one" if inside else "COMMIT")
 
     def reset(self) -> None:
         """Forget everything."""
