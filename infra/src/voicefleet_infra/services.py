@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.client
-import re
+import importlib.util
 import secrets
 import shutil
-import socket
-import ssl
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +19,7 @@ import yaml
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.images.podman import write_containers_conf
 from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, write_private
+from voicefleet_infra.probes import http_ok, sip_answers, tcp_open, unix_open
 from voicefleet_infra.tools import binary
 
 TSIG_KEY = "voicefleet"
@@ -75,29 +73,6 @@ class Service:
         for file in self.inputs:
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
-
-
-def tcp_open(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((host, port)) == 0
-
-
-def http_ok(port: int, path: str, context: ssl.SSLContext | None = None) -> bool:
-    """Whether a GET on loopback is answered with 2xx."""
-    connection = (
-        http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=context)
-        if context
-        else http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    )
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status < 300
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _write_yaml(file: Path, data: Any) -> Path:
@@ -159,7 +134,7 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
         ),
         f"https://127.0.0.1:{api_port}",
         lambda: http_ok(api_port, "/readyz", context),
-        inputs=(files.encryption,),
+        inputs=(files.encryption, *_built("kube-apiserver")),
         ports=("kubernetes",),
     )
     return etcd, apiserver
@@ -219,7 +194,7 @@ def livekit(platform: Platform) -> Service:
         (str(binary("livekit-server")), f"--config={config}"),
         f"ws://{platform.address}:{port}",
         lambda: http_ok(port, "/"),
-        inputs=(config,),
+        inputs=(config, *_built("livekit-server")),
         ports=("livekit", "livekit-tcp", "livekit-udp"),
     )
 
@@ -254,28 +229,10 @@ def livekit_sip(platform: Platform) -> Service:
         "livekit-sip",
         (str(binary("livekit-sip")), f"--config={config}"),
         f"sip:{platform.address}:{platform.port('sip')}",
-        lambda: _sip_answers(platform.address, platform.port("sip")),
-        inputs=(config,),
+        lambda: sip_answers(platform.address, platform.port("sip")),
+        inputs=(config, *_built("livekit-sip")),
         ports=("sip", "rtp"),
     )
-
-
-def _sip_answers(host: str, port: int) -> bool:
-    """Whether an OPTIONS request (RFC 3261, section 11) is answered at all."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.settimeout(1)
-        try:
-            probe.connect((host, port))
-            own = "{}:{}".format(*probe.getsockname())
-            probe.send(
-                f"OPTIONS sip:{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;"
-                f"branch=z9hG4bKready\r\nMax-Forwards: 70\r\nFrom: <sip:up@{own}>;tag=up\r\n"
-                f"To: <sip:{host}:{port}>\r\nCall-ID: ready-{own}\r\nCSeq: 1 OPTIONS\r\n"
-                "Content-Length: 0\r\n\r\n".encode()
-            )
-            return probe.recv(4096).startswith(b"SIP/2.0")
-        except OSError:
-            return False
 
 
 def dns(platform: Platform) -> Service:
@@ -319,6 +276,7 @@ def sandbox(platform: Platform) -> Service:
         (sys.executable, "-m", "voicefleet_sandbox", f"--port={port}", f"--data={data}"),
         platform.sandbox_url,
         lambda: http_ok(port, "/_sandbox/health"),
+        inputs=_source("voicefleet_sandbox"),
         ports=("sandbox",),
     )
 
@@ -331,7 +289,7 @@ def podman(platform: Platform) -> Service:
         "podman",
         (_program("podman"), "system", "service", "--time=0", f"unix://{socket_file}"),
         str(socket_file),
-        lambda: _unix_open(socket_file),
+        lambda: unix_open(socket_file),
         environment={"CONTAINERS_CONF": str(config)},
         inputs=(config,),
     )
@@ -340,11 +298,6 @@ def podman(platform: Platform) -> Service:
 def podman_socket(platform: Platform) -> Path:
     """Where Podman listens."""
     return platform.folder("run") / "podman.sock"
-
-
-def _unix_open(file: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(file)) == 0
 
 
 def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
@@ -362,25 +315,30 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
             "VOICEFLEET_PODMAN_SOCKET": str(podman_socket(platform)),
             "VOICEFLEET_AGENT_IMAGE": image,
         },
-        inputs=(kubeconfig,),
+        inputs=(kubeconfig, *_source("voicefleet_operator"), *_source("voicefleet_api")),
         ports=("metrics",),
     )
 
 
-def looked_at(platform: Platform) -> int:
-    """How often the operator has reconciled a client since it was started."""
-    connection = http.client.HTTPConnection("127.0.0.1", platform.port("metrics"), timeout=2)
-    try:
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        connection.close()
-    found = re.findall(
-        r'^voicefleet_reconciliations_total\{kind="VoiceClient".*\} (\S+)$', text, re.MULTILINE
+def _source(package: str) -> tuple[Path, ...]:
+    """A package's files: a process of ours is restarted after `git pull`, too."""
+    # Found, not imported: rooms do not import one another.
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    return tuple(
+        sorted(
+            file
+            for folder in folders or ()
+            for file in Path(folder).rglob("*")
+            if file.is_file() and file.suffix != ".pyc"
+        )
     )
-    return int(sum(map(float, found)))
+
+
+def _built(name: str) -> tuple[Path, ...]:
+    """What says from what a Go program was built; its absence says nothing."""
+    stamp = binary(name).with_name(f"{name}.stamp")
+    return (stamp,) if stamp.exists() else ()
 
 
 def _program(name: str) -> str:

@@ -27,6 +27,9 @@ from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.services import Service
 
 _BIN = Path(sys.executable).parent
+_STARTED = ("RUNNING", "STARTING", "BACKOFF")
+_ATTEMPTS = 4
+"""Starts that `start` watches fail; supervisord itself goes on trying for minutes."""
 
 
 class StartFailed(Exception):
@@ -98,10 +101,10 @@ class Supervisor:
         """Make these the services; what is unchanged and running is left alone."""
         self._write(services)
         if not self.running():
-            subprocess.run([str(_BIN / "supervisord"), "-c", str(self._config)], check=True)
+            self._run("supervisord")
             self._wait_for_daemon()
             return
-        self._control("update")
+        self._run("supervisorctl", "update")
 
     def end_orphans(self) -> None:
         """End what a supervisord that was killed has left: it would hold our ports."""
@@ -123,12 +126,11 @@ class Supervisor:
                 raise StartFailed("supervisord did not start")
             time.sleep(0.05)
 
-    def _control(self, *words: str) -> None:
-        subprocess.run(
-            [str(_BIN / "supervisorctl"), "-c", str(self._config), *words],
-            capture_output=True,
-            check=True,
-        )
+    def _run(self, program: str, *words: str) -> None:
+        command = [str(_BIN / program), "-c", str(self._config), *words]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise StartFailed(f"{program}: {(done.stderr or done.stdout).strip()}")
 
     def states(self) -> dict[str, str]:
         """Service -> RUNNING, STOPPED, FATAL and so on; empty where nothing runs."""
@@ -138,13 +140,18 @@ class Supervisor:
             return {info["name"]: info["statename"] for info in rpc.getAllProcessInfo()}
 
     def start(self, service: Service, timeout: float = 60.0) -> None:
-        """Start a service if it does not run, and wait until it is ready."""
-        if self.states().get(service.name) not in ("RUNNING", "STARTING"):
+        """Start a service if it does not run, and wait until it is ready; raises `StartFailed`."""
+        if self.states().get(service.name) not in _STARTED:
             with self._rpc() as rpc:
                 rpc.startProcess(service.name, False)
         deadline = time.monotonic() + timeout
+        starts: set[int] = set()
         while not service.ready():
-            if self.states().get(service.name) == "FATAL" or time.monotonic() > deadline:
+            with self._rpc() as rpc:
+                info = rpc.getProcessInfo(service.name)
+            starts.add(info["start"])
+            given_up = info["statename"] == "FATAL" or len(starts) > _ATTEMPTS
+            if given_up or time.monotonic() > deadline:
                 raise StartFailed(f"{service.name} is not ready:\n{self.log_end(service.name)}")
             time.sleep(0.1)
 
@@ -155,7 +162,7 @@ class Supervisor:
 
     def stop(self, name: str) -> None:
         """Stop one service."""
-        if self.states().get(name) in ("RUNNING", "STARTING", "BACKOFF"):
+        if self.states().get(name) in _STARTED:
             with self._rpc() as rpc:
                 rpc.stopProcess(name)
 

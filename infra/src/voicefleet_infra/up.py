@@ -21,6 +21,7 @@ from voicefleet_infra.agents import podman_environment, remove_agents, stop_agen
 from voicefleet_infra.cluster import Cluster, sample
 from voicefleet_infra.images.agent import build_agent_image
 from voicefleet_infra.platform import Platform, cache_dir, write_private
+from voicefleet_infra.probes import clients_looked_at
 from voicefleet_infra.services import Service
 from voicefleet_infra.supervision import Supervisor
 from voicefleet_infra.tools import (
@@ -155,7 +156,7 @@ class Up:
             clients = self.cluster.clients()
             waiting = [c for c in clients if _pending(c)]
             # What a status said before the operator was started says nothing about now.
-            if not waiting and services.looked_at(self.platform) >= len(clients):
+            if not waiting and clients_looked_at(self.platform.port("metrics")) >= len(clients):
                 return
             if time.monotonic() > deadline:
                 self.not_answering = [c["metadata"]["name"] for c in waiting]

@@ -136,6 +136,13 @@ def test_a_service_is_restarted_only_for_its_own_inputs(
     assert [name for name in before if before[name] != after[name]] == ["redis"]
 
 
+def test_our_own_processes_are_restarted_for_new_code(every_service: Sequence[Service]) -> None:
+    inputs = {service.name: {file.name for file in service.inputs} for service in every_service}
+    assert "controller.py" in inputs["operator"]
+    assert "server.py" in inputs["sandbox"]
+    assert not {name for names in inputs.values() for name in names if name.endswith(".pyc")}
+
+
 def test_supervisor_reads_what_we_write(platform: Platform) -> None:
     service = Service(
         "odd",
