@@ -92,7 +92,6 @@ def create_price(ctx: Context) -> Document:
             "interval": recurring["interval"],
             "interval_count": integer(recurring, "interval_count", 1),
             "meter": None,
-            "trial_period_days": None,
             "usage_type": "licensed",
         }
         if recurring

@@ -39,7 +39,7 @@ def _check(shape: Any, value: Any, name: str) -> None:
             raise _refuse(f"Invalid boolean: {value}", name, "parameter_invalid_boolean")
     elif "enum" in shape:
         if value not in shape["enum"]:
-            words = ", ".join(each for each in shape["enum"] if each)
+            words = ", ".join(each for each in shape["enum"] if each)[:400]
             raise _refuse(f"Invalid {name}: must be one of {words}", name, None)
     elif "any" in shape:
         _check_any(shape["any"], value, name)

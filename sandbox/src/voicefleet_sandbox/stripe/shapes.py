@@ -74,7 +74,6 @@ def subscription_item(
     return {
         "id": new_id("si_", 14),
         "object": "subscription_item",
-        "billed_until": None,
         "billing_thresholds": None,
         "created": start,
         "current_period_end": end,

@@ -101,7 +101,7 @@ def _shown(number: str) -> str:
 
 
 def _capabilities() -> dict[str, bool]:
-    return {"voice": True, "SMS": True, "MMS": True, "fax": False}
+    return {"voice": True, "sms": True, "mms": True, "fax": False}
 
 
 def available(store: Store, account: str, country: str, params: Params) -> Document:
@@ -154,7 +154,7 @@ def buy(store: Store, account: str, params: Params) -> Document:
         "api_version": "2010-04-01",
         "beta": False,
         "bundle_sid": None,
-        "capabilities": {"voice": True, "sms": True, "mms": True, "fax": False},
+        "capabilities": _capabilities(),
         "date_created": rfc2822(store),
         "date_updated": rfc2822(store),
         "emergency_address_sid": None,
@@ -165,15 +165,14 @@ def buy(store: Store, account: str, params: Params) -> Document:
         "origin": "twilio",
         "phone_number": number,
         "sid": sid,
-        "sms_application_sid": "",
+        "sms_application_sid": None,
         "sms_fallback_method": "POST",
-        "sms_fallback_url": "",
+        "sms_fallback_url": None,
         "sms_method": "POST",
-        "sms_url": "",
+        "sms_url": None,
         "status": "in-use",
-        "status_callback": "",
+        "status_callback": None,
         "status_callback_method": "POST",
-        "subresource_uris": {},
         "trunk_sid": None,
         "type": "local",
         "uri": f"/2010-04-01/Accounts/{account}/IncomingPhoneNumbers/{sid}.json",
