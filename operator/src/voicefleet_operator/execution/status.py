@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
 from voicefleet_api.meta import Condition, Operation
+from voicefleet_api.names import FINALIZER
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected
 from voicefleet_operator.kube import Kube, Object, Resource
 from voicefleet_operator.planning.health import Finding
-from voicefleet_operator.store import Store
+from voicefleet_operator.store import Store, key_of
 
 
 class HasStatus(Protocol):
@@ -74,6 +75,17 @@ class StatusWriter(Generic[S]):
             self._take(
                 await self._kube.patch(self._resource, meta["name"], body, meta.get("namespace"))
             )
+
+    async def let_go(self) -> None:
+        """Take our finalizer away and forget the object; raises `Conflict`.
+
+        The watch may have told of its end before this returns: a copy that is put back then would
+        stay for ever.
+        """
+        kept = [f for f in self.obj["metadata"].get("finalizers", []) if f != FINALIZER]
+        await self.patch_metadata({"finalizers": kept})
+        if not kept:
+            self._store.remove(key_of(self.obj))
 
     def _take(self, written: Object) -> None:
         self.obj = {**written, "kind": self.obj["kind"]}

@@ -107,11 +107,6 @@ def with_finalizer(obj: Object) -> list[str]:
     return [*obj["metadata"].get("finalizers", []), FINALIZER]
 
 
-def without_finalizer(obj: Object) -> list[str]:
-    """Its finalizers but ours."""
-    return [f for f in obj["metadata"].get("finalizers", []) if f != FINALIZER]
-
-
 def has_finalizer(obj: Object) -> bool:
     """Whether it waits for us."""
     return FINALIZER in obj["metadata"].get("finalizers", [])

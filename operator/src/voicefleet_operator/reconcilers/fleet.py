@@ -18,7 +18,6 @@ from voicefleet_operator.reconcilers.common import (
     deleting,
     has_finalizer,
     with_finalizer,
-    without_finalizer,
 )
 from voicefleet_operator.workqueue import Key
 
@@ -82,7 +81,7 @@ async def _delete(controller: Controller, writer: StatusWriter[FleetStatus]) -> 
         n for n in controller.store.of_kind("PhoneNumber") if n["spec"]["fleetRef"]["name"] == name
     ]
     if not clients and not numbers:
-        await writer.patch_metadata({"finalizers": without_finalizer(writer.obj)})
+        await writer.let_go()
         controller.forget_world(name)
         return None
     words = f"{len(clients)} client(s) and {len(numbers)} number(s) still belong to it"

@@ -31,9 +31,7 @@ from voicefleet_operator.reconcilers.common import (
     deleting,
     has_finalizer,
     with_finalizer,
-    without_finalizer,
 )
-from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
 from voicefleet_operator.world import Telephony, World
 
@@ -341,8 +339,7 @@ async def _delete(controller: Controller, run: _Pass) -> float | None:
         # Like a PersistentVolume that is in use: it goes when its client lets go of it.
         return 30.0
     await run.give_back()
-    await run.writer.patch_metadata({"finalizers": without_finalizer(run.writer.obj)})
-    controller.store.remove(key_of(run.writer.obj))
+    await run.writer.let_go()
     _wake_client(controller, run.spec)
     return None
 

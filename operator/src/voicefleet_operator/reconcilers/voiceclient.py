@@ -45,7 +45,6 @@ from voicefleet_operator.reconcilers.common import (
     deleting,
     has_finalizer,
     with_finalizer,
-    without_finalizer,
 )
 from voicefleet_operator.reconcilers.fleet import new_id
 from voicefleet_operator.reconcilers.observe import observe
@@ -74,7 +73,7 @@ async def reconcile_voiceclient(controller: Controller, key: Key) -> float | Non
     spec = VoiceClientSpec.model_validate(obj["spec"])
     if deleting(obj) and status.client_id is None:
         # Nothing outside was ever made under an identity that was never written.
-        await writer.patch_metadata({"finalizers": without_finalizer(obj)})
+        await writer.let_go()
         return None
     if not deleting(obj):
         await _prepare(controller, writer, spec)
@@ -332,8 +331,7 @@ class _Pass:
             "Deleted",
             "Everything the client had is given back, by its policies",
         )
-        finalizers = without_finalizer(self.writer.obj)
-        await self.writer.patch_metadata({"finalizers": finalizers})
+        await self.writer.let_go()
 
     def _fill_status(self, ctx: ClientContext, observed: Observed) -> None:
         status, desired = self.status, ctx.desired
