@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import Any
 
 import pytest
 import yaml
-from moonshine_voice import ModelArch, Transcriber, get_model_path
 
+from support.speech import transcribe
 from voicefleet_infra.images import build_agent_image, write_containers_conf
 from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
 from voicefleet_operator.planning.observed import AgentUnit, Mark, UnitSpec
@@ -212,17 +211,3 @@ def call(livekit: LiveKit, tmp_path: Path) -> Callable[..., Any]:
         return Heard(said["firstSoundSeconds"], await asyncio.to_thread(transcribe, wav))
 
     return place
-
-
-def transcribe(path: Path) -> str:
-    """What is said in a recording, by a local model: its small letters, without spaces.
-
-    Where one word ends is the transcriber's opinion ("brightsmile").
-    """
-    with wave.open(str(path), "rb") as wav:
-        pcm = memoryview(wav.readframes(wav.getnframes())).cast("h")
-        rate = wav.getframerate()
-    with Transcriber(get_model_path("tiny-en"), ModelArch.TINY) as transcriber:
-        transcript = transcriber.transcribe_without_streaming([s / 32768 for s in pcm], rate)
-    text = " ".join(line.text for line in transcript.lines).lower()
-    return "".join(filter(str.isalpha, text))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected
@@ -102,6 +103,26 @@ async def test_a_killed_worker_is_seen_and_comes_back(
     assert (await runtime.list())[spec.client_id].registered
     print(f"back after {time.monotonic() - begun:.1f} s")
     watch.cancel()
+
+
+async def test_a_unit_whose_monitor_was_killed_too_is_made_anew(
+    runtime: PodmanRuntime, make_spec: Any, until: Any
+) -> None:
+    """As when a machine crashes, and keeps what it has under /run."""
+    spec = make_spec()
+    await runtime.apply(spec)
+    await until(runtime, spec.client_id, registered, 30)
+    first = psutil.Process(worker_pid(spec.client_id))
+    monitor = first.parent()
+    assert monitor is not None
+    assert monitor.name() == "conmon"
+    monitor.kill()
+    first.kill()
+
+    await until(runtime, spec.client_id, lambda unit: not unit.running, 5)
+    assert (await runtime.list())[spec.client_id].spec_hash == ""
+    await runtime.apply(spec)
+    await until(runtime, spec.client_id, registered, 30)
 
 
 async def test_a_restart_of_livekit_is_seen_and_survived(

@@ -62,7 +62,6 @@ async def test_every_request_is_known(driver: StripeDriver, mark: Mark) -> None:
     await driver.mark_subscription(made.id, mark)
     await driver.change_price(subscription_id=made.id, item_id=made.item_id, price_id=price)
     await driver.cancel_subscription(made.id, when="AtPeriodEnd")
-    await driver.resume_subscription(made.id)
     await driver.cancel_subscription(made.id, when="Now")
     session = await driver.create_checkout(
         "op-checkout",

@@ -264,10 +264,6 @@ class StripeDriver:
                 )
             )
 
-    async def resume_subscription(self, subscription_id: str) -> Subscription:
-        """Take back a cancellation that has not come into force yet."""
-        return await self._update(subscription_id, {"cancel_at_period_end": False})
-
     async def _update(self, subscription_id: str, params: dict[str, Any]) -> Subscription:
         with errors():
             return subscription_of(

@@ -125,9 +125,12 @@ class PodmanRuntime:
         return found
 
     def _unit(self, client_id: str, container: dict[str, Any], registered: bool) -> AgentUnit:
-        running = not container["IsInfra"] and container["State"] == "running"
+        ghost = _is_ghost(container)
+        running = not container["IsInfra"] and container["State"] == "running" and not ghost
         message = ""
-        if not running:
+        if ghost:
+            message = "The agent's process is gone, and Podman has not noticed"
+        elif not running:
             message = f"The agent's container is {container['State']}"
         elif not registered:
             message = "The agent is running and not registered with LiveKit"
@@ -147,7 +150,8 @@ class PodmanRuntime:
         wanted = self.spec_hash(spec)
         there = self._containers().get(spec.client_id)
         if there is not None and not there["IsInfra"]:
-            if there["Labels"].get(LABEL_SPEC) == wanted and self._start(name):
+            whole = there["Labels"].get(LABEL_SPEC) == wanted
+            if whole and not _is_ghost(there) and self._start(name):
                 return
             self._podman.stop(f"/containers/{name}-agent/stop")
         # What an earlier attempt or an earlier spec has left; the volume stays.
@@ -366,6 +370,16 @@ def _secret_name(name: str, variable: str) -> str:
 
 def _labelled(label: str) -> str:
     return json.dumps({"label": [label]})
+
+
+def _is_ghost(container: dict[str, Any]) -> bool:
+    """Whether Podman believes a container to run whose first process is gone.
+
+    It hears of the end from the container's monitor, and from nobody where that was killed too
+    (a machine out of memory, or one that crashed and has /run on its disk). Asked to start such a
+    container it does nothing.
+    """
+    return container["State"] == "running" and not Path(f"/proc/{container['Pid']}").exists()
 
 
 def _health_port(container: dict[str, Any]) -> int | None:
