@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,7 +28,6 @@ from voicefleet_infra.tools import binary
 pytestmark = pytest.mark.integration
 
 CALLER, NUMBER, OTHER = "+15005550006", "+14155550100", "+14155550199"
-ROOM = "reception"
 RATE = 8000
 CALLERS_TONE, OURS = 500, 900
 
@@ -97,7 +97,13 @@ async def livekit(platform: Platform) -> AsyncIterator[api.LiveKitAPI]:
 
 
 @pytest.fixture
-async def number(platform: Platform) -> AsyncIterator[str]:
+def room() -> str:
+    """A room of the test's own: who called in another one may still be in that one's."""
+    return f"room-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+async def number(platform: Platform, room: str) -> AsyncIterator[str]:
     """A number whose calls from this machine's address go into the room."""
     async with livekit(platform) as client:
         trunk = await client.sip.create_inbound_trunk(
@@ -111,7 +117,7 @@ async def number(platform: Platform) -> AsyncIterator[str]:
             api.CreateSIPDispatchRuleRequest(
                 trunk_ids=[trunk.sip_trunk_id],
                 rule=api.SIPDispatchRule(
-                    dispatch_rule_direct=api.SIPDispatchRuleDirect(room_name=ROOM)
+                    dispatch_rule_direct=api.SIPDispatchRuleDirect(room_name=room)
                 ),
             )
         )
@@ -143,11 +149,11 @@ def best_share(samples: array[int], hertz: int) -> float:
     return max(share(samples[at : at + step], hertz) for at in range(0, len(samples) - step, step))
 
 
-async def talk(platform: Platform, heard: array[int], ready: asyncio.Event) -> None:
-    """Be in the room: say our tone without end, keep what is heard."""
+async def talk(platform: Platform, name: str, heard: array[int], ready: asyncio.Event) -> None:
+    """Be in a room: say our tone without end, keep what is heard."""
     key, secret = services.livekit_keys(platform)
     token = api.AccessToken(key, secret).with_identity("us")
-    token = token.with_grants(api.VideoGrants(room_join=True, room=ROOM))
+    token = token.with_grants(api.VideoGrants(room_join=True, room=name))
     room = rtc.Room()
     listening: list[asyncio.Task[None]] = []
 
@@ -197,14 +203,16 @@ async def ring(
     )
 
 
-async def test_sound_goes_both_ways(platform: Platform, number: str, tmp_path: Path) -> None:
+async def test_sound_goes_both_ways(
+    platform: Platform, number: str, room: str, tmp_path: Path
+) -> None:
     said, recorded = tmp_path / "said.wav", tmp_path / "heard.wav"
     with wave.open(str(said), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", ""))
         file.writeframes(tone(CALLERS_TONE, 3).tobytes())
     heard: array[int] = array("h")
     ready = asyncio.Event()
-    us = asyncio.create_task(talk(platform, heard, ready))
+    us = asyncio.create_task(talk(platform, room, heard, ready))
     try:
         await asyncio.wait_for(ready.wait(), 15)
         call = await ring(platform, number, play=said, record=recorded)
@@ -218,11 +226,11 @@ async def test_sound_goes_both_ways(platform: Platform, number: str, tmp_path: P
     assert best_share(heard, CALLERS_TONE) > 0.8
 
 
-async def test_a_stranger_is_refused(platform: Platform, number: str) -> None:
+async def test_a_stranger_is_refused(platform: Platform, number: str, room: str) -> None:
     """Somebody would answer: only the address it comes from is wrong."""
     heard: array[int] = array("h")
     ready = asyncio.Event()
-    us = asyncio.create_task(talk(platform, heard, ready))
+    us = asyncio.create_task(talk(platform, room, heard, ready))
     try:
         await asyncio.wait_for(ready.wait(), 15)
         call = await ring(platform, number, source="127.0.0.2", ring_seconds=5)
