@@ -91,5 +91,8 @@ class Operation(StatusModel):
 class TimelineEntry(StatusModel):
     """One milestone of a client's life, for people who ask how long onboarding took."""
 
-    milestone: str = Field(max_length=64, description="What happened, for example NumberPurchased.")
+    milestone: str = Field(max_length=64, description="What happened, for example NumbersBound.")
     at: DateTime = Field(description="When it happened.")
+    after_seconds: int | None = Field(
+        default=None, description="How long it took, from the first milestone on, in seconds."
+    )

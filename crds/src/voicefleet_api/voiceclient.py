@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.fleet import PlanName
-from voicefleet_api.meta import Condition, LocalRef, ObjectName, Operation, TimelineEntry
+from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation, TimelineEntry
 from voicefleet_api.names import TIME_ZONE_PATTERN
 from voicefleet_api.phonenumber import E164, NumberRequest, ReclaimPolicy, Source
 
@@ -152,6 +152,34 @@ class ClientRuntime(ApiModel):
     )
 
 
+class Onboarding(ApiModel):
+    """What happens to a client that cannot be completed in time."""
+
+    deadline_seconds: int = Field(
+        default=60,
+        ge=10,
+        le=86400,
+        description="Seconds until the client must be complete; a wait for payment does not count.",
+    )
+    on_failure: Literal["Retry", "Rollback"] = Field(
+        default="Retry",
+        description="Rollback takes a late client back to nothing, with what was paid refunded;"
+        " Retry keeps trying.",
+    )
+
+
+class Drift(ApiModel):
+    """What is done about changes that somebody makes by hand at a vendor."""
+
+    free: Literal["Repair", "Report"] = Field(
+        default="Repair", description="Where the repair costs nothing, for example a DNS record."
+    )
+    paid: Literal["Repair", "Report"] = Field(
+        default="Report",
+        description="Where it would buy or charge: a released number, a cancelled subscription.",
+    )
+
+
 ProfessionName = Annotated[
     str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$", json_schema_extra=rules.PROFESSION)
 ]
@@ -183,6 +211,10 @@ class VoiceClientSpec(ApiModel):
     telephony: Telephony = Field(default=Telephony(), description="The client's phone line.")
     dns: ClientDNS | None = Field(default=None, description="The client's name in the zone.")
     runtime: ClientRuntime | None = Field(default=None, description="Where the agent runs.")
+    onboarding: Onboarding | None = Field(
+        default=None, description="A deadline for getting everything; none if unset."
+    )
+    drift: Drift = Field(default=Drift(), description="What to do about changes made by hand.")
 
 
 class NumberStatus(StatusModel):
@@ -227,6 +259,18 @@ class CostStatus(StatusModel):
     monthly_minor: int = Field(description="What the vendors bill for it a month, in cents.")
 
 
+class OnboardingStatus(StatusModel):
+    """How far the client's onboarding is."""
+
+    phase: Literal[
+        "AwaitingPayment", "InProgress", "Late", "Complete", "RollingBack", "RolledBack"
+    ] = Field(description="Late: past the deadline and still tried; RolledBack: nothing is left.")
+    generation: int = Field(description="The metadata.generation that it is about.")
+    deadline: DateTime | None = Field(default=None, description="When it must be complete.")
+    reason: str | None = Field(default=None, max_length=128, description="Why it was late.")
+    message: str | None = Field(default=None, max_length=4096, description="Why, for people.")
+
+
 class VoiceClientStatus(StatusModel):
     """What the client has."""
 
@@ -251,6 +295,14 @@ class VoiceClientStatus(StatusModel):
     cost: CostStatus | None = Field(default=None, description="Price and cost a month.")
     monthly_cost: str | None = Field(
         default=None, max_length=32, description="Vendors' bill a month, for people ($1.15)."
+    )
+    onboarding: OnboardingStatus | None = Field(
+        default=None, description="How far onboarding is, where spec.onboarding asks for it."
+    )
+    converged_hash: str | None = Field(
+        default=None,
+        max_length=32,
+        description="Of what was wanted when all of it was last there; tells drift from edits.",
     )
     timeline: list[TimelineEntry] = Field(
         default_factory=list, max_length=32, description="Milestones, oldest first."

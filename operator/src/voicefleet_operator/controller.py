@@ -171,6 +171,8 @@ class Loop:
         except Retry as retry:
             result = "retry"
             self.queue.add_failed(key, at_least=retry.at_least)
+            if retry.at_most is not None:
+                self.queue.add_after(key, retry.at_most)
         except VendorError as error:
             result = "retry"
             wait = error.retry_after if isinstance(error, Throttled) else 0.0

@@ -70,6 +70,21 @@ def test_card_of_somebody_else(world: World) -> None:
         world.subscribe(world.customer(), world.price(), default_payment_method=other.id)
 
 
+def test_what_was_paid_is_refunded_once(world: World) -> None:
+    v1 = world.stripe()
+    made = world.subscribe(world.customer(), world.price())
+    whole = {"invoice": made.latest_invoice, "amount": 49900, "refund_amount": 49900}
+    with pytest.raises(stripe.InvalidRequestError, match="sum of credit amount"):
+        v1.credit_notes.create({**whole, "refund_amount": 100})
+    assert v1.credit_notes.create(whole).post_payment_amount == 49900
+    assert v1.invoices.retrieve(made.latest_invoice).post_payment_credit_notes_amount == 49900
+    with pytest.raises(stripe.InvalidRequestError, match="at most what is left"):
+        v1.credit_notes.create(whole)
+    assert [e["amountMinor"] for e in world.ledger() if e["kind"] == "invoice.refunded"] == [-49900]
+    [note] = v1.credit_notes.list({"invoice": made.latest_invoice}).data
+    assert note.reason is None
+
+
 def test_by_invoice_it_is_a_draft_for_an_hour(world: World) -> None:
     made = world.subscribe(
         world.customer(None), world.price(), collection_method="send_invoice", days_until_due=14

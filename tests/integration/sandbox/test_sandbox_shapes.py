@@ -57,7 +57,10 @@ def test_every_stripe_endpoint_answers_in_shape(world: World) -> None:
     v1.invoices.void_invoice(by_invoice.latest_invoice)
     another = world.subscribe(customer, price, collection_method="send_invoice", days_until_due=1)
     v1.invoices.pay(another.latest_invoice)
-    v1.invoices.retrieve(another.latest_invoice)
+    paid = v1.invoices.retrieve(another.latest_invoice)
+    everything = {"amount": paid.amount_paid, "refund_amount": paid.amount_paid}
+    v1.credit_notes.create({"invoice": paid.id, "reason": "order_change", **everything})
+    v1.credit_notes.list({"invoice": paid.id})
     v1.invoices.list({"customer": customer.id, "expand": ["data.customer"]})
     v1.subscriptions.cancel(subscription.id, {"invoice_now": True, "prorate": True})
     line = [{"price": price.id, "quantity": 1}]

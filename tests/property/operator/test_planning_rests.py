@@ -77,3 +77,16 @@ def test_a_plan_that_was_carried_out_in_part_is_finished_by_the_next(
     part = replace(todo, actions=todo.actions[:cut])
     observed = assume(client, observed, part)
     settled(client, observed)
+
+
+@given(wanted(), st.data())
+def test_whatever_was_carried_out_can_be_taken_back(client: Desired, data: st.DataObject) -> None:
+    observed = Observed()
+    todo = plan(client, observed)
+    cut = data.draw(st.integers(0, len(todo.actions)))
+    observed = assume(client, observed, replace(todo, actions=todo.actions[:cut]))
+    back = Desired(mark=client.mark, rollback=True)
+    observed = settled(back, observed)
+    assert plan(back, observed) == Plan()
+    assert observed.numbers == observed.rules == observed.inbound_trunks == observed.names == ()
+    assert (observed.subscription, observed.checkout, observed.carrier_trunk) == (None, None, None)

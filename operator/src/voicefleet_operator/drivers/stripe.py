@@ -19,6 +19,7 @@ from voicefleet_operator.drivers.stripe_wire import (
     checkout_of,
     customer_of,
     errors,
+    invoice_of,
     metadata_of,
     subscription_of,
 )
@@ -27,6 +28,7 @@ from voicefleet_operator.planning.observed import (
     BillingInventory,
     CheckoutSession,
     Customer,
+    Invoice,
     Mark,
     Subscription,
 )
@@ -252,16 +254,48 @@ class StripeDriver:
         )
 
     async def cancel_subscription(
-        self, subscription_id: str, *, when: Literal["AtPeriodEnd", "Now"]
+        self, subscription_id: str, *, when: Literal["AtPeriodEnd", "Now", "Undone"]
     ) -> Subscription:
-        """End it; `Now` with a final invoice and what was paid too much credited."""
+        """End it; `Now` with a final invoice and what was paid too much credited.
+
+        `Undone` has neither: what was paid is refunded by `refund_invoice`.
+        """
         if when == "AtPeriodEnd":
             return await self._update(subscription_id, {"cancel_at_period_end": True})
+        settle = when == "Now"
         with errors():
             return subscription_of(
                 await self._client.v1.subscriptions.cancel_async(
-                    subscription_id, {"invoice_now": True, "prorate": True, "expand": _EXPAND}
+                    subscription_id, {"invoice_now": settle, "prorate": settle, "expand": _EXPAND}
                 )
+            )
+
+    async def forget_subscription(self, subscription_id: str) -> None:
+        """Take our mark off (https://docs.stripe.com/api/metadata: an empty value unsets)."""
+        nobody = dict.fromkeys(metadata_of(Mark("", "", "", "")), "")
+        await self._update(subscription_id, {"metadata": nobody})
+
+    async def void_invoice(self, invoice_id: str) -> None:
+        """Make an unpaid invoice void, so that nobody pays it any more."""
+        with errors():
+            await self._client.v1.invoices.void_invoice_async(invoice_id)
+
+    async def get_invoice(self, invoice_id: str) -> Invoice:
+        """One invoice; raises `Gone`."""
+        with errors():
+            return invoice_of(await self._client.v1.invoices.retrieve_async(invoice_id))
+
+    async def refund_invoice(self, op_id: str, *, invoice_id: str, amount_minor: int) -> None:
+        """Pay back what was paid, by a credit note (https://docs.stripe.com/api/credit_notes)."""
+        with errors():
+            await self._client.v1.credit_notes.create_async(
+                {
+                    "invoice": invoice_id,
+                    "amount": amount_minor,
+                    "refund_amount": amount_minor,
+                    "reason": "order_change",
+                },
+                {"idempotency_key": op_id},
             )
 
     async def _update(self, subscription_id: str, params: dict[str, Any]) -> Subscription:

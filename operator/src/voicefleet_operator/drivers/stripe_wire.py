@@ -20,7 +20,13 @@ from voicefleet_operator.drivers.errors import (
     VendorError,
 )
 from voicefleet_operator.drivers.transport import never_sent, retry_after
-from voicefleet_operator.planning.observed import CheckoutSession, Customer, Mark, Subscription
+from voicefleet_operator.planning.observed import (
+    CheckoutSession,
+    Customer,
+    Invoice,
+    Mark,
+    Subscription,
+)
 
 _sent: ContextVar[bool] = ContextVar("_sent", default=False)
 """Whether any attempt of the call under way may have reached Stripe."""
@@ -92,7 +98,14 @@ def subscription_of(obj: Any) -> Subscription:
         cancel_at_period_end=bool(obj.cancel_at_period_end),
         paid=paid,
         mark=mark_of(obj.metadata),
+        invoice=invoice_of(invoice) if invoice is not None else None,
     )
+
+
+def invoice_of(obj: Any) -> Invoice:
+    """An invoice as plain data."""
+    given_back = obj.post_payment_credit_notes_amount + obj.amount_paid_off_stripe
+    return Invoice(str(obj.id), obj.status, max(0, obj.amount_paid - given_back))
 
 
 def checkout_of(obj: Any) -> CheckoutSession:

@@ -7,7 +7,7 @@ from datetime import datetime
 from voicefleet_api.meta import Operation
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.planning.desired import WantedBilling
-from voicefleet_operator.planning.observed import CheckoutSession, Customer, Subscription
+from voicefleet_operator.planning.observed import CheckoutSession, Customer, Invoice, Subscription
 from voicefleet_operator.planning.plan import Action, ActionKind
 
 
@@ -155,6 +155,36 @@ async def cancel_subscription(ctx: ClientContext, action: Action) -> None:
     (await ctx.billing.listing()).subscriptions[subscription.id] = subscription
 
 
+async def void_invoice(ctx: ClientContext, action: Action) -> None:
+    """Make an unpaid invoice void; done already, it is no longer open and not planned again."""
+    await ctx.billing.driver.void_invoice(action.target)
+    ctx.billing.forget()
+
+
+async def refund_invoice(ctx: ClientContext, action: Action) -> None:
+    """Pay back what was paid, once."""
+    driver = ctx.billing.driver
+
+    async def find(op: Operation) -> Invoice | None:
+        invoice = await driver.get_invoice(op.target)
+        return invoice if invoice.refundable_minor == 0 else None
+
+    async def do(op: Operation) -> Invoice:
+        amount = int(op.request["amount"])
+        await driver.refund_invoice(op.id, invoice_id=op.target, amount_minor=amount)
+        return await driver.get_invoice(op.target)
+
+    request = {"amount": str(action.args["amount_minor"])}
+    await ctx.journal.once(action.kind, action.target, request, find=find, do=do)
+    ctx.billing.forget()
+
+
+async def forget_subscription(ctx: ClientContext, action: Action) -> None:
+    """Take our mark off a subscription that is the client's no more."""
+    await ctx.billing.driver.forget_subscription(action.target)
+    (await ctx.billing.listing()).subscriptions.pop(action.target, None)
+
+
 HANDLERS = {
     ActionKind.CREATE_CUSTOMER: create_customer,
     ActionKind.ADOPT_CUSTOMER: adopt_customer,
@@ -165,4 +195,7 @@ HANDLERS = {
     ActionKind.EXPIRE_CHECKOUT: expire_checkout,
     ActionKind.CHANGE_PRICE: change_price,
     ActionKind.CANCEL_SUBSCRIPTION: cancel_subscription,
+    ActionKind.VOID_INVOICE: void_invoice,
+    ActionKind.REFUND_INVOICE: refund_invoice,
+    ActionKind.FORGET_SUBSCRIPTION: forget_subscription,
 }

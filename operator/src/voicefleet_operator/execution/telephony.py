@@ -99,6 +99,8 @@ async def release_number(ctx: ClientContext, action: Action) -> None:
     if action.args["policy"] == "Retain":
         await _patch_number(ctx, name, {"claimRef": None}, None)
     else:
+        if ctx.desired.rollback:
+            await _patch_number(ctx, name, {"reclaimPolicy": "Release"}, None)
         await ctx.kube.delete(PHONENUMBERS, name)
 
 

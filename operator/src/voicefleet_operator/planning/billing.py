@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import Desired, WantedBilling
-from voicefleet_operator.planning.observed import Observed
+from voicefleet_operator.planning.observed import Observed, Subscription
 from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
 
 _POWER = ConditionType.BILLING_READY
@@ -158,6 +158,8 @@ def plan_no_billing(
             ),
         )
     sub = observed.subscription
+    if sub is not None and desired.rollback:
+        return steps + _undo_subscription(builder, desired, sub, after)
     if (
         sub is not None
         and sub.live
@@ -176,3 +178,41 @@ def plan_no_billing(
             ),
         )
     return steps or after
+
+
+def _undo_subscription(
+    builder: PlanBuilder, desired: Desired, sub: Subscription, after: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Money first: once the subscription has ended nothing would lead to its invoice any more.
+
+    One that was taken over goes back as it was.
+    """
+    invoice, reason = sub.invoice, "onboarding is taken back"
+    if sub.live and sub.id != desired.adopted_subscription_id:
+        if invoice is not None and invoice.status == "open":
+            after = (builder.add(ActionKind.VOID_INVOICE, _POWER, invoice.id, reason, after=after),)
+        elif invoice is not None and invoice.refundable_minor > 0:
+            after = (
+                builder.add(
+                    ActionKind.REFUND_INVOICE,
+                    _POWER,
+                    invoice.id,
+                    reason,
+                    after=after,
+                    reversible=False,
+                    amount_minor=invoice.refundable_minor,
+                ),
+            )
+        after = (
+            builder.add(
+                ActionKind.CANCEL_SUBSCRIPTION,
+                _POWER,
+                sub.id,
+                reason,
+                after=after,
+                reversible=False,
+                subscription_id=sub.id,
+                when="Undone",
+            ),
+        )
+    return (builder.add(ActionKind.FORGET_SUBSCRIPTION, _POWER, sub.id, reason, after=after),)

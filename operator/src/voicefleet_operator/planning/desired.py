@@ -92,6 +92,9 @@ class Desired:
     mark: Mark
     suspended: bool = False
     on_delete: str = "AtPeriodEnd"
+    rollback: bool = False
+    """Undo everything: numbers bought go back whatever their policy, payments are refunded."""
+    adopted_subscription_id: str | None = None
     billing: WantedBilling | None = None
     telephony: WantedTelephony | None = None
     name: WantedName | None = None
@@ -106,6 +109,13 @@ class Desired:
 def nothing(mark: Mark, on_delete: str) -> Desired:
     """What a deleted client is to have."""
     return Desired(mark=mark, on_delete=on_delete)
+
+
+def undone(mark: Mark, spec: VoiceClientSpec) -> Desired:
+    """What a client is to have whose onboarding is taken back: nothing, at no charge."""
+    existing = spec.billing.existing
+    adopted = existing.subscription_id if existing else None
+    return Desired(mark=mark, rollback=True, adopted_subscription_id=adopted)
 
 
 def canonical_json(config: AgentConfig) -> str:

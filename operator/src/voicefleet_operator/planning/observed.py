@@ -40,6 +40,17 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
+class Invoice:
+    """A subscription's latest invoice."""
+
+    id: str
+    status: str
+    """As Stripe says: draft, open, paid, uncollectible, void."""
+    refundable_minor: int
+    """What was paid through Stripe and not given back yet, in cents."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subscription:
     """A Stripe subscription with its one item."""
 
@@ -53,6 +64,7 @@ class Subscription:
     paid: bool
     """The first invoice is paid, or the trial has begun."""
     mark: Mark | None
+    invoice: Invoice | None = None
 
     @property
     def live(self) -> bool:

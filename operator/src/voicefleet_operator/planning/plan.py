@@ -22,6 +22,9 @@ class ActionKind(StrEnum):
     EXPIRE_CHECKOUT = "ExpireCheckout"
     CHANGE_PRICE = "ChangePrice"
     CANCEL_SUBSCRIPTION = "CancelSubscription"
+    VOID_INVOICE = "VoidInvoice"
+    REFUND_INVOICE = "RefundInvoice"
+    FORGET_SUBSCRIPTION = "ForgetSubscription"
 
     CLAIM_NUMBER = "ClaimNumber"
     BIND_NUMBER = "BindNumber"

@@ -31,7 +31,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     if desired.billing is None:
         removed = plan_no_billing(builder, desired, observed, removed)
     if desired.telephony is None:
-        removed = plan_no_numbers(builder, observed, removed)
+        removed = plan_no_numbers(builder, desired, observed, removed)
     elif gate_open:
         plan_telephony(builder, desired, observed, step)
     _unit(builder, desired, observed, gate_open, step, removed)

@@ -19,6 +19,7 @@ from voicefleet_operator.planning.observed import (
     DispatchRule,
     DNSName,
     InboundTrunk,
+    Invoice,
     NumberObject,
     Observed,
     OriginationURL,
@@ -74,7 +75,7 @@ def _billing(desired: Desired, observed: Observed, action: Action) -> dict[str, 
         case ActionKind.EXPIRE_CHECKOUT:
             return {"checkout": None}
         case ActionKind.CANCEL_SUBSCRIPTION if observed.subscription:
-            now = action.args["when"] == "Now"
+            now = action.args["when"] != "AtPeriodEnd"
             return {
                 "subscription": replace(
                     observed.subscription,
@@ -82,6 +83,11 @@ def _billing(desired: Desired, observed: Observed, action: Action) -> dict[str, 
                     cancel_at_period_end=True,
                 )
             }
+        case ActionKind.VOID_INVOICE | ActionKind.REFUND_INVOICE if observed.subscription:
+            settled = Invoice(action.target, "void", 0)
+            return {"subscription": replace(observed.subscription, invoice=settled)}
+        case ActionKind.FORGET_SUBSCRIPTION:
+            return {"subscription": None}
         case _:
             return None
 

@@ -6,6 +6,7 @@ number leaves LiveKit before it is given back, so that no call ever reaches a ha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 from voicefleet_api.meta import ConditionType
@@ -118,6 +119,15 @@ def _release(builder: PlanBuilder, obj: NumberObject, reason: str, after: tuple[
         object_name=obj.name,
         policy=obj.reclaim_policy,
     )
+
+
+def _unretained(desired: Desired, obj: NumberObject) -> NumberObject:
+    """In a rollback a number that was bought for this client goes back whatever its policy.
+
+    One that was taken from the fleet's free ones has another client's name, and stays.
+    """
+    bought = obj.name.startswith(f"{desired.mark.client_id}-")
+    return replace(obj, reclaim_policy="Release") if desired.rollback and bought else obj
 
 
 def _carrier_trunk(
@@ -299,11 +309,12 @@ def remove_routing(
 
 
 def plan_no_numbers(
-    builder: PlanBuilder, observed: Observed, after: tuple[str, ...]
+    builder: PlanBuilder, desired: Desired, observed: Observed, after: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Plan the end of the numbers and the carrier's trunk."""
     released = tuple(
-        _release(builder, obj, "the client no longer has a line", after) for obj in observed.numbers
+        _release(builder, _unretained(desired, obj), "the client no longer has a line", after)
+        for obj in observed.numbers
     )
     if observed.numbers:
         builder.wait(

@@ -353,6 +353,9 @@ def _still_wanted(controller: Controller, spec: PhoneNumberSpec) -> bool:
         return False
     if (client.get("status") or {}).get("clientID") != claim.client_id:
         return False
+    onboarding = client["status"].get("onboarding") or {}
+    if onboarding.get("phase") in ("RollingBack", "RolledBack"):
+        return False
     telephony = client["spec"].get("telephony", {})
     return telephony.get("mode", "Managed") != "None" and any(
         number["name"] == claim.number for number in telephony.get("numbers", [])

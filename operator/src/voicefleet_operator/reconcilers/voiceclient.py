@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from voicefleet_api.fleet import FleetSpec, FleetStatus
-from voicefleet_api.meta import ConditionType, TimelineEntry
+from voicefleet_api.meta import ConditionType
 from voicefleet_api.names import (
     ANNOTATION_CLIENT_ID,
     ANNOTATION_RECONCILE_AT,
@@ -32,9 +32,9 @@ from voicefleet_operator.execution.context import ClientContext, NotConfigured
 from voicefleet_operator.execution.events import emit
 from voicefleet_operator.execution.executor import Outcome, execute, trouble_of
 from voicefleet_operator.execution.placement import unit_spec
-from voicefleet_operator.execution.status import Journal, StatusWriter, now
+from voicefleet_operator.execution.status import Journal, StatusWriter
 from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
-from voicefleet_operator.planning.desired import Unmet, desire, nothing
+from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
 from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
@@ -48,6 +48,7 @@ from voicefleet_operator.reconcilers.common import (
 )
 from voicefleet_operator.reconcilers.fleet import new_id
 from voicefleet_operator.reconcilers.observe import observe
+from voicefleet_operator.reconcilers.onboarding import Onboarding, milestone, reached
 from voicefleet_operator.workqueue import Key
 
 logger = logging.getLogger(__name__)
@@ -75,8 +76,9 @@ async def reconcile_voiceclient(controller: Controller, key: Key) -> float | Non
         # Nothing outside was ever made under an identity that was never written.
         await writer.let_go()
         return None
+    onboarding = Onboarding(spec, status, obj["metadata"])
     if not deleting(obj):
-        await _prepare(controller, writer, spec)
+        await _prepare(controller, writer, spec, onboarding)
     fleet = controller.fleet(spec.fleet_ref.name)
     if fleet is None or fleet[1].fleet_id is None:
         what = "does not exist" if fleet is None else "is not ready yet"
@@ -85,11 +87,14 @@ async def reconcile_voiceclient(controller: Controller, key: Key) -> float | Non
         )
         await _report_trouble(writer, trouble)
         return 10.0
-    return await _Pass(controller, writer, spec, fleet).run()
+    return await _Pass(controller, writer, spec, fleet, onboarding).run()
 
 
 async def _prepare(
-    controller: Controller, writer: StatusWriter[VoiceClientStatus], spec: VoiceClientSpec
+    controller: Controller,
+    writer: StatusWriter[VoiceClientStatus],
+    spec: VoiceClientSpec,
+    onboarding: Onboarding,
 ) -> None:
     """Before the first external call: finalizer, identity, protection of the namespace."""
     meta = writer.obj["metadata"]
@@ -99,8 +104,10 @@ async def _prepare(
     if status.client_id is None:
         annotations = meta.get("annotations") or {}
         status.client_id = annotations.get(ANNOTATION_CLIENT_ID) or new_id("vc", 10)
-        _milestone(status, "Accepted")
+        milestone(status, "Accepted")
+        onboarding.enter()
         await writer.save()
+    onboarding.enter()
     if spec.deletion_protection:
         namespace = await controller.kube.get(NAMESPACES, meta["namespace"])
         if (namespace["metadata"].get("labels") or {}).get(LABEL_PROTECTED) != "true":
@@ -121,13 +128,6 @@ async def _report_trouble(writer: StatusWriter[VoiceClientStatus], trouble: Trou
     await writer.save()
 
 
-def _milestone(status: VoiceClientStatus, name: str) -> bool:
-    if any(entry.milestone == name for entry in status.timeline):
-        return False
-    status.timeline.append(TimelineEntry(milestone=name, at=now()))
-    return True
-
-
 class _Pass:
     """One reconciliation of one client whose fleet is known."""
 
@@ -137,12 +137,14 @@ class _Pass:
         writer: StatusWriter[VoiceClientStatus],
         spec: VoiceClientSpec,
         fleet: tuple[FleetSpec, FleetStatus],
+        onboarding: Onboarding,
     ) -> None:
         self.controller = controller
         self.writer = writer
         self.status = writer.status
         self.spec = spec
         self.fleet_spec, self.fleet_status = fleet
+        self.onboarding = onboarding
         self.journal = Journal(writer)
         self.deleting = deleting(writer.obj)
 
@@ -162,8 +164,9 @@ class _Pass:
             ctx = await self._context()
         except Unmet as unmet:
             trouble = Trouble(ConditionType.READY, unmet.reason, unmet.message, unmet.stalled)
+            rolls_back = self.onboarding.judge(complete=False, trouble=trouble)
             await _report_trouble(self.writer, trouble)
-            return None if unmet.stalled else 10.0
+            return 0.0 if rolls_back else self.onboarding.next_look(None if unmet.stalled else 10.0)
         outcome = Outcome()
         observed: Observed | None = None
         try:
@@ -190,7 +193,9 @@ class _Pass:
         world = await self.controller.world(
             self.spec.fleet_ref.name, self.fleet_spec, mark.fleet_id
         )
-        if self.deleting:
+        if self.onboarding.undoing:
+            desired = undone(mark, self.spec)
+        elif self.deleting:
             desired = nothing(mark, self.spec.billing.on_delete)
         else:
             desired = desire(
@@ -237,15 +242,12 @@ class _Pass:
         elif self.fleet_spec.livekit is not None:
             runtime = self.fleet_spec.runtime
             classes.add(runtime.class_name if runtime else "podman")
-        return await observe(ctx, activated=self._activated, runtime_classes=classes)
-
-    @property
-    def _activated(self) -> bool:
-        return any(entry.milestone == "Activated" for entry in self.status.timeline)
+        activated = reached(self.status, "Activated")
+        return await observe(ctx, activated=activated, runtime_classes=classes)
 
     async def _refresh_payment(self, ctx: ClientContext) -> None:
         """Ask Stripe about a payment that is waited for; everything else is in the listing."""
-        if ctx.desired.billing is None or self._activated:
+        if ctx.desired.billing is None or reached(self.status, "Activated"):
             return
         driver, listing = ctx.billing.driver, await ctx.billing.listing()
         mark = ctx.mark
@@ -296,6 +298,7 @@ class _Pass:
     async def _not_seen(self, outcome: Outcome) -> float | None:
         """A vendor could not be asked: what was last known of the client still stands."""
         trouble = outcome.failures[0]
+        rolls_back = self.onboarding.judge(complete=False, trouble=trouble)
         if self.status.conditions:
             self.writer.add_condition(
                 Finding(ConditionType.RECONCILING, True, trouble.reason, trouble.message)
@@ -303,7 +306,9 @@ class _Pass:
             await self.writer.save()
         else:
             await _report_trouble(self.writer, trouble)
-        raise Retry(outcome.retry_after)
+        if rolls_back:
+            return 0.0
+        raise Retry(outcome.retry_after, self.onboarding.next_look(None))
 
     async def _conclude(
         self, ctx: ClientContext, observed: Observed, outcome: Outcome
@@ -313,14 +318,23 @@ class _Pass:
         if self.deleting and done:
             await self._let_go()
             return None
-        found = findings(ctx.desired, observed, remaining, outcome.failures)
         before = {c.type: (str(c.status), c.reason) for c in self.status.conditions}
         self._fill_status(ctx, observed)
-        self._milestones(ctx, observed, found)
+        found = findings(ctx.desired, observed, remaining, outcome.failures)
+        rolls_back = False
+        if self.onboarding.undoing:
+            if done:
+                self.onboarding.finish_rollback()
+            found = self.onboarding.findings(outcome.failures)
+        elif not self.deleting:
+            self._milestones(ctx, observed, found)
+            rolls_back = self.onboarding.judge(
+                complete=_complete(ctx, found), trouble=_in_the_way(found)
+            )
         self.writer.set_conditions(found)
         await self.writer.save()
         await self._events(found, before)
-        if remaining.actions and not outcome.failures:
+        if rolls_back or (remaining.actions and not outcome.failures):
             return 0.0
         return self._next(found, outcome)
 
@@ -366,26 +380,24 @@ class _Pass:
         status.monthly_cost = f"{cost / 100:.2f} {currency.upper()}"
 
     def _milestones(self, ctx: ClientContext, observed: Observed, found: list[Finding]) -> None:
-        if self.deleting:
-            return
         subscription = observed.subscription
         if subscription is not None and subscription.live:
-            _milestone(self.status, "Subscribed")
+            milestone(self.status, "Subscribed")
         billing = ctx.desired.billing
         if (
             billing is None
             or (subscription is not None and subscription.live and subscription.paid)
             or (billing.activation == "Immediately" and observed.numbers)
         ):
-            _milestone(self.status, "Activated")
+            milestone(self.status, "Activated")
         if ctx.desired.telephony and len(bound(observed, ctx.desired.telephony)) == len(
             ctx.desired.telephony.numbers
         ):
-            _milestone(self.status, "NumbersBound")
+            milestone(self.status, "NumbersBound")
         true = {finding.type for finding in found if finding.status}
         if ConditionType.READY in true:
-            _milestone(self.status, "Ready")
-        if ConditionType.ANSWERING in true and _milestone(self.status, "Answering"):
+            milestone(self.status, "Ready")
+        if ConditionType.ANSWERING in true and milestone(self.status, "Answering"):
             created = datetime.fromisoformat(self.writer.obj["metadata"]["creationTimestamp"])
             metrics.TIME_TO_ANSWERING.observe((datetime.now(UTC) - created).total_seconds())
 
@@ -411,15 +423,34 @@ class _Pass:
 
     def _next(self, found: list[Finding], outcome: Outcome) -> float | None:
         if outcome.failures:
-            raise Retry(outcome.retry_after)
-        if any(finding.reason == "AwaitingPayment" for finding in found):
-            return _PAYMENT_POLL
-        return None
+            raise Retry(outcome.retry_after, self.onboarding.next_look(None))
+        awaited = any(finding.reason == "AwaitingPayment" for finding in found)
+        return self.onboarding.next_look(_PAYMENT_POLL if awaited else None)
+
+
+def _complete(ctx: ClientContext, found: list[Finding]) -> bool:
+    """Whether the client has all it was promised: it answers, where it is to answer."""
+    true = {finding.type for finding in found if finding.status}
+    answers = ctx.desired.telephony is not None and ctx.desired.unit is not None
+    return ConditionType.READY in true and (not answers or ConditionType.ANSWERING in true)
+
+
+def _in_the_way(found: list[Finding]) -> Trouble | None:
+    """What a late client lacks."""
+    lacking = [f for f in found if f.type in (ConditionType.READY, ConditionType.ANSWERING)]
+    return next(
+        (Trouble(f.type, f.reason, f.message) for f in lacking if not f.status),
+        None,
+    )
 
 
 class Retry(Exception):
-    """The pass has written its status and wants another one after a back-off."""
+    """The pass has written its status and wants another one after a back-off.
 
-    def __init__(self, at_least: float) -> None:
+    `at_least` and `at_most`: bounds of the wait, in seconds.
+    """
+
+    def __init__(self, at_least: float, at_most: float | None) -> None:
         super().__init__("retry")
         self.at_least = at_least
+        self.at_most = at_most

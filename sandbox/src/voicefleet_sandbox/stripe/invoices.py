@@ -60,13 +60,14 @@ def finalize(ctx: Context, doc: Document) -> Document:
     ctx.emit("invoice.finalized", doc)
     if doc["total"] < 0:
         # What was paid too much is the customer's, for the next invoice.
-        ctx.book("invoice.credited", doc["id"], amount=doc["total"], **_booking(doc))
+        ctx.book("invoice.credited", doc["id"], amount=doc["total"], **booking(doc))
     if doc["amount_due"] == 0:
         return settle(ctx, doc)
     return ctx.put("invoice", doc)
 
 
-def _booking(doc: Document) -> dict[str, Any]:
+def booking(doc: Document) -> dict[str, Any]:
+    """What the ledger says of an invoice beside its amount."""
     details = doc["parent"]["subscription_details"]
     return {
         "currency": doc["currency"],
@@ -87,7 +88,7 @@ def settle(ctx: Context, doc: Document, *, out_of_band: bool = False) -> Documen
     }
     doc["status_transitions"]["paid_at"] = ctx.now
     if doc["amount_due"] > 0:
-        ctx.book("invoice.charged", doc["id"], amount=doc["amount_due"], **_booking(doc))
+        ctx.book("invoice.charged", doc["id"], amount=doc["amount_due"], **booking(doc))
     ctx.emit("invoice.paid", doc)
     return ctx.put("invoice", doc)
 
@@ -185,7 +186,7 @@ def _close(ctx: Context, id_: str, status: str, stamp: str, event: str) -> Docum
         )
     doc |= {"status": status, "auto_advance": False}
     doc["status_transitions"][stamp] = ctx.now
-    ctx.book(event, id_, **_booking(doc))
+    ctx.book(event, id_, **booking(doc))
     ctx.emit(event, doc)
     return ctx.put("invoice", doc)
 

@@ -10,6 +10,7 @@ from voicefleet_sandbox.stripe import (
     cards,
     catalog,
     checkout,
+    credit_notes,
     customers,
     invoices,
     items,
@@ -99,6 +100,11 @@ OPERATIONS: dict[str, tuple[Callable[..., Document], str]] = {
     ),
     "POST /v1/invoices/{invoice}/void": (invoices.void_invoice, ""),
     "POST /v1/invoices/{invoice}/mark_uncollectible": (invoices.mark_uncollectible, ""),
+    "POST /v1/credit_notes": (
+        credit_notes.create_credit_note,
+        "invoice amount refund_amount reason metadata",
+    ),
+    "GET /v1/credit_notes": (credit_notes.list_credit_notes, f"{_PAGE} customer invoice"),
     "GET /v1/invoiceitems": (
         invoices.list_invoice_items,
         f"{_PAGE} customer invoice pending",
