@@ -44,6 +44,7 @@ def desired(**changes: Any) -> Desired:
             email="owner@bright.example",
             existing_customer_id=None,
             existing_subscription_id=None,
+            renew=False,
         ),
         telephony=WantedTelephony(
             account="main",
@@ -53,6 +54,7 @@ def desired(**changes: Any) -> Desired:
             carrier_networks=frozenset({"192.0.2.0/24"}),
             forward_to="+14155550199",
             max_call_seconds=1800,
+            replace_lost=False,
         ),
         name=WantedName("bright-smile", "192.0.2.9", 300),
         unit=WantedUnit("podman", "{}", "config-1", "spec-1", 512),

@@ -12,6 +12,9 @@ RECONCILE_SECONDS = Histogram(
 )
 ACTIONS = Counter("voicefleet_actions_total", "Actions by kind and result.", ["action", "result"])
 QUEUE_DEPTH = Gauge("voicefleet_queue_depth", "Keys waiting to be reconciled.")
+DRIFT = Counter(
+    "voicefleet_drift_total", "Things changed by hand at a vendor.", ["power", "result"]
+)
 KUBE_WRITES = Counter(
     "voicefleet_kubernetes_writes_total", "Writes to the API server.", ["verb", "resource"]
 )

@@ -67,13 +67,13 @@ def _subscription(
 ) -> str | None:
     sub = observed.subscription
     target = f"{wanted.plan} at {wanted.price_minor / 100:.2f} {wanted.currency} a month"
-    if sub is not None and sub.status == "canceled":
+    if sub is not None and sub.status == "canceled" and not wanted.renew:
         # Charging somebody who left is worse than a client without a bill.
         builder.wait(
             _POWER,
             "SubscriptionCancelled",
-            f"Subscription {sub.id} was cancelled in Stripe and is not renewed by itself; delete"
-            " this client and create it again, or name a new one in"
+            f"Subscription {sub.id} was cancelled in Stripe and is not renewed by itself; set"
+            " spec.drift.paid to Repair, or name another one in"
             " spec.billing.existing.subscriptionID",
             stalled=True,
         )
@@ -89,7 +89,9 @@ def _subscription(
             subscription_id=sub.id,
             item_id=sub.item_id,
         )
-    if wanted.existing_subscription_id:
+    if wanted.existing_subscription_id and (
+        sub is None or sub.id != wanted.existing_subscription_id
+    ):
         return builder.add(
             ActionKind.ADOPT_SUBSCRIPTION,
             _POWER,

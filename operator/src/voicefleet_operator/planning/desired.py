@@ -50,6 +50,8 @@ class WantedBilling:
     email: str | None
     existing_customer_id: str | None
     existing_subscription_id: str | None
+    renew: bool
+    """Whether a subscription that somebody cancelled is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class WantedTelephony:
     carrier_networks: frozenset[str]
     forward_to: str | None
     max_call_seconds: int
+    replace_lost: bool
+    """Whether another number is bought for one that somebody released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,7 @@ def _billing(
         email=spec.business.email,
         existing_customer_id=existing.customer_id if existing else None,
         existing_subscription_id=existing.subscription_id if existing else None,
+        renew=spec.drift.paid == "Repair",
     )
 
 
@@ -242,6 +247,7 @@ def _telephony(spec: VoiceClientSpec, fleet: FleetSpec, plan: Plan) -> WantedTel
         carrier_networks=frozenset(fleet.telephony.carrier_networks),
         forward_to=fallback.forward_to if fallback else None,
         max_call_seconds=60 * (limits.call_minutes if limits else 30),
+        replace_lost=spec.drift.paid == "Repair",
     )
 
 

@@ -79,6 +79,8 @@ def _claims(
                 cost_minor=wanted.number_cost_minor if buys else 0,
                 claim=claim,
             )
+        elif obj.reason == "NumberMissing" and wanted.replace_lost:
+            _release(builder, obj, "the carrier has it no longer; another is bought", ())
         elif obj.phase != "Bound":
             builder.wait(
                 _POWER,
@@ -255,8 +257,8 @@ def _number(
         builder.wait(
             _POWER,
             "NumberMissing",
-            f"{obj.e164} is no longer in the carrier account; remove {obj.number!r} from"
-            " spec.telephony.numbers and add another, or get it back at the carrier",
+            f"{obj.e164} is no longer in the carrier account; set spec.drift.paid to Repair, or"
+            f" remove {obj.number!r} from spec.telephony.numbers and add another",
             stalled=True,
         )
         return

@@ -18,7 +18,7 @@ from voicefleet_api.phonenumber import (
     PhoneNumberStatus,
     PreviousClaim,
 )
-from voicefleet_operator.drivers.errors import Ambiguous, Rejected, VendorError
+from voicefleet_operator.drivers.errors import Ambiguous, Gone, Rejected, VendorError
 from voicefleet_operator.drivers.twilio import TwilioDriver
 from voicefleet_operator.execution.events import emit
 from voicefleet_operator.execution.executor import trouble_of
@@ -273,11 +273,14 @@ class _Pass:
             return
         if self.spec.reclaim_policy == "Retain" or self.spec.source == "Existing":
             # It was there before us, or is to be kept: it stays, routed nowhere.
-            await self.keep(
-                await self.driver.update_number(
+            try:
+                kept = await self.driver.update_number(
                     sid, friendly_name=self.status.e164 or "", trunk_sid="", voice_url=""
                 )
-            )
+            except Gone:
+                # Somebody has released it at the carrier.
+                return
+            await self.keep(kept)
             return
         await self.driver.release_number(sid)
         (await self.telephony.listing()).numbers.pop(sid, None)
@@ -335,7 +338,7 @@ async def _ensure(controller: Controller, run: _Pass) -> float | None:
 
 
 async def _delete(controller: Controller, run: _Pass) -> float | None:
-    if _still_wanted(controller, run.spec):
+    if run.status.phase != "Failed" and _still_wanted(controller, run.spec):
         # Like a PersistentVolume that is in use: it goes when its client lets go of it.
         return 30.0
     await run.give_back()

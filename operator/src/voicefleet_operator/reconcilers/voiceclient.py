@@ -35,6 +35,7 @@ from voicefleet_operator.execution.placement import unit_spec
 from voicefleet_operator.execution.status import Journal, StatusWriter
 from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
 from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
+from voicefleet_operator.planning.drift import drifted, fingerprint, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
@@ -173,11 +174,12 @@ class _Pass:
             for _ in range(_ROUNDS):
                 await self._refresh_payment(ctx)
                 observed = await self._observe(ctx)
-                todo = plan(ctx.desired, observed)
+                todo = self._plan(ctx, observed)
                 await self._settle(ctx, todo)
                 if not todo.actions or outcome.failures:
                     break
                 outcome = await execute(todo, ctx)
+                await self._tell_drift(ctx, outcome)
         except VendorError as error:
             if isinstance(error, Ambiguous):
                 self._forget_all(ctx)
@@ -262,6 +264,23 @@ class _Pass:
             if sub.live and not sub.paid:
                 listing.subscriptions[sub.id] = await driver.get_subscription(sub.id)
 
+    def _plan(self, ctx: ClientContext, observed: Observed) -> Plan:
+        todo = plan(ctx.desired, observed)
+        return hold_back(todo, self.spec.drift) if self._was_whole(ctx) else todo
+
+    def _was_whole(self, ctx: ClientContext) -> bool:
+        """Whether all that is wanted now was there before: what differs is then drift."""
+        return self.status.converged_hash == fingerprint(ctx.desired)
+
+    async def _tell_drift(self, ctx: ClientContext, outcome: Outcome) -> None:
+        repaired = drifted(tuple(outcome.done)) if self._was_whole(ctx) else ()
+        for action in repaired:
+            metrics.DRIFT.labels(action.power, "repaired").inc()
+        if repaired:
+            words = "; ".join(f"{a.kind} {a.target} ({a.reason})" for a in repaired)
+            message = f"Changed at the vendor, and repaired: {words}"
+            await emit(self.controller.kube, self.writer.obj, "DriftRepaired", message)
+
     async def _settle(self, ctx: ClientContext, todo: Plan) -> None:
         """Operations that the plan does not repeat: they were done, or are wanted no more.
 
@@ -313,7 +332,7 @@ class _Pass:
     async def _conclude(
         self, ctx: ClientContext, observed: Observed, outcome: Outcome
     ) -> float | None:
-        remaining = plan(ctx.desired, observed)
+        remaining = self._plan(ctx, observed)
         done = not outcome.failures and not remaining.actions and not remaining.waits
         if self.deleting and done:
             await self._let_go()
@@ -328,6 +347,8 @@ class _Pass:
             found = self.onboarding.findings(outcome.failures)
         elif not self.deleting:
             self._milestones(ctx, observed, found)
+            if any(f.type == ConditionType.READY and f.status for f in found):
+                self.status.converged_hash = fingerprint(ctx.desired)
             rolls_back = self.onboarding.judge(
                 complete=_complete(ctx, found), trouble=_in_the_way(found)
             )
