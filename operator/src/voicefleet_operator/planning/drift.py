@@ -48,12 +48,11 @@ def drifted(actions: tuple[Action, ...]) -> tuple[Action, ...]:
 
 
 def hold_back(plan: Plan, policy: Drift) -> Plan:
-    """The plan without what is only to be reported, and without what would follow it."""
+    """The plan without what is only to be reported."""
     held: dict[str, Wait] = {}
     for action in drifted(plan.actions):
         field = "paid" if action.kind in _PAID else "free"
-        reported = (policy.paid if field == "paid" else policy.free) == "Report"
-        if reported or any(step in held for step in action.after):
+        if (policy.paid if field == "paid" else policy.free) == "Report":
             held[action.id] = Wait(
                 action.power,
                 "Drifted",
