@@ -189,6 +189,20 @@ def test_numbers_wait_for_the_payment_at_checkout(stack: Stack) -> None:
     assert len(stack.subscriptions("paying")) == 1
 
 
+def test_who_pays_and_leaves_at_the_same_moment_is_not_billed_for_ever(stack: Stack) -> None:
+    billing = {"collection": "Checkout", "activation": "OnPayment"}
+    stack.apply(client("fickle", billing=billing))
+    url = until(
+        lambda: stack.client("fickle").get("status", {}).get("billing", {}).get("checkoutURL"),
+        "there is no link to pay by",
+    )
+    assert stack.sandbox.post(url, data={"pay": "yes"}).status_code == 200
+    # Before the operator asks for the payment again.
+    stack.delete("fickle")
+    assert stack.subscriptions("fickle") == []
+    assert not [e for e in stack.ledger(only_open=True) if "fickle" in str(e["mark"])]
+
+
 @pytest.mark.parametrize("power", ["billing", "telephony"])
 def test_powers_are_independent(stack: Stack, power: str) -> None:
     name = f"no-{power}"

@@ -337,14 +337,17 @@ class StripeDriver:
                 )
             )
 
-    async def expire_checkout(self, session_id: str) -> None:
-        """Make the link void; fine where it is complete or expired already."""
+    async def expire_checkout(self, session_id: str) -> CheckoutSession:
+        """Make the link void; fine where it is expired already, or complete: it says which."""
         try:
             with errors():
-                await self._client.v1.checkout.sessions.expire_async(session_id)
+                expired = await self._client.v1.checkout.sessions.expire_async(session_id)
+                return checkout_of(expired)
         except Rejected:
-            if (await self.get_checkout(session_id)).status == "open":
+            session = await self.get_checkout(session_id)
+            if session.status == "open":
                 raise
+            return session
 
 
 def _key(op_id: str) -> Any:

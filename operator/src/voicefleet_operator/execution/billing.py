@@ -129,9 +129,13 @@ async def create_checkout(ctx: ClientContext, action: Action) -> None:
 
 
 async def expire_checkout(ctx: ClientContext, action: Action) -> None:
-    """Make an unpaid link void."""
-    await ctx.billing.driver.expire_checkout(action.args["session_id"])
-    (await ctx.billing.listing()).checkouts.pop(action.args["session_id"], None)
+    """Make an unpaid link void; where it was paid meanwhile, there is now a subscription."""
+    driver, listing = ctx.billing.driver, await ctx.billing.listing()
+    session = await driver.expire_checkout(action.args["session_id"])
+    if session.subscription_id is not None:
+        subscription = await driver.get_subscription(session.subscription_id)
+        listing.subscriptions[subscription.id] = subscription
+    listing.checkouts.pop(session.id, None)
 
 
 async def change_price(ctx: ClientContext, action: Action) -> None:

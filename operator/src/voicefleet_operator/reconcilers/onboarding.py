@@ -118,7 +118,7 @@ class Onboarding:
         `trouble` is what stood in the way.
         """
         onboarding = self._status.onboarding
-        if onboarding is None or self._wanted is None:
+        if onboarding is None or self._wanted is None or "deletionTimestamp" in self._meta:
             return False
         if complete and onboarding.phase in ("AwaitingPayment", "InProgress", "Late"):
             onboarding.phase = "Complete"
