@@ -276,9 +276,13 @@ class StripeDriver:
         await self._update(subscription_id, {"metadata": nobody})
 
     async def void_invoice(self, invoice_id: str) -> None:
-        """Make an unpaid invoice void, so that nobody pays it any more."""
-        with errors():
-            await self._client.v1.invoices.void_invoice_async(invoice_id)
+        """Make an unpaid invoice void, so that nobody pays it; fine where it is no longer open."""
+        try:
+            with errors():
+                await self._client.v1.invoices.void_invoice_async(invoice_id)
+        except Rejected:
+            if (await self.get_invoice(invoice_id)).status == "open":
+                raise
 
     async def get_invoice(self, invoice_id: str) -> Invoice:
         """One invoice; raises `Gone`."""

@@ -15,6 +15,7 @@ from voicefleet_api.meta import ConditionType
 from voicefleet_operator import metrics
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
+    Gone,
     Rejected,
     Throttled,
     Unauthorized,
@@ -109,7 +110,8 @@ def trouble_of(power: ConditionType, error: VendorError) -> Trouble:
 
 def _note_failure(ctx: ClientContext, action: Action, error: VendorError, outcome: Outcome) -> None:
     logger.warning("%s failed: %s", action.id, error, extra={"action": action.kind})
-    if isinstance(error, Ambiguous):
+    # What is gone had been listed: done already, by a request whose answer was lost, or by others.
+    if isinstance(error, Ambiguous | Gone):
         ctx.forget(action.power)
     if isinstance(error, Throttled):
         outcome.retry_after = max(outcome.retry_after, error.retry_after)
