@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,15 +72,28 @@ class Stack(ControlPlane):
     def start_operator(self) -> None:
         """Start the controller under its own ServiceAccount."""
         service = services.operator(self.platform, self._config, self.image)
+        self.operator = self._spawn(service.command, service.environment)
+        until(service.ready, "the operator does not start", seconds=60)
+
+    def replica(self, identity: str) -> subprocess.Popen[bytes]:
+        """Another operator, which competes for the lease; the caller ends it."""
+        service = services.operator(self.platform, self._config, self.image)
+        environment = {**service.environment, "VOICEFLEET_IDENTITY": identity}
+        environment |= {"VOICEFLEET_LEASE_SECONDS": "5"}
+        del environment["VOICEFLEET_METRICS_PORT"]
+        return self._spawn(service.command, environment)
+
+    def _spawn(
+        self, command: tuple[str, ...], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "operator.log").open("ab") as log:
-            self.operator = subprocess.Popen(
-                service.command,
-                env={**os.environ, **service.environment},
+            return subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        until(service.ready, "the operator does not start", seconds=60)
 
     def stop_operator(self, signum: int = signal.SIGKILL) -> None:
         """End it; by default without a chance to say goodbye."""

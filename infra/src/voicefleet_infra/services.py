@@ -311,6 +311,8 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
         environment={
             "KUBECONFIG": str(kubeconfig),
             "VOICEFLEET_METRICS_PORT": str(port),
+            # The supervisor sees to it that there is one: a restart need not wait for the lease.
+            "VOICEFLEET_IDENTITY": "local",
             "VOICEFLEET_RUNTIME_STATE": str(platform.folder("clients")),
             "VOICEFLEET_PODMAN_SOCKET": str(podman_socket(platform)),
             "VOICEFLEET_AGENT_IMAGE": image,

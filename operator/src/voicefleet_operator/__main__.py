@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 
@@ -13,35 +14,57 @@ from voicefleet_operator import logs
 from voicefleet_operator.controller import Loop
 from voicefleet_operator.kube import Kube
 from voicefleet_operator.settings import Settings
+from voicefleet_operator.shell.leadership import Leadership
 from voicefleet_operator.shell.watch import Watcher, connection
 
 logger = logging.getLogger("voicefleet_operator")
 
 
 async def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT (0), or until something that must run has ended (1)."""
-    running = asyncio.get_running_loop()
+    """Run until SIGTERM or SIGINT (0), or until something that must run has ended (1).
+
+    A lost lease ends the process on the spot: another may be acting already.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(number, stop.set)
-    async with Kube(connection()) as kube:
-        loop = Loop(kube, settings)
-        watcher = Watcher(loop.event, running)
-        work = asyncio.create_task(loop.run(), name="controller")
-        stopping = asyncio.create_task(stop.wait(), name="signal")
-        watcher.start()
-        ended = asyncio.create_task(watcher.ended.wait(), name="watcher")
-        logger.info("started", extra={"action": "Start"})
-        await asyncio.wait({work, stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
-        failed = not stopping.done()
-        if work.done() and not work.cancelled() and work.exception() is not None:
-            logger.error("the controller failed", exc_info=work.exception())
-        watcher.stop()
-        for task in (work, stopping, ended):
-            task.cancel()
-        await asyncio.gather(work, stopping, ended, return_exceptions=True)
-        logger.info("stopped", extra={"action": "Stop"})
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait(), name="signal")
+    # The lease has a session of its own: it is written by whoever does not hold it yet.
+    async with Kube(connection()) as own:
+        leadership = Leadership(own, seconds=settings.lease_seconds, identity=settings.identity)
+        waiting = asyncio.create_task(leadership.acquire(), name="lease")
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            return 0
+        keeping = asyncio.create_task(leadership.keep(), name="lease")
+        async with Kube(connection(), may_write=lambda: leadership.held) as kube:
+            failed = await _work(Loop(kube, settings), stopping, keeping)
+        keeping.cancel()
+        await leadership.release()
+    logger.info("stopped", extra={"action": "Stop"})
     return 1 if failed else 0
+
+
+async def _work(loop: Loop, stopping: asyncio.Task[bool], keeping: asyncio.Task[None]) -> bool:
+    """Lead until told to stop; whether something has failed."""
+    watcher = Watcher(loop.event, asyncio.get_running_loop())
+    work = asyncio.create_task(loop.run(), name="controller")
+    watcher.start()
+    ended = asyncio.create_task(watcher.ended.wait(), name="watcher")
+    logger.info("started", extra={"action": "Start"})
+    await asyncio.wait({work, stopping, ended, keeping}, return_when=asyncio.FIRST_COMPLETED)
+    if keeping.done():
+        logger.critical("the lease is lost; ending at once", extra={"action": "Stop"})
+        logging.shutdown()
+        os._exit(1)
+    if work.done() and not work.cancelled() and work.exception() is not None:
+        logger.error("the controller failed", exc_info=work.exception())
+    watcher.stop()
+    for task in (work, ended):
+        task.cancel()
+    await asyncio.gather(work, ended, return_exceptions=True)
+    return not stopping.done()
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import random
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -40,6 +41,7 @@ FLEETS = Resource(f"/apis/{API_VERSION}", "fleets")
 NAMESPACES = Resource("/api/v1", "namespaces")
 SECRETS = Resource("/api/v1", "secrets")
 EVENTS = Resource("/api/v1", "events")
+LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 
 
 class KubeError(Exception):
@@ -52,6 +54,13 @@ class KubeError(Exception):
 
 class Conflict(KubeError):
     """Somebody else has written the object since it was read, or it exists already (409)."""
+
+
+class NotLeader(Conflict):
+    """Another operator may be acting by now: nothing is written, here or at a vendor."""
+
+    def __init__(self) -> None:
+        super().__init__(409, "this operator does not hold the lease")
 
 
 class NotFound(KubeError):
@@ -72,9 +81,15 @@ def _path(resource: Resource, namespace: str | None, name: str | None, sub: str 
 
 
 class Kube:
-    """A session with the API server; use as an async context manager."""
+    """A session with the API server; use as an async context manager.
 
-    def __init__(self, connection: kopf.ConnectionInfo) -> None:
+    `may_write` is asked before every write; without it there is nobody to be fenced from.
+    """
+
+    def __init__(
+        self, connection: kopf.ConnectionInfo, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._may_write = may_write
         self._server = connection.server.rstrip("/")
         self._connection = connection
         self._session: aiohttp.ClientSession | None = None
@@ -90,6 +105,11 @@ class Kube:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    def ensure_leader(self) -> None:
+        """Raises `NotLeader` where nothing may be written any more."""
+        if not self._may_write():
+            raise NotLeader
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
         """One object; raises `NotFound`."""
@@ -158,6 +178,7 @@ class Kube:
             raise RuntimeError("Kube is used outside its context")
         query = dict(params or {})
         if method != "GET":
+            self.ensure_leader()
             query["fieldManager"] = FIELD_MANAGER
             metrics.KUBE_WRITES.labels(verb or method, path.rsplit("/", 2)[-1]).inc()
         data = None if body is None else json.dumps(body).encode()

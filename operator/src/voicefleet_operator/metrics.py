@@ -15,6 +15,7 @@ QUEUE_DEPTH = Gauge("voicefleet_queue_depth", "Keys waiting to be reconciled.")
 DRIFT = Counter(
     "voicefleet_drift_total", "Things changed by hand at a vendor.", ["power", "result"]
 )
+LEADER = Gauge("voicefleet_leader", "1 while this process holds the lease.")
 KUBE_WRITES = Counter(
     "voicefleet_kubernetes_writes_total", "Writes to the API server.", ["verb", "resource"]
 )

@@ -17,6 +17,14 @@ class Settings(BaseSettings):
     resync_seconds: float = Field(
         default=600, gt=0, description="How often everything is listed whole and compared."
     )
+    lease_seconds: int = Field(
+        default=15, ge=3, description="How long the right to act lasts without a renewal."
+    )
+    identity: str | None = Field(
+        default=None,
+        description="Name in the lease. A successor of the same name takes over at once: set it"
+        " only where something else sees to it that there is one such process. Default: unique.",
+    )
     metrics_port: int | None = Field(default=None, description="Prometheus port; unset is none.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     runtime_state: Path = Field(

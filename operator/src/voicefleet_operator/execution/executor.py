@@ -64,6 +64,7 @@ async def execute(plan: Plan, ctx: ClientContext) -> Outcome:
         if conflicts:
             return False
         try:
+            ctx.kube.ensure_leader()
             await HANDLERS[action.kind](ctx, action)
         except Conflict as error:
             conflicts.append(error)

@@ -351,6 +351,7 @@ async def _delete(controller: Controller, run: _Pass) -> float | None:
     if run.status.phase != "Failed" and _still_wanted(controller, run.spec):
         # Like a PersistentVolume that is in use: it goes when its client lets go of it.
         return 30.0
+    controller.kube.ensure_leader()
     await run.give_back()
     await run.writer.let_go()
     _wake_client(controller, run.spec)
