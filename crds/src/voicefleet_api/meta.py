@@ -49,6 +49,7 @@ class ConditionType(StrEnum):
     ANSWERING = "Answering"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    PAUSED = "Paused"
     BILLING_READY = "BillingReady"
     TELEPHONY_READY = "TelephonyReady"
     RUNTIME_READY = "RuntimeReady"

@@ -22,7 +22,7 @@ from voicefleet_operator.kube import (
     Resource,
 )
 from voicefleet_operator.logs import log_context
-from voicefleet_operator.reconcilers.common import Controller
+from voicefleet_operator.reconcilers.common import Controller, fleet_name
 from voicefleet_operator.reconcilers.fleet import reconcile_fleet
 from voicefleet_operator.reconcilers.phonenumber import reconcile_phonenumber
 from voicefleet_operator.reconcilers.voiceclient import Retry, reconcile_voiceclient
@@ -92,9 +92,7 @@ class Loop:
                 )
             )
         if key.kind == "Fleet":
-            self._enqueue_clients(
-                lambda c: c["spec"].get("fleetRef", {}).get("name", "default") == key.name
-            )
+            self._enqueue_clients(lambda c: fleet_name(c) == key.name)
 
     def _enqueue_clients(self, chosen: Callable[[Object], bool]) -> None:
         for client in self.store.of_kind("VoiceClient"):

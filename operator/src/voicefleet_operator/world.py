@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -41,18 +42,21 @@ class Listed(Generic[D, I]):
         self.driver = driver
         self._list_all = list_all
         self._listing: I | None = None
+        self._made_at = 0.0
         self._lock = asyncio.Lock()
 
     async def listing(self) -> I:
         """The listing; made now if there is none. Callers may add what they have just written."""
         async with self._lock:
             if self._listing is None:
+                self._made_at = time.monotonic()
                 self._listing = await self._list_all()
             return self._listing
 
-    def forget(self) -> None:
-        """The listing may be wrong: the next reader lists again."""
-        self._listing = None
+    def forget(self, *, older_than: float = 0.0) -> None:
+        """The listing may be wrong, if it is older than so many seconds: the next one is new."""
+        if time.monotonic() - self._made_at >= older_than:
+            self._listing = None
 
 
 Billing = Listed[StripeDriver, BillingInventory]

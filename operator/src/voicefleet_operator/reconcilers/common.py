@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from voicefleet_api.fleet import FleetSpec, FleetStatus
-from voicefleet_api.names import FINALIZER
+from voicefleet_api.names import ANNOTATION_PAUSED, FINALIZER
 from voicefleet_operator.drivers.runtime import make_runtime
 from voicefleet_operator.kube import SECRETS, Kube, Object
 from voicefleet_operator.settings import Settings
@@ -74,6 +74,13 @@ class Controller:
             self.on_runtime(class_name, self.runtimes[class_name])
         return self.runtimes[class_name]
 
+    def is_paused(self, obj: Object) -> bool:
+        """Whether the object, its client or its whole fleet is paused."""
+        fleet = self.store.get(Key("Fleet", "", fleet_name(obj)))
+        claim = obj["spec"].get("claimRef")
+        client = claim and self.store.get(Key("VoiceClient", claim["namespace"], claim["name"]))
+        return any(paused(each) for each in (obj, fleet, client) if each)
+
     def fleet(self, name: str) -> tuple[FleetSpec, FleetStatus] | None:
         """A Fleet by name, from the store."""
         obj = self.store.get(Key("Fleet", "", name))
@@ -100,6 +107,18 @@ async def read_secret(kube: Kube, namespace: str, name: str) -> dict[str, str]:
 def deleting(obj: Object) -> bool:
     """Whether the object is being deleted."""
     return "deletionTimestamp" in obj["metadata"]
+
+
+def paused(obj: Object) -> bool:
+    """Whether a person has asked that nothing be done about the object."""
+    annotations = obj["metadata"].get("annotations") or {}
+    return annotations.get(ANNOTATION_PAUSED) == "true"
+
+
+def fleet_name(obj: Object) -> str:
+    """The Fleet that a VoiceClient or PhoneNumber belongs to."""
+    name: str = obj["spec"].get("fleetRef", {}).get("name", "default")
+    return name
 
 
 def with_finalizer(obj: Object) -> list[str]:

@@ -11,11 +11,12 @@ from voicefleet_api.meta import ConditionType
 from voicefleet_api.names import ANNOTATION_FLEET_ID
 from voicefleet_operator.drivers.errors import Unauthorized, VendorError
 from voicefleet_operator.execution.status import StatusWriter
-from voicefleet_operator.kube import FLEETS, KubeError, Object
+from voicefleet_operator.kube import FLEETS, KubeError
 from voicefleet_operator.planning.health import Finding
 from voicefleet_operator.reconcilers.common import (
     Controller,
     deleting,
+    fleet_name,
     has_finalizer,
     with_finalizer,
 )
@@ -67,7 +68,7 @@ async def reconcile_fleet(controller: Controller, key: Key) -> float | None:
     changed = await writer.save()
     if changed:
         for client in controller.store.of_kind("VoiceClient"):
-            if _fleet_name(client) == key.name:
+            if fleet_name(client) == key.name:
                 meta = client["metadata"]
                 controller.queue.add(Key("VoiceClient", meta["namespace"], meta["name"]))
     return None if finding.status else 10.0
@@ -76,10 +77,8 @@ async def reconcile_fleet(controller: Controller, key: Key) -> float | None:
 async def _delete(controller: Controller, writer: StatusWriter[FleetStatus]) -> float | None:
     """Let the fleet go once no client and no number refers to it."""
     name = writer.obj["metadata"]["name"]
-    clients = [c for c in controller.store.of_kind("VoiceClient") if _fleet_name(c) == name]
-    numbers = [
-        n for n in controller.store.of_kind("PhoneNumber") if n["spec"]["fleetRef"]["name"] == name
-    ]
+    clients = [c for c in controller.store.of_kind("VoiceClient") if fleet_name(c) == name]
+    numbers = [n for n in controller.store.of_kind("PhoneNumber") if fleet_name(n) == name]
     if not clients and not numbers:
         await writer.let_go()
         controller.forget_world(name)
@@ -105,10 +104,5 @@ def _number_cost(controller: Controller, fleet: str) -> int:
     return sum(
         (obj.get("status") or {}).get("monthlyCostMinor", 0)
         for obj in controller.store.of_kind("PhoneNumber")
-        if obj["spec"]["fleetRef"]["name"] == fleet
+        if fleet_name(obj) == fleet
     )
-
-
-def _fleet_name(client: Object) -> str:
-    name: str = client["spec"].get("fleetRef", {}).get("name", "default")
-    return name

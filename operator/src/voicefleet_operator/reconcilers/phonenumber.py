@@ -42,6 +42,8 @@ _ATTEMPTS = 3
 _SUGGESTIONS = 8
 # A request that was on its way when its sender died has arrived by then, or never will.
 _SETTLE = timedelta(seconds=15)
+_PAUSE = 15.0
+"""Seconds between two looks at whether its client or fleet is still paused."""
 
 
 class _Pass:
@@ -305,6 +307,8 @@ async def reconcile_phonenumber(controller: Controller, key: Key) -> float | Non
     obj = controller.store.get(key)
     if obj is None or (deleting(obj) and not has_finalizer(obj)):
         return None
+    if controller.is_paused(obj):
+        return _PAUSE
     spec = PhoneNumberSpec.model_validate(obj["spec"])
     fleet = controller.fleet(spec.fleet_ref.name)
     if fleet is None or fleet[1].fleet_id is None:

@@ -14,6 +14,7 @@ from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.meta import ConditionType
 from voicefleet_api.names import (
     ANNOTATION_CLIENT_ID,
+    ANNOTATION_PAUSED,
     ANNOTATION_RECONCILE_AT,
     LABEL_PROTECTED,
 )
@@ -56,6 +57,8 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS = 6
 _PAYMENT_POLL = 5.0
+# A thousand clients that are nudged at once share one listing.
+_FRESH = 5.0
 # A request that was on its way when its sender died has arrived by then, or never will.
 _SETTLE = timedelta(seconds=15)
 _JOURNALED: dict[str, str] = {
@@ -72,6 +75,9 @@ async def reconcile_voiceclient(controller: Controller, key: Key) -> float | Non
         return None
     status = VoiceClientStatus.model_validate(obj.get("status") or {})
     writer = StatusWriter(controller.kube, controller.store, VOICECLIENTS, obj, status)
+    if controller.is_paused(obj):
+        await _pause(controller, writer)
+        return None
     spec = VoiceClientSpec.model_validate(obj["spec"])
     if deleting(obj) and status.client_id is None:
         # Nothing outside was ever made under an identity that was never written.
@@ -89,6 +95,14 @@ async def reconcile_voiceclient(controller: Controller, key: Key) -> float | Non
         await _report_trouble(writer, trouble)
         return 10.0
     return await _Pass(controller, writer, spec, fleet, onboarding).run()
+
+
+async def _pause(controller: Controller, writer: StatusWriter[VoiceClientStatus]) -> None:
+    """Nothing is done, here or at a vendor, deletion included; what was last known stands."""
+    words = f"Nothing is done while {ANNOTATION_PAUSED} stands on the client or its Fleet"
+    writer.add_condition(Finding(ConditionType.PAUSED, True, "Paused", words))
+    if await writer.save():
+        await emit(controller.kube, writer.obj, "Paused", words)
 
 
 async def _prepare(
@@ -170,6 +184,9 @@ class _Pass:
             return 0.0 if rolls_back else self.onboarding.next_look(None if unmet.stalled else 10.0)
         outcome = Outcome()
         observed: Observed | None = None
+        if self._asked_at() != self.status.last_handled_reconcile_at:
+            for listed in ctx.world.all_listed():
+                listed.forget(older_than=_FRESH)
         try:
             for _ in range(_ROUNDS):
                 await self._refresh_payment(ctx)
@@ -189,6 +206,12 @@ class _Pass:
         if observed is None:
             return await self._not_seen(outcome)
         return await self._conclude(ctx, observed, outcome)
+
+    def _asked_at(self) -> str | None:
+        """When a person has last asked for a look at the real world."""
+        annotations = self.writer.obj["metadata"].get("annotations") or {}
+        asked: str | None = annotations.get(ANNOTATION_RECONCILE_AT)
+        return asked
 
     async def _context(self) -> ClientContext:
         mark = self._mark
@@ -370,9 +393,7 @@ class _Pass:
 
     def _fill_status(self, ctx: ClientContext, observed: Observed) -> None:
         status, desired = self.status, ctx.desired
-        status.last_handled_reconcile_at = (
-            self.writer.obj["metadata"].get("annotations") or {}
-        ).get(ANNOTATION_RECONCILE_AT)
+        status.last_handled_reconcile_at = self._asked_at()
         order = {claim.name: i for i, claim in enumerate(self.spec.telephony.numbers)}
         held = sorted(observed.numbers, key=lambda obj: order.get(obj.number, len(order)))
         status.numbers = [
