@@ -259,6 +259,65 @@ def ledger(
     out.print(rows)
 
 
+FleetName = Annotated[str, typer.Option("--fleet", help="Fleet to look at.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command()
+def orphans(
+    fleet: FleetName = "default",
+    release: Annotated[bool, typer.Option(help="Give them back, after a question.")] = False,
+    yes: Yes = False,
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """List what the fleet pays for that belongs to nobody. Exit 2: there is something."""
+
+    async def run() -> Exit:
+        from voicefleet_cli import orphans as command
+
+        async with _kube(home) as kube:
+            return await command.orphans(kube, fleet, output, release=release, yes=yes)
+
+    raise typer.Exit(asyncio.run(run()))
+
+
+@app.command()
+def cost(
+    fleet: FleetName = "default",
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """Show each client's price, vendor cost and margin, and what is paid for nobody."""
+
+    async def run() -> Exit:
+        from voicefleet_cli import orphans as command
+
+        async with _kube(home) as kube:
+            return await command.cost(kube, fleet, output)
+
+    raise typer.Exit(asyncio.run(run()))
+
+
+@app.command()
+def abandon(
+    kind: Annotated[str, typer.Argument(help="vc or pn.")],
+    name: Annotated[str, typer.Argument(help="Name of an object that is being deleted.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
+    yes: Yes = False,
+    home: Home = default_home(),  # noqa: B008
+) -> None:
+    """Let an object go whose vendor never answers again, and say what it leaves behind."""
+
+    async def run() -> Exit:
+        from voicefleet_cli import abandon as command
+
+        async with _kube(home) as kube:
+            return await command.abandon(kube, kind, name, namespace, yes=yes)
+
+    raise typer.Exit(asyncio.run(run()))
+
+
 @app.command()
 def export(
     directory: Annotated[

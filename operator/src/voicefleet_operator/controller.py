@@ -22,6 +22,7 @@ from voicefleet_operator.kube import (
     Resource,
 )
 from voicefleet_operator.logs import log_context
+from voicefleet_operator.orphans import find, list_vendors, living
 from voicefleet_operator.reconcilers.common import Controller, fleet_name
 from voicefleet_operator.reconcilers.fleet import reconcile_fleet
 from voicefleet_operator.reconcilers.phonenumber import reconcile_phonenumber
@@ -121,11 +122,25 @@ class Loop:
                 for _, world in self.controller.worlds.values():
                     for listed in world.all_listed():
                         listed.forget()
+                    await list_vendors(world)
                 for runtime in self.controller.runtimes.values():
                     runtime.forget()
                 await self._list_kubernetes()
-            except KubeError as error:
+                await self._count_orphans()
+            except (KubeError, VendorError) as error:
                 logger.warning("sweep: %s", error)
+
+    async def _count_orphans(self) -> None:
+        for name, (_, world) in self.controller.worlds.items():
+            clients, numbers = self.store.of_kind("VoiceClient"), self.store.of_kind("PhoneNumber")
+            found = await find(world, living(world.fleet_id, name, clients, numbers))
+            metrics.ORPHANS.labels(name).set(len(found))
+            metrics.ORPHANS_COST.labels(name).set(sum(orphan.cost_minor for orphan in found))
+            if found:
+                logger.warning(
+                    "%d orphans in fleet %s; see: voicefleet orphans", len(found), name,
+                    extra={"action": "CountOrphans"},
+                )  # fmt: skip
 
     def _watch_runtime(self, class_name: str, runtime: Runtime) -> None:
         def changed(client_id: str) -> None:

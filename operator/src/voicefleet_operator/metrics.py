@@ -15,6 +15,16 @@ QUEUE_DEPTH = Gauge("voicefleet_queue_depth", "Keys waiting to be reconciled.")
 DRIFT = Counter(
     "voicefleet_drift_total", "Things changed by hand at a vendor.", ["power", "result"]
 )
+ORPHANS = Gauge(
+    "voicefleet_orphans",
+    "Things at vendors with our mark and no owner.",
+    ["fleet"],
+)
+ORPHANS_COST = Gauge(
+    "voicefleet_orphans_monthly_cost_minor",
+    "What vendors bill for orphans a month, in the smallest unit of the currency.",
+    ["fleet"],
+)
 LEADER = Gauge("voicefleet_leader", "1 while this process holds the lease.")
 KUBE_WRITES = Counter(
     "voicefleet_kubernetes_writes_total", "Writes to the API server.", ["verb", "resource"]

@@ -98,6 +98,7 @@ def subscription_of(obj: Any) -> Subscription:
         cancel_at_period_end=bool(obj.cancel_at_period_end),
         paid=paid,
         mark=mark_of(obj.metadata),
+        price_minor=item.price.unit_amount or 0,
         invoice=invoice_of(invoice) if invoice is not None else None,
     )
 

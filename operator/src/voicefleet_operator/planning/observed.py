@@ -64,6 +64,8 @@ class Subscription:
     paid: bool
     """The first invoice is paid, or the trial has begun."""
     mark: Mark | None
+    price_minor: int = 0
+    """What the customer pays a month, in cents."""
     invoice: Invoice | None = None
 
     @property
