@@ -56,3 +56,7 @@ generate: .venv/.synced ## Write the CRDs anew from the models
 .PHONY: bench
 bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG points at
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(BIN)/python tests/bench/apply_to_answering.py $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: provision ## The controller with many clients (ARGS="--clients 1000"), on a platform of its own
+	@$(BIN)/python tests/bench/scale.py $(ARGS)

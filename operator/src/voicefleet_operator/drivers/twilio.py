@@ -35,6 +35,10 @@ _PRIORITY_STEP = 10
 _WEIGHT = 10
 _DOMAINS = 5
 _AT_ONCE = 8
+_ORIGINATION_TURN = 50
+"""Trunks whose origination URLs are read again in each listing, at least,"""
+_ORIGINATION_TURNS = 6
+"""and listings until all have had their turn, at most."""
 _HOSTS = {
     "https://api.twilio.com": "/twilio/api",
     "https://trunking.twilio.com": "/twilio/trunking",
@@ -97,6 +101,8 @@ class TwilioDriver:
         if not password:
             raise ValueError("the telephony Secret has neither authToken nor apiKeySecret")
         self._fleet_id = fleet_id
+        self._urls: dict[str, tuple[OriginationURL, ...]] = {}
+        """Origination URLs by trunk, the longest unread first."""
         self._http = _Http(base_url, timeout)
         self._client = Client(user, password, account_sid, http_client=self._http)
         self._numbers = self._client.api.v2010.account.incoming_phone_numbers
@@ -113,14 +119,27 @@ class TwilioDriver:
         mine = [t for t in await self._list_trunks() if (t.friendly_name or "").startswith(ours)]
         slots = asyncio.Semaphore(_AT_ONCE)
 
-        async def whole(trunk: Any) -> CarrierTrunk:
+        async def read(sid: str) -> None:
             async with slots:
-                return trunk_of(trunk, await self._origination(trunk.sid))
+                await self._origination(sid)
 
+        await asyncio.gather(*map(read, self._to_be_read([trunk.sid for trunk in mine])))
         return TelephonyInventory(
             numbers={number.sid: number_of(number) for number in numbers},
-            trunks={t.sid: t for t in await asyncio.gather(*map(whole, mine))},
+            trunks={t.sid: trunk_of(t, self._urls[t.sid]) for t in mine if t.sid in self._urls},
         )
+
+    def _to_be_read(self, sids: Sequence[str]) -> list[str]:
+        """Trunks whose origination URLs are asked for in this listing.
+
+        A listing of trunks does not hold them, and one request a trunk is too much for a large
+        fleet: those that are not known, and in turn a part of the others.
+        """
+        known = [sid for sid in self._urls if sid in set(sids)]
+        self._urls = {sid: self._urls[sid] for sid in known}
+        turn = max(_ORIGINATION_TURN, len(known) // _ORIGINATION_TURNS)
+        # A dict keeps the order in which its keys were put in: the longest unread come first.
+        return [sid for sid in sids if sid not in self._urls] + known[:turn]
 
     @repeated
     async def _list_numbers(self, **only: str) -> list[Any]:
@@ -270,7 +289,9 @@ class TwilioDriver:
             OriginationURL(url.sid, url.sip_url, url.priority, url.weight, url.enabled)
             for url in urls
         ]
-        return tuple(sorted(found, key=lambda url: (url.priority, url.sid)))
+        self._urls.pop(trunk_sid, None)
+        self._urls[trunk_sid] = tuple(sorted(found, key=lambda url: (url.priority, url.sid)))
+        return self._urls[trunk_sid]
 
     async def set_origination(
         self, trunk_sid: str, urls: Sequence[str]
@@ -281,6 +302,8 @@ class TwilioDriver:
         """
         # Listed anew: one that was added and whose reply was lost must be seen.
         have = await self._origination(trunk_sid)
+        # Not known while it changes: cut short, it is read again.
+        del self._urls[trunk_sid]
         service = self._trunks(trunk_sid).origination_urls
         kept: set[str] = set()
         changed = False
@@ -304,7 +327,10 @@ class TwilioDriver:
             if entry.sid not in kept:
                 changed = True
                 await self._drop_origination(trunk_sid, entry.sid)
-        return await self._origination(trunk_sid) if changed else have
+        if changed:
+            return await self._origination(trunk_sid)
+        self._urls[trunk_sid] = have
+        return have
 
     async def _drop_origination(self, trunk_sid: str, sid: str) -> None:
         try:

@@ -54,6 +54,11 @@ class ClientContext:
         return self.desired.mark
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether the client's identity is in the API server: before that nothing may bear it."""
+        return (self.writer.obj.get("status") or {}).get("clientID") == self.mark.client_id
+
+    @property
     def billing(self) -> Billing:
         """The client's billing account."""
         return self._need(self.world.billing.get(self.spec.accounts.billing), "billing account")

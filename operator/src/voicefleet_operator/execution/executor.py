@@ -36,6 +36,14 @@ HANDLERS: dict[ActionKind, Handler] = {
     **placement.HANDLERS,
 }
 
+JOURNALED: dict[str, str] = {
+    ActionKind.CREATE_CUSTOMER: "customers",
+    ActionKind.CREATE_SUBSCRIPTION: "subscriptions",
+    ActionKind.CREATE_CHECKOUT: "checkouts",
+}
+"""They write their intent, and with it the client's identity, before they send anything; and
+where in `BillingInventory` the outcome is."""
+
 # A definite no that an edit of the client's spec does not cure.
 _NOT_THE_SPEC = frozenset({"CardDeclined", "NoPaymentMethod", "DomainTaken"})
 
@@ -65,6 +73,8 @@ async def execute(plan: Plan, ctx: ClientContext) -> Outcome:
             return False
         try:
             ctx.kube.ensure_leader()
+            if action.kind not in JOURNALED and not ctx.is_recorded:
+                await ctx.writer.save()
             await HANDLERS[action.kind](ctx, action)
         except Conflict as error:
             conflicts.append(error)

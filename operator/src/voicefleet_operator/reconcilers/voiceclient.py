@@ -31,7 +31,7 @@ from voicefleet_operator import metrics
 from voicefleet_operator.drivers.errors import Ambiguous, VendorError
 from voicefleet_operator.execution.context import ClientContext, NotConfigured
 from voicefleet_operator.execution.events import emit
-from voicefleet_operator.execution.executor import Outcome, execute, trouble_of
+from voicefleet_operator.execution.executor import JOURNALED, Outcome, execute, trouble_of
 from voicefleet_operator.execution.placement import unit_spec
 from voicefleet_operator.execution.status import Journal, StatusWriter
 from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
@@ -39,7 +39,7 @@ from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
 from voicefleet_operator.planning.drift import drifted, fingerprint, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
-from voicefleet_operator.planning.plan import ActionKind, Plan
+from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.planning.telephony import bound
 from voicefleet_operator.reconcilers.common import (
@@ -57,15 +57,12 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS = 6
 _PAYMENT_POLL = 5.0
+_SOON = 3.0
+_ON_THE_WAY = ("Progressing", "NumberPending")
 # A thousand clients that are nudged at once share one listing.
 _FRESH = 5.0
 # A request that was on its way when its sender died has arrived by then, or never will.
 _SETTLE = timedelta(seconds=15)
-_JOURNALED: dict[str, str] = {
-    ActionKind.CREATE_CUSTOMER: "customers",
-    ActionKind.CREATE_SUBSCRIPTION: "subscriptions",
-    ActionKind.CREATE_CHECKOUT: "checkouts",
-}
 
 
 async def reconcile_voiceclient(controller: Controller, key: Key) -> float | None:
@@ -120,8 +117,6 @@ async def _prepare(
         annotations = meta.get("annotations") or {}
         status.client_id = annotations.get(ANNOTATION_CLIENT_ID) or new_id("vc", 10)
         milestone(status, "Accepted")
-        onboarding.enter()
-        await writer.save()
     onboarding.enter()
     if spec.deletion_protection:
         namespace = await controller.kube.get(NAMESPACES, meta["namespace"])
@@ -325,10 +320,10 @@ class _Pass:
                 )
 
     async def _exists(self, ctx: ClientContext, kind: str) -> bool:
-        if self.spec.accounts.billing not in ctx.world.billing or kind not in _JOURNALED:
+        if self.spec.accounts.billing not in ctx.world.billing or kind not in JOURNALED:
             return False
         listing = await ctx.billing.listing()
-        things = getattr(listing, _JOURNALED[kind]).values()
+        things = getattr(listing, JOURNALED[kind]).values()
         return any(ctx.mark.owns(thing.mark) for thing in things)
 
     def _forget_all(self, ctx: ClientContext) -> None:
@@ -376,11 +371,28 @@ class _Pass:
                 complete=_complete(ctx, found), trouble=_in_the_way(found)
             )
         self.writer.set_conditions(found)
+        if self._is_about_to_be_done(remaining, outcome):
+            return _SOON
         await self.writer.save()
         await self._events(found, before)
         if rolls_back or (remaining.actions and not outcome.failures):
             return 0.0
         return self._next(found, outcome)
+
+    def _is_about_to_be_done(self, remaining: Plan, outcome: Outcome) -> bool:
+        """Whether a new client only waits for its numbers, which takes a second: not worth a write.
+
+        Its identity is recorded by then, or the numbers could not have been claimed.
+        """
+        created = datetime.fromisoformat(self.writer.obj["metadata"]["creationTimestamp"])
+        return (
+            not self.deleting
+            and not outcome.failures
+            and not remaining.actions
+            and bool(remaining.waits)
+            and all(wait.reason == "NumberPending" for wait in remaining.waits)
+            and datetime.now(UTC) - created < timedelta(seconds=_SOON)
+        )
 
     async def _let_go(self) -> None:
         await emit(
@@ -451,7 +463,10 @@ class _Pass:
             was = before.get(finding.type, ("", ""))
             status = "True" if finding.status else "False"
             news = status != was[0] if finding.status else (status, finding.reason) != was
-            if not news or (not finding.status and finding.reason == "Progressing"):
+            if not news or (not finding.status and finding.reason in _ON_THE_WAY):
+                continue
+            if finding.status and finding.type == ConditionType.READY and _both(found, before):
+                # One event for a client that answers says both.
                 continue
             if finding.type == ConditionType.ANSWERING and not finding.status and was[0] != "True":
                 continue
@@ -468,6 +483,12 @@ class _Pass:
             raise Retry(outcome.retry_after, self.onboarding.next_look(None))
         awaited = any(finding.reason == "AwaitingPayment" for finding in found)
         return self.onboarding.next_look(_PAYMENT_POLL if awaited else None)
+
+
+def _both(found: list[Finding], before: dict[str, tuple[str, str]]) -> bool:
+    """Whether Ready and Answering have become true in one pass."""
+    pair = (ConditionType.READY, ConditionType.ANSWERING)
+    return all(f.status and before.get(f.type, ("",))[0] != "True" for f in found if f.type in pair)
 
 
 def _complete(ctx: ClientContext, found: list[Finding]) -> bool:
