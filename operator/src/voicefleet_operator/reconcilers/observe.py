@@ -120,10 +120,11 @@ def _spares(ctx: ClientContext) -> dict[str, str]:
     if telephony is None:
         return spares
     for obj in ctx.store.of_kind("PhoneNumber"):
+        if obj["spec"].get("claimRef"):
+            continue
         spec = PhoneNumberSpec.model_validate(obj["spec"])
         if (
-            spec.claim_ref is None
-            and spec.account == telephony.account
+            spec.account == telephony.account
             and spec.fleet_ref.name == ctx.spec.fleet_ref.name
             and "deletionTimestamp" not in obj["metadata"]
         ):

@@ -46,9 +46,10 @@ def _registry(sink: Sink, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegis
         settings.watching.client_timeout = 330
         settings.watching.connect_timeout = 10
         settings.networking.request_timeout = 20
-        # Event handlers only hand over; a few workers are enough, and unbounded ones cost memory.
-        settings.queueing.worker_limit = 8
-        settings.queueing.idle_timeout = 1
+        # Event handlers only hand over, and a worker an object that lingers costs memory; with a
+        # limit, one that lingers keeps the next object waiting.
+        settings.queueing.worker_limit = 64
+        settings.queueing.idle_timeout = 0.01
         settings.posting.enabled = False
         settings.scanning.disabled = True
 
