@@ -225,10 +225,10 @@ class TwilioDriver:
     async def create_trunk(
         self, *, client_id: str, friendly_name: str, disaster_recovery_url: str | None
     ) -> CarrierTrunk:
-        """The client's trunk; looked for first, and made under a domain of the client's own.
+        """The client's trunk, made under a domain name of the client's own.
 
-        A domain name can be had once, so a repeat whose first request was still on its way is
-        refused and finds what that has made. Raises `Rejected` (DomainTaken).
+        A domain name can be had once, so a repeat is refused and finds what is there; looking
+        first would list all trunks for each new client. Raises `Rejected` (DomainTaken).
         """
         wanted: dict[str, Any] = {"friendly_name": friendly_name}
         if disaster_recovery_url:
@@ -236,8 +236,10 @@ class TwilioDriver:
                 "disaster_recovery_url": disaster_recovery_url,
                 "disaster_recovery_method": "GET",
             }
-        take = 1
-        while (found := await self.find_trunk(client_id)) is None:
+        for take in range(1, _DOMAINS + 1):
+            # Under another domain only after a second look: the first may have come too early.
+            if take > 1 and (found := await self.find_trunk(client_id)) is not None:
+                return await self._relabelled(found, wanted)
             try:
                 with errors():
                     made = await self._trunks.create_async(
@@ -245,10 +247,12 @@ class TwilioDriver:
                     )
                 return trunk_of(made, ())
             except Rejected as error:
-                if error.reason != "DomainTaken" or take == _DOMAINS:
+                if error.reason != "DomainTaken":
                     raise
-            take += 1
-        return await self._relabelled(found, wanted)
+                taken = error
+            if (found := await self.find_trunk(client_id)) is not None:
+                return await self._relabelled(found, wanted)
+        raise taken
 
     async def _relabelled(self, trunk: CarrierTrunk, wanted: dict[str, Any]) -> CarrierTrunk:
         """Put our mark back where a person has changed it: by that the inventory knows it."""
