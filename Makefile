@@ -39,7 +39,14 @@ provision: .venv/.synced ## Bring what the tests need and this machine lacks
 
 .PHONY: test
 test: provision ## All tests; names what it skips
+ifeq ($(ARGS),)
+	@failed=0; \
+	$(BIN)/python -m pytest tests/e2e || failed=1; \
+	$(BIN)/python -m pytest --ignore=tests/e2e --numprocesses=2 --dist=loadfile || failed=1; \
+	exit $$failed
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 .PHONY: check
 check: .venv/.synced ## Style, types, who imports whom, generated files

@@ -48,10 +48,15 @@ def _free(port: int) -> bool:
         return True
 
 
-def _free_platform(home: Path) -> Platform:
-    """Below the ports that the kernel gives to outgoing connections (32768 and up)."""
+def free_platform(home: Path) -> Platform:
+    """Below the ports that the kernel gives to outgoing connections (32768 and up).
+
+    Tests that run side by side look in ranges of their own.
+    """
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
     for _ in range(100):
-        platform = Platform(home=home, base_port=random.randrange(18_000, 31_000))
+        port = random.randrange(18_000, 24_000) + 6_500 * share
+        platform = Platform(home=home, base_port=port)
         if all(_free(port) for port, _ in platform.ports().values()):
             return platform
     raise RuntimeError("no free ports for a platform")
@@ -67,7 +72,7 @@ class ControlPlane:
     def __init__(self, folder: Path | None = None) -> None:
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="voicefleet-")
         self.folder = folder or Path(self._temporary.name if self._temporary else "")
-        self.platform = _free_platform(self.folder)
+        self.platform = free_platform(self.folder)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property

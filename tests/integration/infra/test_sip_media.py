@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import wave
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 from livekit import api, rtc
 
+from support.controlplane import free_platform
 from voicefleet_cli.phone import Call, dial
 from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
@@ -32,25 +32,6 @@ RATE = 8000
 CALLERS_TONE, OURS = 500, 900
 
 
-def _free(number: int, kind: socket.SocketKind) -> bool:
-    with socket.socket(type=kind) as probe:
-        try:
-            probe.bind(("", number))
-        except OSError:
-            return False
-    return True
-
-
-def _free_platform(home: Path) -> Platform:
-    # Below the kernel's range for outgoing connections, where others come and go.
-    for base in range(17000, 31000, 1700):
-        platform = Platform(home, base_port=base)
-        kinds = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
-        if all(_free(number, kinds[kind]) for number, kind in platform.ports().values()):
-            return platform
-    raise RuntimeError("no free ports for a platform")
-
-
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Redis, LiveKit and its SIP bridge, as `up` runs them."""
@@ -60,7 +41,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     for name in ("livekit-server", "livekit-sip"):
         if not binary(name).exists():
             pytest.skip(f"{name} is not built: make provision")
-    platform = _free_platform(tmp_path_factory.mktemp("sip"))
+    platform = free_platform(tmp_path_factory.mktemp("sip"))
     if platform.address == "127.0.0.1":
         pytest.skip("baresip does not call from loopback, and this machine has no other address")
     processes: list[subprocess.Popen[bytes]] = []
