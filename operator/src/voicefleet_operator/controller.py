@@ -74,6 +74,9 @@ class Loop:
         """Take in a watch event; everything that depends on the object is looked at again."""
         obj = {**obj, "kind": kind}
         key = key_of(obj)
+        known = self.store.get(key)
+        if known and known["metadata"].get("generation") != obj["metadata"].get("generation"):
+            self.queue.forget(key)
         if event_type == "DELETED":
             self.store.remove(key)
         elif not self.store.put(obj):

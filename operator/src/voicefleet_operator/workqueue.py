@@ -1,16 +1,22 @@
 """A queue of keys: each at most once in it, none worked on twice at a time, back-off by key.
 
 The same contract as client-go's workqueue: a key that is added while it is being worked on is
-worked on again afterwards, so that no change is lost between "read" and "done".
+worked on again afterwards, so that no change is lost between "read" and "done". What is repeated
+after a failure stands back behind what is new, so that a thousand broken clients do not delay a
+healthy one; it keeps a small share, so that it is not forgotten either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from typing import NamedTuple
 
 from voicefleet_operator import metrics
+
+_SHARE = 8
+"""Of so many keys that are taken one may be a repeat while others are new."""
 
 
 class Key(NamedTuple):
@@ -32,7 +38,10 @@ class WorkQueue:
     """Lives in one event loop; not thread-safe."""
 
     def __init__(self, *, base_delay: float = 0.2, max_delay: float = 60.0) -> None:
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._fresh: deque[Key] = deque()
+        self._repeats: deque[Key] = deque()
+        self._somebody = asyncio.Semaphore(0)
+        self._taken = 0
         self._waiting: set[Key] = set()
         self._working: set[Key] = set()
         self._again: set[Key] = set()
@@ -48,8 +57,9 @@ class WorkQueue:
             self._again.add(key)
         elif key not in self._waiting:
             self._waiting.add(key)
-            self._ready.put_nowait(key)
-            metrics.QUEUE_DEPTH.set(self._ready.qsize())
+            (self._repeats if key in self._failures else self._fresh).append(key)
+            self._somebody.release()
+            metrics.QUEUE_DEPTH.set(len(self._waiting))
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Work on the key later, unless an earlier moment is already planned."""
@@ -71,15 +81,19 @@ class WorkQueue:
         return delay
 
     def forget(self, key: Key) -> None:
-        """The key is well: its next failure starts with a short delay again."""
+        """The key is well, or was edited: its next failure starts with a short delay again."""
         self._failures.pop(key, None)
 
     async def get(self) -> Key:
         """The next key; call `done` with it afterwards, whatever happened."""
-        key = await self._ready.get()
+        await self._somebody.acquire()
+        self._taken += 1
+        repeats_first = self._taken % _SHARE == 0
+        first, second = (self._fresh, self._repeats)[:: -1 if repeats_first else 1]
+        key = (first or second).popleft()
         self._waiting.discard(key)
         self._working.add(key)
-        metrics.QUEUE_DEPTH.set(self._ready.qsize())
+        metrics.QUEUE_DEPTH.set(len(self._waiting))
         return key
 
     def done(self, key: Key) -> None:

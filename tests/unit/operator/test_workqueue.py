@@ -50,3 +50,24 @@ async def test_an_edit_does_not_wait_for_the_back_off() -> None:
     queue.add_failed(A, at_least=60)
     queue.add(A)
     assert await asyncio.wait_for(queue.get(), 1) == A
+
+
+async def test_what_is_new_does_not_wait_for_what_is_broken() -> None:
+    queue = WorkQueue(base_delay=0.0)
+    broken = [Key("VoiceClient", "default", f"broken-{i}") for i in range(1000)]
+    for key in broken:
+        queue.add_failed(key)
+    await asyncio.sleep(0.05)
+    healthy = Key("VoiceClient", "default", "healthy")
+    queue.add(healthy)
+    assert healthy in [await queue.get() for _ in range(2)]
+
+
+async def test_what_is_broken_keeps_its_share() -> None:
+    queue = WorkQueue(base_delay=0.0)
+    broken = Key("VoiceClient", "default", "broken")
+    queue.add_failed(broken)
+    await asyncio.sleep(0.01)
+    for i in range(100):
+        queue.add(Key("VoiceClient", "default", f"new-{i}"))
+    assert broken in [await queue.get() for _ in range(8)]
