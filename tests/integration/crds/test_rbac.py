@@ -65,7 +65,7 @@ MAY = [
     ("create", "events", "", "default"),
     ("get", "secrets", "", SYSTEM_NAMESPACE),
     ("get", "leases", "coordination.k8s.io", SYSTEM_NAMESPACE),
-    ("update", "leases", "coordination.k8s.io", SYSTEM_NAMESPACE),
+    ("patch", "leases", "coordination.k8s.io", SYSTEM_NAMESPACE),
 ]
 MUST_NOT = [
     ("get", "secrets", "", "default"),

@@ -260,7 +260,7 @@ async def test_change_price(
     changed = await driver.change_price(
         subscription_id=made.id, item_id=made.item_id, price_id=solo
     )
-    assert changed == replace(made, price_id=solo)
+    assert changed == replace(made, price_id=solo, price_minor=SOLO.monthly_price_minor)
     assert await driver.get_subscription(made.id) == changed
 
 
