@@ -1,0 +1,164 @@
+"""What must be true once the world has come to rest: each wanted thing once, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from simulator.apiserver import Object
+from simulator.world import PLANS, World
+from voicefleet_operator.planning.telephony import forward_url
+
+
+def problems(world: World, expected: dict[str, str]) -> list[str]:
+    """What is wrong, in words; empty when all is well.
+
+    `expected`: the reason for which a client is not Ready, by name; other clients must be.
+    """
+    clients = {obj["status"]["clientID"]: obj for obj in world.kube.all("voiceclients") if obj.get("status")}
+    found = [
+        *_objects(world, expected),
+        *_billing(world, clients, expected),
+        *_carrier(world, clients, expected),
+        *_routing(world, clients, expected),
+        *_placement(world, clients),
+        *_ledger(world),
+    ]
+    found += [f"the controller failed: {o.failure!r}" for o in world.operators if o.failure]
+    if len(world.operators) != 1:
+        found.append(f"{len(world.operators)} controllers are alive")
+    return found
+
+
+def _differs(what: str, have: Counter[Any], want: Counter[Any]) -> Iterator[str]:
+    for thing, count in (have - want).items():
+        yield f"{what}: {count} too many of {thing}"
+    for thing, count in (want - have).items():
+        yield f"{what}: {count} missing of {thing}"
+
+
+def _numbers(client: Object) -> list[str]:
+    return [number["name"] for number in client["spec"]["telephony"]["numbers"]]
+
+
+def _objects(world: World, expected: dict[str, str]) -> Iterator[str]:
+    wanted = Counter[str]()
+    for obj in world.kube.all("voiceclients"):
+        name, status = obj["metadata"]["name"], obj.get("status") or {}
+        if "deletionTimestamp" in obj["metadata"]:
+            yield f"client {name} is still being deleted: {_condition(obj)}"
+        wanted.update(f"{status.get('clientID')}/{number}" for number in _numbers(obj))
+        ready = _condition(obj)
+        reason = expected.get(name)
+        if (ready.get("status"), ready.get("observedGeneration")) != (
+            "False" if reason else "True", obj["metadata"]["generation"],
+        ) or (reason and ready["reason"] != reason):  # fmt: skip
+            yield f"client {name} should be {reason or 'Ready'}: {ready}"
+    claims = Counter[str]()
+    for obj in world.kube.all("phonenumbers"):
+        claim = obj["spec"].get("claimRef") or {}
+        claims[f"{claim.get('clientID')}/{claim.get('number')}"] += 1
+    yield from _differs("PhoneNumber objects", claims, wanted)
+    for kind in ("voiceclients", "phonenumbers"):
+        for obj in world.kube.all(kind):
+            if left := (obj.get("status") or {}).get("operations"):
+                yield f"journal of {obj['metadata']['name']}: {left} is left"
+
+
+def _condition(obj: Object) -> Object:
+    conditions = (obj.get("status") or {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == "Ready"), {})
+
+
+def _billing(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
+    customers = Counter(c["metadata"].get("voicefleet_client") for c in world.paid.listed("customer"))
+    made = Counter(s["metadata"].get("voicefleet_client") for s in world.paid.listed("subscription"))
+    for what, have in (("customers", customers), ("subscriptions ever", made)):
+        for client_id, count in have.items():
+            if count > 1:
+                yield f"{what}: {count} of {client_id}"
+    have = Counter[Any]()
+    for sub in world.paid.listed("subscription"):
+        if sub["status"] != "canceled":
+            price = sub["items"]["data"][0]["price"]["unit_amount"]
+            have[sub["metadata"].get("voicefleet_client"), price] += 1
+    want = Counter[Any](
+        (client_id, PLANS[client["spec"]["plan"]])
+        for client_id, client in clients.items()
+        if expected.get(client["metadata"]["name"]) != "SubscriptionCancelled"
+    )
+    yield from _differs("subscriptions", have, want)
+
+
+def _carrier(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
+    trunks = {t["sid"]: t["friendly_name"].rpartition("/")[2] for t in world.paid.listed("trunk")}
+    yield from _differs("carrier trunks", Counter(trunks.values()), Counter(clients.keys()))
+    urls = Counter(url["trunk_sid"] for url in world.paid.listed("origination_url"))
+    yield from _differs("origination URLs", urls, Counter(trunks.keys()))
+    have, want = Counter[Any](), Counter[Any]()
+    for number in world.paid.listed("number"):
+        _, _, client_id, key = [*number["friendly_name"].split("/"), "", "", ""][:4]
+        goes_to = trunks.get(number["trunk_sid"] or "") or number["voice_url"]
+        have[client_id, key, goes_to] += 1
+    for client_id, client in clients.items():
+        if expected.get(client["metadata"]["name"]) not in ("NumberMissing", "NoNumbersAvailable"):
+            spec = client["spec"]
+            forward = forward_url(spec["telephony"]["fallback"]["forwardTo"])
+            goes_to = forward if spec.get("suspend") else client_id
+            want.update((client_id, key, goes_to) for key in _numbers(client))
+    yield from _differs("numbers", have, want)
+    bought = Counter[str](
+        entry["mark"]["friendlyName"]
+        for entry in world.paid.store.ledger(vendor="twilio")
+        if entry["kind"] == "number.purchased"
+    )
+    for name, count in bought.items():
+        if count > 1:
+            yield f"numbers: {name} was bought {count} times"
+
+
+def _routing(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
+    held = {obj["metadata"]["name"]: obj["status"].get("e164") for obj in world.kube.all("phonenumbers") if obj.get("status")}
+    trunks, rules = Counter[Any](), Counter[Any]()
+    for trunk in world.livekit.trunks.values():
+        trunks[_owner(trunk.metadata), tuple(trunk.numbers)] += 1
+    for rule in world.livekit.rules.values():
+        on = [_owner(world.livekit.trunks[t].metadata) if t in world.livekit.trunks else t for t in rule.trunk_ids]
+        rules[_owner(rule.metadata), tuple(on), rule.room_config.agents[0].agent_name] += 1
+    wanted = {
+        client_id: tuple(sorted(filter(None, (held.get(f"{client_id}-{key}") for key in _numbers(client)))))
+        for client_id, client in clients.items()
+    }
+    wanted = {client_id: numbers for client_id, numbers in wanted.items() if numbers}
+    yield from _differs("LiveKit trunks", trunks, Counter(wanted.items()))
+    yield from _differs("LiveKit rules", rules, Counter((c, (c,), f"voicefleet-{c}") for c in wanted))
+
+
+def _owner(metadata: str) -> str:
+    client_id: str = json.loads(metadata)["voicefleet"]["clientID"]
+    return client_id
+
+
+def _placement(world: World, clients: dict[str, Object]) -> Iterator[str]:
+    running = {i: json.loads(world.units.configs[i])["greeting"] for i in world.units.running}
+    wanted = {}
+    for client_id, client in clients.items():
+        if not client["spec"].get("suspend"):
+            words = world.kube.get("receptionists", client["spec"]["receptionistRef"]["name"], "default")
+            wanted[client_id] = words["spec"]["greeting"] if words else ""
+    yield from _differs("agents", Counter(running.items()), Counter(wanted.items()))
+    names = Counter(label for label, kind in world.zone.records if kind == "A")
+    owners = Counter(label for label, kind in world.zone.records if kind == "TXT")
+    want = Counter(client["spec"]["dns"]["subdomain"] for client in clients.values())
+    yield from _differs("DNS names", names, want)
+    yield from _differs("DNS owners", owners, Counter(f"_voicefleet.{name}" for name in want))
+
+
+def _ledger(world: World) -> Iterator[str]:
+    """What is paid for is what the vendors list."""
+    listed = {n["sid"] for n in world.paid.listed("number")}
+    listed |= {s["id"] for s in world.paid.listed("subscription") if s["status"] != "canceled"}
+    booked = {entry["id"] for entry in world.paid.store.ledger(only_open=True)}
+    yield from _differs("open in the ledger", Counter(booked), Counter(listed))
