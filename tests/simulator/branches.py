@@ -25,6 +25,9 @@ from simulator.clock import virtual_time
 from simulator.world import SWEEP, Fault, World, simulated
 
 _CHILD_SECONDS = 60
+"""Of real time, after which a child is taken to go round in circles."""
+_REST = 100.0
+"""Of simulated time, after which everything has settled, back-offs included."""
 
 
 @dataclass
@@ -39,6 +42,15 @@ class Scenario:
 
 
 @dataclass
+class Told:
+    """How one run of a scenario ended."""
+
+    seen: set[str]
+    """Names of the requests that were made."""
+    problems: list[str]
+
+
+@dataclass
 class Report:
     """What came of a scenario."""
 
@@ -49,6 +61,12 @@ class Report:
     """Names of requests that were made at all, also after a fault."""
     failures: list[str] = field(default_factory=list)
 
+    def take(self, story: str, told: Told) -> None:
+        """Add how a run ended."""
+        self.seen |= told.seen
+        if told.problems:
+            self.failures.append("\n    ".join([story, *told.problems]))
+
 
 class Branches:
     """Forks at each request, at most `jobs` children at a time."""
@@ -58,12 +76,16 @@ class Branches:
         self._ended = selectors.DefaultSelector()
         self._requests = 0
         self.report = Report()
-        self.tell: int | None = None
+        self._told: int | None = None
         """In a child: where to tell the parent of its end."""
+
+    @property
+    def in_child(self) -> bool:
+        return self._told is not None
 
     def at(self, name: str) -> Fault | None:
         """What becomes of this request: nothing in the parent, one fault in each child."""
-        if self.tell is not None:
+        if self.in_child:
             return None
         self._requests += 1
         self.report.covered.add(name)
@@ -86,7 +108,7 @@ class Branches:
             os.close(here)
             gc.disable()
             signal.alarm(_CHILD_SECONDS)
-            self.tell = there
+            self._told = there
             return True
         os.close(there)
         self._ended.register(here, selectors.EVENT_READ, (pid, story))
@@ -103,67 +125,65 @@ class Branches:
                 self.report.failures.append(f"{story}: it did not come to an end")
                 continue
             end = json.loads(text)
-            self.report.seen.update(end["seen"])
-            if end["problems"]:
-                self.report.failures.append("\n    ".join([story, *end["problems"]]))
+            self.report.take(story, Told(set(end["seen"]), end["problems"]))
 
     def collect_all(self) -> None:
         """Wait for all children."""
         while self._ended.get_map():
             self._collect()
 
-    def end(self, seen: set[str], problems: list[str]) -> None:
+    def end(self, told: Told) -> None:
         """In a child: tell, and end without a trace."""
-        assert self.tell is not None
-        with os.fdopen(self.tell, "w") as out:
-            json.dump({"seen": sorted(seen), "problems": problems}, out)
+        assert self._told is not None
+        with os.fdopen(self._told, "w") as out:
+            json.dump({"seen": sorted(told.seen), "problems": told.problems}, out)
         os._exit(0)
 
 
 def explore(scenario: Scenario, jobs: int) -> Report:
     """Run the scenario with each fault at each request."""
+    # Once for nothing: what is imported and cached on first use need not be in every child.
+    _tell(scenario, lambda _name: None, patience=lambda: 0.0)
     branches = Branches(scenario, jobs)
-
-    async def run() -> tuple[set[str], list[str]]:
-        with simulated(scenario.stock) as world:
-            world.start()
-            world.greet("words", "Hello")
-            await asyncio.sleep(30)
-            if scenario.before is not None:
-                await scenario.before(world)
-                await asyncio.sleep(100)
-            assert not (wrong := checks.problems(world, {})), wrong
-            first = len(world.log)
-            world.fault = branches.at
-            await scenario.story(world)
-            await asyncio.sleep(100)
-            world.fault = lambda _name: None
-            if branches.tell is not None:
-                # After a fault, a sweep may be what mends it.
-                await asyncio.sleep(SWEEP)
-            return set(world.log[first:]), checks.problems(world, scenario.expected)
-
-    seen: set[str] = set()
     gc.collect()
     gc.freeze()
     try:
-        with virtual_time() as runner:
-            try:
-                seen, wrong = runner.run(run())
-            except BaseException:
-                if branches.tell is None:
-                    raise
-                wrong = traceback.format_exc().splitlines()
-            if branches.tell is not None:
-                branches.end(seen, wrong)
-    finally:
-        gc.unfreeze()
-        if branches.tell is None:
-            branches.collect_all()
-    branches.report.seen |= seen
-    if wrong:
-        branches.report.failures.append("\n    ".join([f"{scenario.name}, no fault", *wrong]))
+        # After a fault, a sweep may be what mends it.
+        told = _tell(scenario, branches.at, patience=lambda: branches.in_child * SWEEP)
+    except BaseException:
+        if not branches.in_child:
+            raise
+        told = Told(set(), traceback.format_exc().splitlines())
+    if branches.in_child:
+        branches.end(told)
+    gc.unfreeze()
+    branches.collect_all()
+    branches.report.take(f"{scenario.name}, no fault", told)
     return branches.report
+
+
+def _tell(scenario: Scenario, fault: Callable[[str], Fault | None], patience: Callable[[], float]) -> Told:
+    """Run the scenario, and look what it has come to."""
+
+    async def run() -> Told:
+        with simulated(scenario.stock) as world:
+            world.start()
+            world.greet("words", "Hello")
+            await asyncio.sleep(_REST)
+            if scenario.before is not None:
+                await scenario.before(world)
+                await asyncio.sleep(_REST)
+            if wrong := checks.problems(world, {}):
+                return Told(set(), ["before the story began:", *wrong])
+            first = len(world.log)
+            world.fault = fault
+            await scenario.story(world)
+            await asyncio.sleep(_REST)
+            await asyncio.sleep(patience())
+            return Told(set(world.log[first:]), checks.problems(world, scenario.expected))
+
+    with virtual_time() as runner:
+        return runner.run(run())
 
 
 def main(chosen: list[str]) -> int:

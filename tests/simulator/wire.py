@@ -155,6 +155,7 @@ def no_network(
     _Session.send = staticmethod(http)
     with (
         mock.patch.multiple(aiohttp, ClientSession=_Session, TCPConnector=mock.Mock()),
+        mock.patch("ssl.create_default_context"),
         mock.patch.multiple(dns.asyncquery, tcp=update, inbound_xfr=transfer),
     ):
         yield

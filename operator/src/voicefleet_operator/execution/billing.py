@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from voicefleet_api.meta import Operation
+from voicefleet_api.voiceclient import BillingStatus
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.planning.desired import WantedBilling
 from voicefleet_operator.planning.observed import CheckoutSession, Customer, Invoice, Subscription
@@ -30,6 +31,15 @@ async def _customer_id(ctx: ClientContext) -> str:
     raise LookupError("the client has no customer in Stripe")
 
 
+def _remember(ctx: ClientContext, **made: str | None) -> None:
+    """Into the write that drops the operation: no version of the status knows of neither.
+
+    A controller with an older listing can so tell that it is one.
+    """
+    billing = ctx.writer.status.billing or BillingStatus()
+    ctx.writer.status.billing = billing.model_copy(update=made)
+
+
 async def create_customer(ctx: ClientContext, action: Action) -> None:
     """Create the customer, once."""
     driver, wanted = ctx.billing.driver, _wanted(ctx)
@@ -44,6 +54,7 @@ async def create_customer(ctx: ClientContext, action: Action) -> None:
 
     request = {"name": wanted.customer_name} | ({"email": wanted.email} if wanted.email else {})
     customer = await ctx.journal.once(action.kind, action.target, request, find=find, do=do)
+    _remember(ctx, customer_id=customer.id)
     (await ctx.billing.listing()).customers[customer.id] = customer
 
 
@@ -87,6 +98,7 @@ async def create_subscription(ctx: ClientContext, action: Action) -> None:
         "trialDays": str(wanted.trial_days),
     }
     subscription = await ctx.journal.once(action.kind, action.target, request, find=find, do=do)
+    _remember(ctx, subscription_id=subscription.id)
     (await ctx.billing.listing()).subscriptions[subscription.id] = subscription
 
 
@@ -125,6 +137,7 @@ async def create_checkout(ctx: ClientContext, action: Action) -> None:
         else "https://voicefleet.dev/paid",
     }
     session = await ctx.journal.once(action.kind, action.target, request, find=find, do=do)
+    _remember(ctx, checkout_url=session.url)
     (await ctx.billing.listing()).checkouts[session.id] = session
 
 

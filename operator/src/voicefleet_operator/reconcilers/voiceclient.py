@@ -263,7 +263,21 @@ class _Pass:
             runtime = self.fleet_spec.runtime
             classes.add(runtime.class_name if runtime else "podman")
         activated = reached(self.status, "Activated")
-        return await observe(ctx, activated=activated, runtime_classes=classes)
+        observed = await observe(ctx, activated=activated, runtime_classes=classes)
+        if self._knows_more_than(observed) and self.spec.accounts.billing in ctx.world.billing:
+            # Another controller has made it since we listed: what a replaced leader must not
+            # take for missing, and make again.
+            ctx.billing.forget()
+            observed = await observe(ctx, activated=activated, runtime_classes=classes)
+        return observed
+
+    def _knows_more_than(self, observed: Observed) -> bool:
+        known = self.status.billing or BillingStatus()
+        return bool(
+            (known.customer_id and observed.customer is None)
+            or (known.subscription_id and observed.subscription is None)
+            or (known.checkout_url and not observed.checkout and not observed.subscription)
+        )
 
     async def _refresh_payment(self, ctx: ClientContext) -> None:
         """Ask Stripe about a payment that is waited for; everything else is in the listing."""
