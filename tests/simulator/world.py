@@ -36,7 +36,9 @@ _RESTART = 1.0
 _LATE = 5.0
 """How long a request may still be on its way after its sender has died."""
 _STALE = 10.0
-"""How long a cache may lag, and an old leader go on."""
+"""How long a cache may lag, and an old leader stand still before it goes on with what it knew."""
+_NOTICE = 3.0
+"""How long it then takes the old leader to find out."""
 SWEEP = 600.0
 
 PLANS = {"Small": 4900, "Large": 9900}
@@ -165,7 +167,7 @@ class World:
         operator.freeze()
         loop.call_later(_RESTART, self.start)
         loop.call_later(_STALE, operator.thaw)
-        loop.call_later(2 * _STALE, operator.kill)
+        loop.call_later(_STALE + _NOTICE, operator.kill)
 
     def _changed(self, event: str, plural: str, obj: Object) -> None:
         text = json.dumps(obj)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from voicefleet_operator import metrics
-from voicefleet_operator.drivers.errors import Throttled, VendorError
+from voicefleet_operator.drivers.errors import Ambiguous, Throttled, VendorError
 from voicefleet_operator.kube import (
     FLEETS,
     PHONENUMBERS,
@@ -23,10 +23,10 @@ from voicefleet_operator.kube import (
 )
 from voicefleet_operator.logs import log_context
 from voicefleet_operator.orphans import find, list_vendors, living
-from voicefleet_operator.reconcilers.common import Controller, fleet_name
+from voicefleet_operator.reconcilers.common import SETTLE, Controller, Retry, fleet_name
 from voicefleet_operator.reconcilers.fleet import reconcile_fleet
 from voicefleet_operator.reconcilers.phonenumber import reconcile_phonenumber
-from voicefleet_operator.reconcilers.voiceclient import Retry, reconcile_voiceclient
+from voicefleet_operator.reconcilers.voiceclient import reconcile_voiceclient
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.store import Store, key_of
 from voicefleet_operator.workqueue import Key, WorkQueue
@@ -119,15 +119,16 @@ class Loop:
                     self.queue.add(key_of(obj))
 
     async def _sweep(self) -> None:
+        # The first one soon: what a former leader still had on its way has arrived by then.
+        pause = SETTLE
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
+            await asyncio.sleep(pause)
             try:
+                self.controller.forget_listings()
+                self.controller.settled = True
+                pause = self._settings.resync_seconds
                 for _, world in self.controller.worlds.values():
-                    for listed in world.all_listed():
-                        listed.forget()
                     await list_vendors(world)
-                for runtime in self.controller.runtimes.values():
-                    runtime.forget()
                 await self._list_kubernetes()
                 await self._count_orphans()
             except (KubeError, VendorError) as error:
@@ -191,6 +192,8 @@ class Loop:
                 self.queue.add_after(key, retry.at_most)
         except VendorError as error:
             result = "retry"
+            if isinstance(error, Ambiguous):
+                self.controller.doubt(key)
             wait = error.retry_after if isinstance(error, Throttled) else 0.0
             self.queue.add_failed(key, at_least=wait)
         except NotFound:
@@ -198,6 +201,7 @@ class Loop:
             await self._read_again(key)
         except Exception:
             result = "error"
+            self.controller.doubt(key)
             logger.exception("reconciliation failed")
             self.queue.add_failed(key, at_least=1.0)
         finally:

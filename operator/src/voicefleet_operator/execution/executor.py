@@ -23,7 +23,7 @@ from voicefleet_operator.drivers.errors import (
 )
 from voicefleet_operator.execution import billing, placement, telephony
 from voicefleet_operator.execution.context import ClientContext, NotConfigured
-from voicefleet_operator.kube import Conflict, KubeError
+from voicefleet_operator.kube import Conflict, KubeError, KubeUnavailable
 from voicefleet_operator.planning.health import Trouble
 from voicefleet_operator.planning.plan import Action, ActionKind, Plan
 
@@ -56,6 +56,8 @@ class Outcome:
     failures: list[Trouble] = field(default_factory=list)
     retry_after: float = 0.0
     """Seconds that a vendor asked us to wait."""
+    unknown: bool = False
+    """Nobody knows whether all that was sent is carried out."""
 
 
 async def execute(plan: Plan, ctx: ClientContext) -> Outcome:
@@ -81,6 +83,7 @@ async def execute(plan: Plan, ctx: ClientContext) -> Outcome:
         except VendorError as error:
             _note_failure(ctx, action, error, outcome)
         except (KubeError, NotConfigured, LookupError) as error:
+            outcome.unknown |= isinstance(error, KubeUnavailable)
             logger.warning("%s failed: %s", action.id, error)
             outcome.failures.append(Trouble(action.power, "NotPossible", str(error)))
         except Exception as error:
@@ -121,6 +124,7 @@ def trouble_of(power: ConditionType, error: VendorError) -> Trouble:
 
 def _note_failure(ctx: ClientContext, action: Action, error: VendorError, outcome: Outcome) -> None:
     logger.warning("%s failed: %s", action.id, error, extra={"action": action.kind})
+    outcome.unknown |= isinstance(error, Ambiguous)
     # What is gone had been listed: done already, by a request whose answer was lost, or by others.
     if isinstance(error, Ambiguous | Gone):
         ctx.forget(action.power)

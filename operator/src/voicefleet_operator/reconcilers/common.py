@@ -19,6 +19,22 @@ from voicefleet_operator.world import Listed, Runtime, World, build_world, spec_
 # Longer than any call to a vendor may take.
 _CLOSE_AFTER = 60.0
 
+SETTLE = 15.0
+"""Seconds after which a request whose sender gave up, lost the lease or died has arrived, or never
+will. Until then nothing is forgotten of an object that it may have been made for."""
+
+
+class Retry(Exception):
+    """The pass has written its status and wants another one after a back-off.
+
+    `at_least` and `at_most`: bounds of the wait, in seconds.
+    """
+
+    def __init__(self, at_least: float, at_most: float | None = None) -> None:
+        super().__init__("retry")
+        self.at_least = at_least
+        self.at_most = at_most
+
 
 @dataclass
 class Controller:
@@ -33,7 +49,35 @@ class Controller:
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     on_runtime: Callable[[str, Runtime], None] = lambda _class, _runtime: None
     """Called with every runtime driver that comes into use, so that it is watched."""
+    settled: bool = False
+    """What a former process may have had on its way has arrived, and all was listed since."""
+    _doubts: dict[Key, float] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def doubt(self, key: Key) -> None:
+        """A request for that object was sent, and nobody knows whether it is carried out yet."""
+        self._doubts[key] = asyncio.get_running_loop().time() + SETTLE
+
+    def ready_to_let_go(self, key: Key) -> None:
+        """Raise `Retry` while something may still arrive; list anew what was listed before."""
+        if not self.settled:
+            raise Retry(SETTLE / 2)
+        due = self._doubts.get(key)
+        if due is None:
+            return
+        left = due - asyncio.get_running_loop().time()
+        if left <= 0:
+            del self._doubts[key]
+            self.forget_listings()
+        raise Retry(left)
+
+    def forget_listings(self) -> None:
+        """Every vendor is listed anew by whoever asks next."""
+        for _, world in self.worlds.values():
+            for listed in world.all_listed():
+                listed.forget()
+        for runtime in self.runtimes.values():
+            runtime.forget()
 
     async def world(self, name: str, spec: FleetSpec, fleet_id: str) -> World:
         """The fleet's accounts; made anew when its spec has changed."""

@@ -8,6 +8,7 @@ our mark on it, and look for it before buying again.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from voicefleet_api.fleet import TelephonyAccount
@@ -27,11 +28,14 @@ from voicefleet_operator.kube import PHONENUMBERS, Object
 from voicefleet_operator.planning.health import Finding
 from voicefleet_operator.planning.observed import CarrierNumber
 from voicefleet_operator.reconcilers.common import (
+    SETTLE,
     Controller,
+    Retry,
     deleting,
     has_finalizer,
     with_finalizer,
 )
+from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
 from voicefleet_operator.world import Telephony, World
 
@@ -40,8 +44,6 @@ logger = logging.getLogger(__name__)
 _PURCHASE = "PurchaseNumber"
 _ATTEMPTS = 3
 _SUGGESTIONS = 8
-# A request that was on its way when its sender died has arrived by then, or never will.
-_SETTLE = timedelta(seconds=15)
 _PAUSE = 15.0
 """Seconds between two looks at whether its client or fleet is still paused."""
 
@@ -90,6 +92,9 @@ class _Pass:
             return marked
         if self.spec.source == "Existing":
             return await self._adopt()
+        if self.spec.claim_ref is not None and not _still_wanted(self.controller, self.spec):
+            # Nothing is bought for a client that is going; its end takes this object along.
+            raise Retry(0.0)
         for _ in range(_ATTEMPTS):
             operation = self.journal.open(_PURCHASE)
             if operation is None:
@@ -271,31 +276,32 @@ class _Pass:
 
     async def give_back(self) -> None:
         """Release the number, whether or not its purchase was ever confirmed."""
-        sid = self.status.sid
         operation = self.journal.open(_PURCHASE)
-        if sid is None and operation is not None:
+        if self.status.sid is None and operation is not None:
             found = await self._mine(operation.target)
             age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
-            if found is None and age < _SETTLE:
-                raise Ambiguous(
-                    "PurchaseUnsettled", f"the purchase of {operation.target} may still arrive"
-                )
-            sid = found.sid if found else None
-        if sid is None:
-            return
-        if self.spec.reclaim_policy == "Retain" or self.spec.source == "Existing":
-            # It was there before us, or is to be kept: it stays, routed nowhere.
-            try:
-                kept = await self.driver.update_number(
-                    sid, friendly_name=self.status.e164 or "", trunk_sid="", voice_url=""
-                )
-            except Gone:
-                # Somebody has released it at the carrier.
-                return
-            await self.keep(kept)
-            return
-        await self.driver.release_number(sid)
-        (await self.telephony.listing()).numbers.pop(sid, None)
+            if found is not None:
+                await self.keep(found)
+            elif age.total_seconds() < SETTLE:
+                raise Retry(SETTLE - age.total_seconds())
+        listed = (await self.telephony.listing()).numbers
+        # By its mark, too: a purchase that was sent twice may have been carried out again.
+        mine = {n.sid: n.e164 for n in listed.values() if n.friendly_name == self.friendly_name}
+        if self.status.sid is not None:
+            mine[self.status.sid] = self.status.e164 or ""
+        for sid, e164 in mine.items():
+            if self.spec.reclaim_policy == "Retain" or self.spec.source == "Existing":
+                # It was there before us, or is to be kept: it stays, routed nowhere.
+                # Somebody may have released it at the carrier.
+                with suppress(Gone):
+                    await self.keep(
+                        await self.driver.update_number(
+                            sid, friendly_name=e164, trunk_sid="", voice_url=""
+                        )
+                    )
+            else:
+                await self.driver.release_number(sid)
+                listed.pop(sid, None)
 
 
 _FAR = "9999-12-31T00:00:00Z"
@@ -357,6 +363,7 @@ async def _delete(controller: Controller, run: _Pass) -> float | None:
         return 30.0
     controller.kube.ensure_leader()
     await run.give_back()
+    controller.ready_to_let_go(key_of(run.writer.obj))
     await run.writer.let_go()
     _wake_client(controller, run.spec)
     return None

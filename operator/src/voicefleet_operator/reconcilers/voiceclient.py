@@ -43,7 +43,9 @@ from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.planning.telephony import bound
 from voicefleet_operator.reconcilers.common import (
+    SETTLE,
     Controller,
+    Retry,
     deleting,
     has_finalizer,
     with_finalizer,
@@ -51,6 +53,7 @@ from voicefleet_operator.reconcilers.common import (
 from voicefleet_operator.reconcilers.fleet import new_id
 from voicefleet_operator.reconcilers.observe import observe
 from voicefleet_operator.reconcilers.onboarding import Onboarding, milestone, reached
+from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
 
 logger = logging.getLogger(__name__)
@@ -61,8 +64,6 @@ _SOON = 3.0
 _ON_THE_WAY = ("Progressing", "NumberPending")
 # A thousand clients that are nudged at once share one listing.
 _FRESH = 5.0
-# A request that was on its way when its sender died has arrived by then, or never will.
-_SETTLE = timedelta(seconds=15)
 
 
 async def reconcile_voiceclient(controller: Controller, key: Key) -> float | None:
@@ -194,6 +195,7 @@ class _Pass:
                 await self._tell_drift(ctx, outcome)
         except VendorError as error:
             if isinstance(error, Ambiguous):
+                outcome.unknown = True
                 self._forget_all(ctx)
             outcome.failures.append(trouble_of(ConditionType.READY, error))
         except NotConfigured as error:
@@ -325,7 +327,7 @@ class _Pass:
                 continue
             done = await self._exists(ctx, operation.action)
             age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
-            if done or age > _SETTLE:
+            if done or age.total_seconds() > SETTLE:
                 self.journal.retire(operation)
             else:
                 self._forget_all(ctx)
@@ -366,7 +368,10 @@ class _Pass:
     ) -> float | None:
         remaining = self._plan(ctx, observed)
         done = not outcome.failures and not remaining.actions and not remaining.waits
+        if outcome.unknown:
+            self.controller.doubt(key_of(self.writer.obj))
         if self.deleting and done:
+            self.controller.ready_to_let_go(key_of(self.writer.obj))
             await self._let_go()
             return None
         before = {c.type: (str(c.status), c.reason) for c in self.status.conditions}
@@ -519,15 +524,3 @@ def _in_the_way(found: list[Finding]) -> Trouble | None:
         (Trouble(f.type, f.reason, f.message) for f in lacking if not f.status),
         None,
     )
-
-
-class Retry(Exception):
-    """The pass has written its status and wants another one after a back-off.
-
-    `at_least` and `at_most`: bounds of the wait, in seconds.
-    """
-
-    def __init__(self, at_least: float, at_most: float | None) -> None:
-        super().__init__("retry")
-        self.at_least = at_least
-        self.at_most = at_most
