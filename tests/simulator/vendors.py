@@ -119,7 +119,8 @@ class LiveKit:
 
     def DeleteSIPTrunk(self, data: bytes) -> Any:  # noqa: N802
         id_ = api.DeleteSIPTrunkRequest.FromString(data).sip_trunk_id
-        return self.trunks.pop(id_, "not found")
+        gone = self.trunks.pop(id_, None)
+        return api.SIPTrunkInfo(sip_trunk_id=id_) if gone else "not found"
 
     def ListSIPDispatchRule(self, data: bytes) -> Any:  # noqa: N802
         wanted = set(api.ListSIPDispatchRuleRequest.FromString(data).trunk_ids)

@@ -361,9 +361,10 @@ async def _delete(controller: Controller, run: _Pass) -> float | None:
     if run.status.phase != "Failed" and _still_wanted(controller, run.spec):
         # Like a PersistentVolume that is in use: it goes when its client lets go of it.
         return 30.0
+    # First: a number that is held cannot be bought again by what is still on its way.
+    controller.ready_to_let_go(key_of(run.writer.obj))
     controller.kube.ensure_leader()
     await run.give_back()
-    controller.ready_to_let_go(key_of(run.writer.obj))
     await run.writer.let_go()
     _wake_client(controller, run.spec)
     return None
