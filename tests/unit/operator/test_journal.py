@@ -28,6 +28,9 @@ class Server:
         }
         self.writes = 0
 
+    async def get(self, _resource: object, _name: str, _namespace: object) -> dict:
+        return self.obj
+
     async def replace_status(self, _resource: object, body: dict, _namespace: object) -> dict:
         if body["metadata"].get("resourceVersion") != self.obj["metadata"]["resourceVersion"]:
             raise Conflict(409, "the object has been modified")

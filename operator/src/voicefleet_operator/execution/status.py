@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from voicefleet_api.meta import Condition, Operation
 from voicefleet_api.names import FINALIZER
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected
-from voicefleet_operator.kube import Kube, Object, Resource
+from voicefleet_operator.kube import Conflict, Kube, Object, Resource
 from voicefleet_operator.planning.health import Finding
 from voicefleet_operator.store import Store, key_of
 
@@ -76,6 +76,13 @@ class StatusWriter(Generic[S]):
                 await self._kube.patch(self._resource, meta["name"], body, meta.get("namespace"))
             )
 
+    async def confirm(self) -> None:
+        """Raise `Conflict` unless our copy is the newest."""
+        meta = self.obj["metadata"]
+        newest = await self._kube.get(self._resource, meta["name"], meta.get("namespace"))
+        if newest["metadata"]["resourceVersion"] != meta["resourceVersion"]:
+            raise Conflict(409, "the object has been modified")
+
     async def let_go(self) -> None:
         """Take our finalizer away and forget the object; raises `Conflict`.
 
@@ -132,9 +139,12 @@ class Journal:
         """The operation of that action whose outcome is unknown, if there is one."""
         return next((op for op in self._writer.status.operations if op.action == action), None)
 
-    def actions(self) -> tuple[str, ...]:
-        """Actions with an operation whose outcome is unknown."""
-        return tuple(op.action for op in self._writer.status.operations)
+    async def reopen(self, action: str) -> Operation | None:
+        """The same, to repeat it; raises `Conflict` where our copy of the journal is an old one."""
+        operation = self.open(action)
+        if operation is not None:
+            await self._writer.confirm()
+        return operation
 
     async def begin(self, action: str, target: str, request: dict[str, str]) -> Operation:
         """Record the intent; raises `Conflict`, and then nothing may be sent."""
@@ -172,7 +182,7 @@ class Journal:
         An operation whose outcome is unknown is first looked for (`find`), then repeated exactly
         as it was frozen (`do` reads `operation.request`, never the newest spec).
         """
-        operation = self.open(action)
+        operation = await self.reopen(action)
         if operation is None:
             operation = await self.begin(action, target, request)
         else:

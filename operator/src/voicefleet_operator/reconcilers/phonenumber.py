@@ -96,7 +96,7 @@ class _Pass:
             # Nothing is bought for a client that is going; its end takes this object along.
             raise Retry(0.0)
         for _ in range(_ATTEMPTS):
-            operation = self.journal.open(_PURCHASE)
+            operation = await self.journal.reopen(_PURCHASE)
             if operation is None:
                 operation = await self._choose()
             elif (found := await self._mine(operation.target)) is not None:
