@@ -120,7 +120,7 @@ def _carrier(world: World, clients: dict[str, Object], expected: dict[str, str])
 
 
 def _routing(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
-    held = {obj["metadata"]["name"]: obj["status"].get("e164") for obj in world.kube.all("phonenumbers") if obj.get("status")}
+    held = {obj["metadata"]["name"]: obj["status"].get("e164") for obj in world.kube.all("phonenumbers") if (obj.get("status") or {}).get("phase") == "Bound"}
     trunks, rules = Counter[Any](), Counter[Any]()
     for trunk in world.livekit.trunks.values():
         trunks[_owner(trunk.metadata), tuple(trunk.numbers)] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from simulator.branches import Scenario
-from simulator.world import World, numbers
+from simulator.world import SWEEP, Fault, World, numbers
 
 _BUY = "twilio POST */IncomingPhoneNumbers.json"
 
@@ -83,16 +83,36 @@ async def _edit_while_applied(world: World) -> None:
 
 async def _cancelled(world: World) -> None:
     world.cancel_in_stripe()
-    world.apply("a", plan="Large")
+    await asyncio.sleep(SWEEP)
 
 
 async def _released(world: World) -> None:
     world.release_in_twilio()
-    world.apply("a", suspend=True)
+    await asyncio.sleep(SWEEP)
+
+
+async def _nothing(world: World) -> None:
+    pass
+
+
+async def _first_start(world: World) -> None:
+    world.begin()
+
+
+async def _restart(world: World) -> None:
+    world.restart()
+
+
+def _loser(world: World) -> dict[str, str]:
+    """Of two clients and one number, whoever did not get it."""
+    without = [o for o in world.kube.all("phonenumbers") if not o["status"].get("e164")]
+    return {o["spec"]["claimRef"]["name"]: "NoNumbersAvailable" for o in without}
 
 
 SCENARIOS = [
-    Scenario("create", _client),
+    Scenario("first start", _first_start),
+    Scenario("restart", _restart, before=_client),
+    Scenario("create", _client, before=_nothing),
     Scenario("upgrade", _upgrade, before=_client),
     Scenario("downgrade", _downgrade, before=_large),
     Scenario("add a number", _two_numbers, before=_client),
@@ -101,7 +121,23 @@ SCENARIOS = [
     Scenario("suspend", _suspend, before=_client),
     Scenario("resume", _resume, before=_suspended),
     Scenario("delete", _delete, before=_client),
-    Scenario("delete while creating", _delete_while_creating),
-    Scenario("create, delete, create under one name", _again_under_one_name),
-    Scenario("edit while the previous generation is applied", _edit_while_applied),
-]
+    Scenario("delete while creating", _delete_while_creating, before=_nothing),
+    Scenario("create, delete, create under one name", _again_under_one_name, before=_nothing),
+    Scenario("two clients race for the last number", _race, _nothing, _loser, stock=1),
+    Scenario("edit while the previous generation is applied", _edit_while_applied, before=_nothing),
+    Scenario(
+        "a person cancels the subscription", _cancelled, _client,
+        lambda _world: {"a": "SubscriptionCancelled"},
+    ),
+    Scenario(
+        "a person releases the number", _released, _client, lambda _world: {"a": "NumberMissing"}
+    ),
+    *(
+        Scenario(f"create, although at {name} {fault}", _client, _nothing, mishap=(name, fault))
+        for name, fault in [
+            ("stripe POST /v1/customers", Fault.KILLED_AFTER),
+            ("stripe POST /v1/subscriptions", Fault.KILLED_AFTER),
+            ("kube POST phonenumbers", Fault.REPLY_LOST),
+        ]
+    ),
+]  # fmt: skip
