@@ -48,6 +48,10 @@ else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
 
+.PHONY: prove
+prove: .venv/.synced ## Every request of every scenario with everything that can become of it
+	@$(BIN)/python -m pytest tests/chaos $(ARGS)
+
 .PHONY: check
 check: .venv/.synced ## Style, types, who imports whom, generated files
 	@$(BIN)/ruff check .

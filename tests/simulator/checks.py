@@ -12,10 +12,11 @@ from simulator.world import PLANS, World
 from voicefleet_operator.planning.telephony import forward_url
 
 
-def problems(world: World, expected: dict[str, str]) -> list[str]:
+def problems(world: World, expected: dict[str, str], *, again: bool = False) -> list[str]:
     """What is wrong, in words; empty when all is well.
 
     `expected`: the reason for which a client is not Ready, by name; other clients must be.
+    `again`: numbers may have been wanted, given up and wanted again.
     """
     clients = {obj["status"]["clientID"]: obj for obj in world.kube.all("voiceclients") if obj.get("status")}
     found = [
@@ -25,6 +26,7 @@ def problems(world: World, expected: dict[str, str]) -> list[str]:
         *_routing(world, clients, expected),
         *_placement(world, clients),
         *_ledger(world),
+        *(() if again else _bought_twice(world)),
     ]
     found += [f"the controller failed: {o.failure!r}" for o in world.operators if o.failure]
     if len(world.operators) != 1:
@@ -109,6 +111,9 @@ def _carrier(world: World, clients: dict[str, Object], expected: dict[str, str])
             goes_to = forward if spec.get("suspend") else client_id
             want.update((client_id, key, goes_to) for key in _numbers(client))
     yield from _differs("numbers", have, want)
+
+
+def _bought_twice(world: World) -> Iterator[str]:
     bought = Counter[str](
         entry["mark"]["friendlyName"]
         for entry in world.paid.store.ledger(vendor="twilio")

@@ -85,6 +85,8 @@ class Operator:
         self._runs.set()
         self._alive = True
         self._watching = True
+        self.leads = True
+        """Nobody has taken its place yet."""
         self.stale_until = asyncio.get_running_loop().time() + _STALE if stale else 0.0
         self.runtime = Runtime(world.units, world.ask)
         context = contextvars.copy_context()
@@ -128,7 +130,8 @@ class Operator:
         """Nothing of what it knew or meant to do remains."""
         self._alive = False
         self._runs.clear()
-        self._world.operators.discard(self)
+        if self in self._world.operators:
+            self._world.operators.remove(self)
         self._task.cancel()
 
     @property
@@ -147,7 +150,7 @@ class World:
         self.livekit = LiveKit()
         self.zone = Zone()
         self.units = Units()
-        self.operators: set[Operator] = set()
+        self.operators: list[Operator] = []
         self.fault: Callable[[str], Fault | None] = lambda _name: None
         """Asked before each request what becomes of it."""
         self.log: list[str] = []
@@ -169,19 +172,25 @@ class World:
 
     def start(self, *, stale: bool = False) -> None:
         """Start a controller."""
-        self.operators.add(Operator(self, stale=stale))
+        self.operators.append(Operator(self, stale=stale))
 
     def restart(self, operator: Operator | None = None, *, stale: bool = False) -> None:
         """Kill it; another one comes up."""
-        (operator or next(iter(self.operators))).kill()
-        start = functools.partial(self.start, stale=stale)
-        asyncio.get_running_loop().call_later(_RESTART, start)
+        operator = operator or self.operators[0]
+        operator.kill()
+        self._replace(operator, stale=stale)
+
+    def _replace(self, operator: Operator, *, stale: bool = False) -> None:
+        if operator.leads:
+            start = functools.partial(self.start, stale=stale)
+            asyncio.get_running_loop().call_later(_RESTART, start)
+        operator.leads = False
 
     def fail_over(self, operator: Operator) -> None:
         """It stands still and is replaced, goes on with what it knew, and then finds out."""
         loop = asyncio.get_running_loop()
         operator.freeze()
-        loop.call_later(_RESTART, self.start)
+        self._replace(operator)
         loop.call_later(_STALE, operator.thaw)
         loop.call_later(_STALE + _NOTICE, operator.kill)
 
