@@ -147,4 +147,3 @@ def _parsed(path: str) -> tuple[str, str, str, str]:
         namespace, parts = parts[1], parts[2:]
     plural, name, sub = [*parts, "", ""][:3]
     return plural, namespace, name, sub
-

@@ -17,7 +17,6 @@ import signal
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from simulator import checks
 from simulator.clock import virtual_time
@@ -151,9 +150,12 @@ class Branches:
 
 def explore(scenario: Scenario, jobs: int, covered: set[str]) -> Report:
     """Run the scenario with each fault at each request; `covered`: by earlier scenarios."""
-    # Once for nothing: what is imported and cached on first use need not be in every child.
-    _tell(scenario, lambda _name: None, patience=lambda: 0.0)
     branches = Branches(scenario, jobs, covered)
+    # Once without children: what is imported and cached on first use is then in all of them.
+    rehearsal = _tell(scenario, lambda _name: None, patience=lambda: 0.0)
+    if rehearsal.problems:
+        branches.report.take(f"{scenario.name}, no fault", rehearsal)
+        return branches.report
     gc.collect()
     gc.freeze()
     try:
@@ -171,7 +173,9 @@ def explore(scenario: Scenario, jobs: int, covered: set[str]) -> Report:
     return branches.report
 
 
-def _tell(scenario: Scenario, fault: Callable[[str], Fault | None], patience: Callable[[], float]) -> Told:
+def _tell(
+    scenario: Scenario, fault: Callable[[str], Fault | None], patience: Callable[[], float]
+) -> Told:
     """Run the scenario, and look what it has come to."""
 
     async def run() -> Told:

@@ -18,7 +18,11 @@ def problems(world: World, expected: dict[str, str], *, again: bool = False) -> 
     `expected`: the reason for which a client is not Ready, by name; other clients must be.
     `again`: numbers may have been wanted, given up and wanted again.
     """
-    clients = {obj["status"]["clientID"]: obj for obj in world.kube.all("voiceclients") if obj.get("status")}
+    clients = {
+        obj["status"]["clientID"]: obj
+        for obj in world.kube.all("voiceclients")
+        if obj.get("status")
+    }
     found = [
         *_objects(world, expected),
         *_billing(world, clients, expected),
@@ -75,8 +79,12 @@ def _condition(obj: Object) -> Object:
 
 
 def _billing(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
-    customers = Counter(c["metadata"].get("voicefleet_client") for c in world.paid.listed("customer"))
-    made = Counter(s["metadata"].get("voicefleet_client") for s in world.paid.listed("subscription"))
+    customers = Counter(
+        c["metadata"].get("voicefleet_client") for c in world.paid.listed("customer")
+    )
+    made = Counter(
+        s["metadata"].get("voicefleet_client") for s in world.paid.listed("subscription")
+    )
     for what, have in (("customers", customers), ("subscriptions ever", made)):
         for client_id, count in have.items():
             if count > 1:
@@ -125,20 +133,31 @@ def _bought_twice(world: World) -> Iterator[str]:
 
 
 def _routing(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
-    held = {obj["metadata"]["name"]: obj["status"].get("e164") for obj in world.kube.all("phonenumbers") if (obj.get("status") or {}).get("phase") == "Bound"}
+    held = {
+        obj["metadata"]["name"]: obj["status"].get("e164")
+        for obj in world.kube.all("phonenumbers")
+        if (obj.get("status") or {}).get("phase") == "Bound"
+    }
     trunks, rules = Counter[Any](), Counter[Any]()
     for trunk in world.livekit.trunks.values():
         trunks[_owner(trunk.metadata), tuple(trunk.numbers)] += 1
     for rule in world.livekit.rules.values():
-        on = [_owner(world.livekit.trunks[t].metadata) if t in world.livekit.trunks else t for t in rule.trunk_ids]
+        on = [
+            _owner(world.livekit.trunks[t].metadata) if t in world.livekit.trunks else t
+            for t in rule.trunk_ids
+        ]
         rules[_owner(rule.metadata), tuple(on), rule.room_config.agents[0].agent_name] += 1
     wanted = {
-        client_id: tuple(sorted(filter(None, (held.get(f"{client_id}-{key}") for key in _numbers(client)))))
+        client_id: tuple(
+            sorted(filter(None, (held.get(f"{client_id}-{key}") for key in _numbers(client))))
+        )
         for client_id, client in clients.items()
     }
     wanted = {client_id: numbers for client_id, numbers in wanted.items() if numbers}
     yield from _differs("LiveKit trunks", trunks, Counter(wanted.items()))
-    yield from _differs("LiveKit rules", rules, Counter((c, (c,), f"voicefleet-{c}") for c in wanted))
+    yield from _differs(
+        "LiveKit rules", rules, Counter((c, (c,), f"voicefleet-{c}") for c in wanted)
+    )
 
 
 def _owner(metadata: str) -> str:
@@ -151,7 +170,9 @@ def _placement(world: World, clients: dict[str, Object]) -> Iterator[str]:
     wanted = {}
     for client_id, client in clients.items():
         if not client["spec"].get("suspend"):
-            words = world.kube.get("receptionists", client["spec"]["receptionistRef"]["name"], "default")
+            words = world.kube.get(
+                "receptionists", client["spec"]["receptionistRef"]["name"], "default"
+            )
             wanted[client_id] = words["spec"]["greeting"] if words else ""
     yield from _differs("agents", Counter(running.items()), Counter(wanted.items()))
     names = Counter(label for label, kind in world.zone.records if kind == "A")

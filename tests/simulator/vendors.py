@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import dns.name
 import dns.rcode
-import dns.rdatatype
 import dns.rdataset
+import dns.rdatatype
 import dns.update
 import dns.zone
 from livekit import api

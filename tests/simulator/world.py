@@ -9,7 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 from unittest import mock
@@ -159,7 +159,9 @@ class World:
         self._awaited: dict[str, asyncio.Event] = {}
         for name, data in _SECRETS.items():
             encoded = {k: base64.b64encode(v.encode()).decode() for k, v in data.items()}
-            self.kube.create("secrets", SYSTEM_NAMESPACE, {"metadata": {"name": name}, "data": encoded})
+            self.kube.create(
+                "secrets", SYSTEM_NAMESPACE, {"metadata": {"name": name}, "data": encoded}
+            )
         self.kube.create("namespaces", "", {"metadata": {"name": "default"}})
 
     # --- the controllers ----------------------------------------------------------------------
@@ -274,7 +276,9 @@ class World:
         else:
             below = re.sub(r"^/twilio/(api|trunking)", "", path)
             name = f"twilio {method} {below}"
-            carry_out = functools.partial(self.paid.twilio, method, below, {**params, **(data or {})})
+            carry_out = functools.partial(
+                self.paid.twilio, method, below, {**params, **(data or {})}
+            )
         request = Request(_short(name), carry_out, fail_http, after, kwargs["time_limit"])
         reply: Reply = await self.ask(request)
         return reply
@@ -331,7 +335,11 @@ class World:
             where = ("voiceclients", "default", name)
             self.kube.write(where, {}, {"spec": merged(obj["spec"], spec)})
             return
-        self.kube.create("voiceclients", "default", voice_client(name, **merged(_CLIENT, spec), dns={"subdomain": name}))
+        self.kube.create(
+            "voiceclients",
+            "default",
+            voice_client(name, **merged(_CLIENT, spec), dns={"subdomain": name}),
+        )
 
     def client(self, name: str) -> Object | None:
         """A client as the API server has it."""
@@ -412,12 +420,12 @@ def _short(name: str) -> str:
 def simulated(stock: int = 9) -> Iterator[World]:
     """A world inside a running loop, and no network beside it."""
     world = World(stock)
-    with ExitStack() as stack:
-        stack.enter_context(no_network(world.http, world.update, world.transfer))
-        stack.enter_context(
-            mock.patch(
-                "voicefleet_operator.reconcilers.common.make_runtime",
-                lambda *_, **__: _operator.get().runtime,
-            )
-        )
+
+    def runtime(*_: object, **__: object) -> Runtime:
+        return _operator.get().runtime
+
+    with (
+        no_network(world.http, world.update, world.transfer),
+        mock.patch("voicefleet_operator.reconcilers.common.make_runtime", runtime),
+    ):
         yield world
