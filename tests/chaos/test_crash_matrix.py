@@ -39,4 +39,5 @@ def test_every_request_met_every_fault(capsys: pytest.CaptureFixture[str]) -> No
     failed = sum(len(report.failures) for report in reports)
     with capsys.disabled():
         print(f"\npoints {sum(report.points for report in reports)}, failed {failed}")
-    assert not {name: story for name, story in seen.items() if name not in covered}
+    left_out = [f"{name}, as in: {story}" for name, story in seen.items() if name not in covered]
+    assert not left_out, "\n".join(left_out)

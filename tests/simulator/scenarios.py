@@ -14,6 +14,11 @@ async def _client(world: World) -> None:
     world.apply("a")
 
 
+async def _client_and_sweep(world: World) -> None:
+    world.apply("a")
+    await asyncio.sleep(SWEEP)
+
+
 async def _two_numbers(world: World) -> None:
     world.apply("a", telephony=numbers("main", "second"))
 
@@ -133,11 +138,18 @@ SCENARIOS = [
         "a person releases the number", _released, _client, lambda _world: {"a": "NumberMissing"}
     ),
     *(
-        Scenario(f"create, although at {name} {fault}", _client, _nothing, mishap=(name, fault))
+        Scenario(f"create, although at {name} {fault}", _client_and_sweep, _nothing,
+                 mishap=(name, fault))
         for name, fault in [
-            ("stripe POST /v1/customers", Fault.KILLED_AFTER),
-            ("stripe POST /v1/subscriptions", Fault.KILLED_AFTER),
-            ("kube POST phonenumbers", Fault.REPLY_LOST),
+            ("stripe POST /v1/customers", Fault.KILLED_BEFORE),
+            ("stripe POST /v1/subscriptions", Fault.KILLED_BEFORE),
+            ("kube POST phonenumbers", Fault.STALE),
+            ("kube PUT voiceclients/a/status", Fault.STALE),
+            ("twilio POST /v1/Trunks/*/OriginationUrls", Fault.TIMED_OUT),
         ]
+    ),
+    Scenario(
+        "first start, although the cache is stale", _first_start,
+        mishap=("kube PUT fleets/default/status", Fault.STALE),
     ),
 ]  # fmt: skip
