@@ -73,3 +73,8 @@ bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG
 .PHONY: bench-scale
 bench-scale: provision ## The controller with many clients (ARGS="--clients 1000"), on a platform of its own
 	@$(BIN)/python tests/bench/scale.py $(ARGS)
+
+MINUTES ?= 60
+.PHONY: soak
+soak: provision ## Create, edit, fault and delete for MINUTES=60; fails where something has leaked
+	@$(BIN)/python tests/bench/soak.py --minutes $(MINUTES) $(ARGS)

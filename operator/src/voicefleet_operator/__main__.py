@@ -10,7 +10,7 @@ import sys
 
 from prometheus_client import start_http_server
 
-from voicefleet_operator import logs
+from voicefleet_operator import logs, metrics
 from voicefleet_operator.controller import Loop
 from voicefleet_operator.kube import Kube
 from voicefleet_operator.settings import Settings
@@ -25,9 +25,10 @@ async def serve(settings: Settings) -> int:
 
     A lost lease ends the process on the spot: another may be acting already.
     """
-    stop = asyncio.Event()
+    stop, running = asyncio.Event(), asyncio.get_running_loop()
+    metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(running)))
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        running.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait(), name="signal")
     # The lease has a session of its own: it is written by whoever does not hold it yet.
     async with Kube(connection()) as own:

@@ -25,6 +25,7 @@ ORPHANS_COST = Gauge(
     "What vendors bill for orphans a month, in the smallest unit of the currency.",
     ["fleet"],
 )
+TASKS = Gauge("voicefleet_asyncio_tasks", "Tasks of the controller's event loop.")
 LEADER = Gauge("voicefleet_leader", "1 while this process holds the lease.")
 KUBE_WRITES = Counter(
     "voicefleet_kubernetes_writes_total", "Writes to the API server.", ["verb", "resource"]
