@@ -408,7 +408,7 @@ def _fleet() -> Object:
     )  # fmt: skip
 
 
-_IDS = re.compile(r"\b(?:vc-|(?:cus|sub|si|price|cs)_|PN|TK|OU|AC)\w{6,}")
+_IDS = re.compile(r"vf-\w{8}|\b(?:vc-|(?:cus|sub|si|price|cs)_|PN|TK|OU|AC)\w{6,}")
 
 
 def _short(name: str) -> str:

@@ -154,8 +154,10 @@ async def expire_checkout(ctx: ClientContext, action: Action) -> None:
 async def change_price(ctx: ClientContext, action: Action) -> None:
     """Move the subscription to the plan's price, with proration.
 
-    Setting a price is idempotent by itself; no intent needs to be recorded.
+    Setting a price is idempotent by itself; no intent needs to be recorded. But a replaced leader
+    must not set the price of an older spec.
     """
+    await ctx.writer.confirm()
     price = _wanted(ctx).price_id or ""
     subscription_id = action.args["subscription_id"]
     subscription = await ctx.billing.driver.change_price(
@@ -165,7 +167,8 @@ async def change_price(ctx: ClientContext, action: Action) -> None:
 
 
 async def cancel_subscription(ctx: ClientContext, action: Action) -> None:
-    """End the subscription now or at the end of what is paid."""
+    """End the subscription now or at the end of what is paid; never by an older spec."""
+    await ctx.writer.confirm()
     subscription = await ctx.billing.driver.cancel_subscription(
         action.args["subscription_id"], when=action.args["when"]
     )

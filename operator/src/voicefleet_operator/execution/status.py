@@ -78,10 +78,11 @@ class StatusWriter(Generic[S]):
 
     async def confirm(self) -> None:
         """Raise `Conflict` unless our copy is the newest."""
-        meta = self.obj["metadata"]
-        newest = await self._kube.get(self._resource, meta["name"], meta.get("namespace"))
-        if newest["metadata"]["resourceVersion"] != meta["resourceVersion"]:
-            raise Conflict(409, "the object has been modified")
+        async with self._lock:
+            meta = self.obj["metadata"]
+            newest = await self._kube.get(self._resource, meta["name"], meta.get("namespace"))
+            if newest["metadata"]["resourceVersion"] != meta["resourceVersion"]:
+                raise Conflict(409, "the object has been modified")
 
     async def let_go(self) -> None:
         """Take our finalizer away and forget the object; raises `Conflict`.
