@@ -127,7 +127,7 @@ class Loop:
                 self.controller.forget_listings()
                 self.controller.settled = True
                 pause = self._settings.resync_seconds
-                for _, world in self.controller.worlds.values():
+                for world in self.controller.worlds.values():
                     await list_vendors(world)
                 await self._list_kubernetes()
                 await self._count_orphans()
@@ -135,7 +135,7 @@ class Loop:
                 logger.warning("sweep: %s", error)
 
     async def _count_orphans(self) -> None:
-        for name, (_, world) in self.controller.worlds.items():
+        for name, world in self.controller.worlds.items():
             clients, numbers = self.store.of_kind("VoiceClient"), self.store.of_kind("PhoneNumber")
             found = await find(world, living(world.fleet_id, name, clients, numbers))
             metrics.ORPHANS.labels(name).set(len(found))
@@ -149,7 +149,8 @@ class Loop:
     def _watch_runtime(self, class_name: str, runtime: Runtime) -> None:
         def changed(client_id: str) -> None:
             runtime.forget()
-            self._enqueue_clients(lambda c: (c.get("status") or {}).get("clientID") == client_id)
+            for client in self.store.clients_of(client_id):
+                self.queue.add(key_of(client))
 
         task = asyncio.create_task(runtime.driver.watch(changed), name=f"watch-{class_name}")
         self._watches.add(task)

@@ -132,7 +132,7 @@ class Kube:
     ) -> Object:
         """Create; raises `Conflict` where the name is taken."""
         return await self._request(
-            "POST", _path(resource, namespace, None, None), body, verb="create"
+            "POST", _path(resource, namespace, None, None), body, written=("create", resource)
         )
 
     async def patch(
@@ -144,7 +144,7 @@ class Kube:
             _path(resource, namespace, name, None),
             body,
             content_type="application/merge-patch+json",
-            verb="patch",
+            written=("patch", resource),
         )
 
     async def replace_status(
@@ -152,14 +152,14 @@ class Kube:
     ) -> Object:
         """Write the whole status; `Conflict` unless `body` has the newest resourceVersion."""
         name = body["metadata"]["name"]
-        return await self._request(
-            "PUT", _path(resource, namespace, name, "status"), body, verb="update-status"
-        )
+        path = _path(resource, namespace, name, "status")
+        return await self._request("PUT", path, body, written=("update-status", resource))
 
     async def delete(self, resource: Resource, name: str, namespace: str | None = None) -> None:
         """Delete; fine if it is gone already."""
         try:
-            await self._request("DELETE", _path(resource, namespace, name, None), verb="delete")
+            path = _path(resource, namespace, name, None)
+            await self._request("DELETE", path, written=("delete", resource))
         except NotFound:
             return
 
@@ -171,16 +171,19 @@ class Kube:
         *,
         params: dict[str, str] | None = None,
         content_type: str = "application/json",
-        verb: str | None = None,
+        written: tuple[str, Resource] | None = None,
     ) -> Object:
-        """Repeats what is safe to repeat: reads, and writes that the server turned away (429)."""
+        """Repeats what is safe to repeat: reads, and writes that the server turned away (429).
+
+        `written`: what a write is counted as.
+        """
         if self._session is None:
             raise RuntimeError("Kube is used outside its context")
         query = dict(params or {})
-        if method != "GET":
+        if written is not None:
             self.ensure_leader()
             query["fieldManager"] = FIELD_MANAGER
-            metrics.KUBE_WRITES.labels(verb or method, path.rsplit("/", 2)[-1]).inc()
+            metrics.KUBE_WRITES.labels(written[0], written[1].plural).inc()
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type} if data is not None else None
         for attempt in range(1, _ATTEMPTS + 1):

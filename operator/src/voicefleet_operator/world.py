@@ -7,8 +7,6 @@ true in between; `forget` makes the next reader list again, after an outcome tha
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +19,7 @@ from voicefleet_operator.drivers.livekit import LiveKitDriver
 from voicefleet_operator.drivers.runtime.base import RuntimeDriver
 from voicefleet_operator.drivers.stripe import StripeDriver
 from voicefleet_operator.drivers.twilio import TwilioDriver
+from voicefleet_operator.planning.indexed import Indexed
 from voicefleet_operator.planning.observed import (
     AgentUnit,
     BillingInventory,
@@ -62,7 +61,7 @@ class Listed(Generic[D, I]):
 Billing = Listed[StripeDriver, BillingInventory]
 Telephony = Listed[TwilioDriver, TelephonyInventory]
 Routing = Listed[LiveKitDriver, RoutingInventory]
-Names = Listed[DNSDriver, dict[str, DNSName]]
+Names = Listed[DNSDriver, Indexed[str, DNSName]]
 Runtime = Listed[RuntimeDriver, dict[str, AgentUnit]]
 
 
@@ -93,11 +92,6 @@ class World:
 
 SecretReader = Callable[[str, str], Awaitable[dict[str, str]]]
 """(namespace, name) -> decoded data."""
-
-
-def spec_digest(spec: FleetSpec) -> str:
-    """Changes when drivers must be made anew."""
-    return hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()
 
 
 async def build_world(fleet_id: str, spec: FleetSpec, read_secret: SecretReader) -> World:

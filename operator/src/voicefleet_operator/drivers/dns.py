@@ -34,7 +34,8 @@ from voicefleet_operator.drivers.errors import (
     VendorError,
 )
 from voicefleet_operator.drivers.transport import TIMEOUT, repeated
-from voicefleet_operator.planning.observed import DNSName, Mark
+from voicefleet_operator.planning.indexed import Indexed
+from voicefleet_operator.planning.observed import DNSName, Mark, dns_names
 
 _ADDRESS_TYPES = (dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.CNAME)
 # "Name exists / does not exist when it should (not)": a prerequisite was not met.
@@ -75,10 +76,10 @@ class DNSDriver:
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    async def inventory(self) -> dict[str, DNSName]:
+    async def inventory(self) -> Indexed[str, DNSName]:
         """All names of the zone by label, whoever has them (AXFR, RFC 5936)."""
         zone = await self._transfer()
-        return {name.label: name for name in _names(zone)}
+        return dns_names(_names(zone))
 
     async def create(self, label: str, *, target: str, ttl: int, mark: Mark) -> DNSName:
         """Add a name; raises `Rejected` (SubdomainTaken) where it is somebody else's."""

@@ -8,7 +8,7 @@ metadata, and found again by listing: Search is not read-after-write.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import stripe
 
@@ -24,6 +24,7 @@ from voicefleet_operator.drivers.stripe_wire import (
     subscription_of,
 )
 from voicefleet_operator.drivers.transport import TIMEOUT, limits
+from voicefleet_operator.planning.indexed import Indexed
 from voicefleet_operator.planning.observed import (
     BillingInventory,
     CheckoutSession,
@@ -32,6 +33,8 @@ from voicefleet_operator.planning.observed import (
     Mark,
     Subscription,
 )
+
+T = TypeVar("T", Customer, Subscription, CheckoutSession)
 
 _PAGE = 100
 _REPEATS = 2
@@ -78,7 +81,7 @@ class StripeDriver:
                 self._keep(found.checkouts, checkout_of(session))
         return found
 
-    def _keep(self, into: dict[str, Any], thing: Customer | Subscription | CheckoutSession) -> None:
+    def _keep(self, into: Indexed[str, T], thing: T) -> None:
         if thing.mark is not None and thing.mark.fleet_id == self._fleet_id:
             into[thing.id] = thing
 

@@ -124,10 +124,12 @@ class TwilioDriver:
                 await self._origination(sid)
 
         await asyncio.gather(*map(read, self._to_be_read([trunk.sid for trunk in mine])))
-        return TelephonyInventory(
-            numbers={number.sid: number_of(number) for number in numbers},
-            trunks={t.sid: trunk_of(t, self._urls[t.sid]) for t in mine if t.sid in self._urls},
+        found = TelephonyInventory()
+        found.numbers.update((number.sid, number_of(number)) for number in numbers)
+        found.trunks.update(
+            (t.sid, trunk_of(t, self._urls[t.sid])) for t in mine if t.sid in self._urls
         )
+        return found
 
     def _to_be_read(self, sids: Sequence[str]) -> list[str]:
         """Trunks whose origination URLs are asked for in this listing.
@@ -135,7 +137,8 @@ class TwilioDriver:
         A listing of trunks does not hold them, and one request a trunk is too much for a large
         fleet: those that are not known, and in turn a part of the others.
         """
-        known = [sid for sid in self._urls if sid in set(sids)]
+        present = set(sids)
+        known = [sid for sid in self._urls if sid in present]
         self._urls = {sid: self._urls[sid] for sid in known}
         turn = max(_ORIGINATION_TURN, len(known) // _ORIGINATION_TURNS)
         # A dict keeps the order in which its keys were put in: the longest unread come first.

@@ -24,10 +24,12 @@ def _since(operation: Operation) -> datetime:
 
 async def _customer_id(ctx: ClientContext) -> str:
     """The client's customer; there is one, since the action follows the one that makes it."""
-    existing = _wanted(ctx).existing_customer_id
-    for customer in (await ctx.billing.listing()).customers.values():
-        if ctx.mark.owns(customer.mark) or customer.id == existing:
-            return customer.id
+    customers = (await ctx.billing.listing()).customers
+    for customer in customers.by(ctx.mark.owner):
+        return customer.id
+    existing = customers.get(_wanted(ctx).existing_customer_id or "")
+    if existing is not None:
+        return existing.id
     raise LookupError("the client has no customer in Stripe")
 
 

@@ -88,8 +88,7 @@ class ClientContext:
     async def carrier_trunk(self) -> CarrierTrunk | None:
         """The client's trunk at the carrier, by its mark."""
         wanted = trunk_friendly_name(self.mark)
-        trunks = (await self.telephony.listing()).trunks.values()
-        return next((trunk for trunk in trunks if trunk.friendly_name == wanted), None)
+        return next(iter((await self.telephony.listing()).trunks.by(wanted)), None)
 
     def forget(self, power: ConditionType) -> None:
         """An outcome is unknown: what was listed of that power must be listed again."""

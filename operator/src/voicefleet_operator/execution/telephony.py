@@ -182,9 +182,8 @@ async def delete_inbound_trunk(ctx: ClientContext, action: Action) -> None:
 
 
 async def _inbound_trunk_id(ctx: ClientContext) -> str:
-    for trunk in (await ctx.routing.listing()).trunks.values():
-        if ctx.mark.owns(trunk.mark):
-            return trunk.id
+    for trunk in (await ctx.routing.listing()).trunks.by(ctx.mark.owner):
+        return trunk.id
     raise Gone("TrunkMissing", "LiveKit's trunk is gone")
 
 

@@ -5,8 +5,11 @@ Nothing here talks to anybody. Amounts are in the smallest unit of the currency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicefleet_operator.planning.indexed import Indexed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,26 @@ class Mark:
     namespace: str
     name: str
 
+    @property
+    def owner(self) -> tuple[str, str]:
+        """The client, under whatever name: by this its things are found in a listing."""
+        return self.fleet_id, self.client_id
+
     def owns(self, other: Mark | None) -> bool:
         """Whether a thing with that mark is this client's, under whatever name it once had."""
-        return other is not None and (other.fleet_id, other.client_id) == (
-            self.fleet_id,
-            self.client_id,
-        )
+        return other is not None and other.owner == self.owner
+
+
+class Marked(Protocol):
+    """A thing that can carry our mark."""
+
+    @property
+    def mark(self) -> Mark | None:
+        """Its owner, if it is one of ours."""
+
+
+def _owner(thing: Marked) -> Iterable[Hashable]:
+    return () if thing.mark is None else (thing.mark.owner,)
 
 
 # --- billing (Stripe) -------------------------------------------------------------------------
@@ -89,14 +106,14 @@ class CheckoutSession:
 
 @dataclass(slots=True)
 class BillingInventory:
-    """Everything in one Stripe account that carries this fleet's mark, by Stripe's id.
+    """Everything in one Stripe account that carries this fleet's mark, by Stripe's id or by owner.
 
     Subscriptions of every status are in it; of Checkout sessions the open ones.
     """
 
-    customers: dict[str, Customer] = field(default_factory=dict)
-    subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    checkouts: dict[str, CheckoutSession] = field(default_factory=dict)
+    customers: Indexed[str, Customer] = field(default_factory=lambda: Indexed(_owner))
+    subscriptions: Indexed[str, Subscription] = field(default_factory=lambda: Indexed(_owner))
+    checkouts: Indexed[str, CheckoutSession] = field(default_factory=lambda: Indexed(_owner))
 
 
 # --- telephony (Twilio) -----------------------------------------------------------------------
@@ -137,10 +154,17 @@ class CarrierTrunk:
 
 @dataclass(slots=True)
 class TelephonyInventory:
-    """One Twilio account: all its numbers, and the trunks with this fleet's mark, by SID."""
+    """One Twilio account: all its numbers, and the trunks with this fleet's mark, by SID.
 
-    numbers: dict[str, CarrierNumber] = field(default_factory=dict)
-    trunks: dict[str, CarrierTrunk] = field(default_factory=dict)
+    Numbers are also found by E.164 and by friendly name, trunks by friendly name.
+    """
+
+    numbers: Indexed[str, CarrierNumber] = field(
+        default_factory=lambda: Indexed(lambda number: (number.e164, number.friendly_name))
+    )
+    trunks: Indexed[str, CarrierTrunk] = field(
+        default_factory=lambda: Indexed(lambda trunk: (trunk.friendly_name,))
+    )
 
 
 # --- LiveKit ----------------------------------------------------------------------------------
@@ -169,10 +193,10 @@ class DispatchRule:
 
 @dataclass(slots=True)
 class RoutingInventory:
-    """LiveKit's SIP objects that carry this fleet's mark, by LiveKit's id."""
+    """LiveKit's SIP objects that carry this fleet's mark, by LiveKit's id or by owner."""
 
-    trunks: dict[str, InboundTrunk] = field(default_factory=dict)
-    rules: dict[str, DispatchRule] = field(default_factory=dict)
+    trunks: Indexed[str, InboundTrunk] = field(default_factory=lambda: Indexed(_owner))
+    rules: Indexed[str, DispatchRule] = field(default_factory=lambda: Indexed(_owner))
 
 
 # --- DNS --------------------------------------------------------------------------------------
@@ -189,6 +213,14 @@ class DNSName:
     ttl: int
     mark: Mark | None
     """From the ownership TXT record; None where the name is somebody else's."""
+
+
+def dns_names(names: Iterable[DNSName]) -> Indexed[str, DNSName]:
+    """Names by label or by owner."""
+    found: Indexed[str, DNSName] = Indexed(_owner)
+    for name in names:
+        found[name.label] = name
+    return found
 
 
 # --- runtime ----------------------------------------------------------------------------------

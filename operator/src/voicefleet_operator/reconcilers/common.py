@@ -14,7 +14,7 @@ from voicefleet_operator.kube import SECRETS, Kube, Object
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.store import Store
 from voicefleet_operator.workqueue import Key, WorkQueue
-from voicefleet_operator.world import Listed, Runtime, World, build_world, spec_digest
+from voicefleet_operator.world import Listed, Runtime, World, build_world
 
 # Longer than any call to a vendor may take.
 _CLOSE_AFTER = 60.0
@@ -44,14 +44,16 @@ class Controller:
     store: Store
     queue: WorkQueue
     settings: Settings
-    worlds: dict[str, tuple[str, World]] = field(default_factory=dict)
-    """By the Fleet's name, with the digest of the spec that it was made from."""
+    worlds: dict[str, World] = field(default_factory=dict)
+    """By the Fleet's name."""
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     on_runtime: Callable[[str, Runtime], None] = lambda _class, _runtime: None
     """Called with every runtime driver that comes into use, so that it is watched."""
     settled: bool = False
     """What a former process may have had on its way has arrived, and all was listed since."""
     _doubts: dict[Key, float] = field(default_factory=dict)
+    _fleets: dict[str, tuple[str, FleetSpec, FleetStatus]] = field(default_factory=dict)
+    """By name, with the resourceVersion that they were read from."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def doubt(self, key: Key) -> None:
@@ -73,7 +75,7 @@ class Controller:
 
     def forget_listings(self) -> None:
         """Every vendor is listed anew by whoever asks next."""
-        for _, world in self.worlds.values():
+        for world in self.worlds.values():
             for listed in world.all_listed():
                 listed.forget()
         for runtime in self.runtimes.values():
@@ -81,27 +83,26 @@ class Controller:
 
     async def world(self, name: str, spec: FleetSpec, fleet_id: str) -> World:
         """The fleet's accounts; made anew when its spec has changed."""
-        digest = spec_digest(spec)
         known = self.worlds.get(name)
-        if known is not None and known[0] == digest:
-            return known[1]
+        if known is not None and known.spec == spec:
+            return known
         world = await build_world(
             fleet_id, spec, lambda namespace, name: read_secret(self.kube, namespace, name)
         )
         # Two reconciliations may have made it at the same time; one of them is kept.
         raced = self.worlds.get(name)
-        if raced is not None and raced[0] == digest:
+        if raced is not None and raced.spec == spec:
             await world.close()
-            return raced[1]
+            return raced
         self.forget_world(name)
-        self.worlds[name] = (digest, world)
+        self.worlds[name] = world
         return world
 
     def forget_world(self, name: str) -> None:
         """Make the fleet's drivers anew next time: its spec or a Secret has changed."""
         known = self.worlds.pop(name, None)
         if known is not None:
-            task = asyncio.create_task(_close_later(known[1]))
+            task = asyncio.create_task(_close_later(known))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -126,14 +127,16 @@ class Controller:
         return any(paused(each) for each in (obj, fleet, client) if each)
 
     def fleet(self, name: str) -> tuple[FleetSpec, FleetStatus] | None:
-        """A Fleet by name, from the store."""
+        """A Fleet by name, from the store; read once for all of its clients."""
         obj = self.store.get(Key("Fleet", "", name))
         if obj is None:
             return None
-        return (
-            FleetSpec.model_validate(obj["spec"]),
-            FleetStatus.model_validate(obj.get("status") or {}),
-        )
+        version = obj["metadata"]["resourceVersion"]
+        if name not in self._fleets or self._fleets[name][0] != version:
+            spec = FleetSpec.model_validate(obj["spec"])
+            status = FleetStatus.model_validate(obj.get("status") or {})
+            self._fleets[name] = version, spec, status
+        return self._fleets[name][1:]
 
 
 async def _close_later(world: World) -> None:

@@ -13,8 +13,6 @@ from voicefleet_operator.kube import Object
 from voicefleet_operator.planning.observed import (
     AgentUnit,
     BillingInventory,
-    CheckoutSession,
-    Customer,
     Mark,
     NumberObject,
     Observed,
@@ -37,9 +35,11 @@ async def observe(ctx: ClientContext, *, activated: bool, runtime_classes: set[s
         fields |= _billing(await ctx.billing.listing(), ctx)
     if ctx.spec.accounts.telephony in ctx.world.telephony:
         carrier = await ctx.telephony.listing()
-        mine = {obj.e164 for obj in observed.numbers}
         fields["carrier_numbers"] = {
-            number.e164: number for number in carrier.numbers.values() if number.e164 in mine
+            number.e164: number
+            for obj in observed.numbers
+            for number in carrier.numbers.by(obj.e164)
+            if number.e164 == obj.e164
         }
         fields["carrier_trunk"] = trunk = await ctx.carrier_trunk()
         # Nothing is made at the carrier before the gate of billing.activation has opened; status
@@ -47,11 +47,10 @@ async def observe(ctx: ClientContext, *, activated: bool, runtime_classes: set[s
         fields["activated"] = activated or trunk is not None
     if ctx.world.routing is not None:
         routing = await ctx.routing.listing()
-        fields["inbound_trunks"] = tuple(t for t in routing.trunks.values() if mark.owns(t.mark))
-        fields["rules"] = tuple(r for r in routing.rules.values() if mark.owns(r.mark))
+        fields["inbound_trunks"] = tuple(routing.trunks.by(mark.owner))
+        fields["rules"] = tuple(routing.rules.by(mark.owner))
     if ctx.world.names is not None:
-        names = await ctx.names.listing()
-        fields["names"] = tuple(name for name in names.values() if mark.owns(name.mark))
+        fields["names"] = tuple((await ctx.names.listing()).by(mark.owner))
     fields["units"] = await _units(ctx, runtime_classes)
     return replace(observed, **fields)
 
@@ -66,16 +65,12 @@ async def _units(ctx: ClientContext, classes: set[str]) -> dict[str, AgentUnit]:
 
 
 def _billing(listing: BillingInventory, ctx: ClientContext) -> dict[str, Any]:
-    mark = ctx.mark
-    subscriptions = [s for s in listing.subscriptions.values() if mark.owns(s.mark)]
-    customers: list[Customer] = [c for c in listing.customers.values() if mark.owns(c.mark)]
-    checkouts: list[CheckoutSession] = [
-        c for c in listing.checkouts.values() if mark.owns(c.mark) and c.status == "open"
-    ]
+    owner = ctx.mark.owner
+    checkouts = (c for c in listing.checkouts.by(owner) if c.status == "open")
     return {
-        "customer": customers[0] if customers else None,
-        "subscription": _best(subscriptions),
-        "checkout": checkouts[0] if checkouts else None,
+        "customer": next(iter(listing.customers.by(owner)), None),
+        "subscription": _best(listing.subscriptions.by(owner)),
+        "checkout": next(checkouts, None),
     }
 
 
@@ -86,12 +81,10 @@ def _best(subscriptions: list[Subscription]) -> Subscription | None:
 
 
 def _numbers(store: Store, mark: Mark) -> list[NumberObject]:
-    found = []
-    for obj in store.of_kind("PhoneNumber"):
-        claim = obj["spec"].get("claimRef")
-        if claim and claim["clientID"] == mark.client_id:
-            found.append(_number_object(obj, claim["number"]))
-    return found
+    return [
+        _number_object(obj, obj["spec"]["claimRef"]["number"])
+        for obj in store.numbers_of(mark.client_id)
+    ]
 
 
 def _number_object(obj: Object, number: str) -> NumberObject:
@@ -119,9 +112,7 @@ def _spares(ctx: ClientContext) -> dict[str, str]:
     spares: dict[str, str] = {}
     if telephony is None:
         return spares
-    for obj in ctx.store.of_kind("PhoneNumber"):
-        if obj["spec"].get("claimRef"):
-            continue
+    for obj in ctx.store.numbers_of(None):
         spec = PhoneNumberSpec.model_validate(obj["spec"])
         if (
             spec.account == telephony.account

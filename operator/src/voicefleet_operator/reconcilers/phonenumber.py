@@ -114,8 +114,8 @@ class _Pass:
         """The number that already bears this object's mark: the cluster was lost, it was not."""
         if self.journal.open(_PURCHASE) is not None:
             return None
-        listed = (await self.telephony.listing()).numbers.values()
-        return next((n for n in listed if n.friendly_name == self.friendly_name), None)
+        marked = (await self.telephony.listing()).numbers.by(self.friendly_name)
+        return next(iter(marked), None)
 
     async def _mine(self, e164: str) -> CarrierNumber | None:
         number = await self.driver.find_number(e164)
@@ -151,9 +151,9 @@ class _Pass:
         """What other PhoneNumbers of the account are about to buy."""
         return {
             operation["target"]
-            for obj in self.controller.store.of_kind("PhoneNumber")
+            for obj in self.controller.store.numbers_being_bought()
             if obj["metadata"]["name"] != self.name and obj["spec"]["account"] == self.spec.account
-            for operation in (obj.get("status") or {}).get("operations", [])
+            for operation in obj["status"]["operations"]
         }
 
     async def _check_cap(self) -> None:

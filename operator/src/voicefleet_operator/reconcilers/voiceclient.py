@@ -286,16 +286,17 @@ class _Pass:
         if ctx.desired.billing is None or reached(self.status, "Activated"):
             return
         driver, listing = ctx.billing.driver, await ctx.billing.listing()
-        mark = ctx.mark
-        for session in [c for c in listing.checkouts.values() if mark.owns(c.mark)]:
+        owner = ctx.mark.owner
+        for session in listing.checkouts.by(owner):
             fresh = await driver.get_checkout(session.id)
             if fresh.status != "open":
                 del listing.checkouts[session.id]
             if fresh.subscription_id:
                 subscription = await driver.get_subscription(fresh.subscription_id)
                 listing.subscriptions[subscription.id] = subscription
-        for sub in [s for s in listing.subscriptions.values() if mark.owns(s.mark)]:
-            if sub.live and not sub.paid:
+        waits = ctx.desired.billing.activation == "OnPayment"
+        for sub in listing.subscriptions.by(owner):
+            if waits and sub.live and not sub.paid:
                 listing.subscriptions[sub.id] = await driver.get_subscription(sub.id)
 
     def _plan(self, ctx: ClientContext, observed: Observed) -> Plan:
@@ -339,8 +340,7 @@ class _Pass:
         if self.spec.accounts.billing not in ctx.world.billing or kind not in JOURNALED:
             return False
         listing = await ctx.billing.listing()
-        things = getattr(listing, JOURNALED[kind]).values()
-        return any(ctx.mark.owns(thing.mark) for thing in things)
+        return bool(getattr(listing, JOURNALED[kind]).by(ctx.mark.owner))
 
     def _forget_all(self, ctx: ClientContext) -> None:
         for listed in ctx.world.all_listed():
