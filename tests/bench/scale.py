@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import sys
 import time
@@ -24,13 +25,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.baselines import Bare, in_parallel, kopf_alone
 from support.stack import Stack, client, conditions
 from voicefleet_operator.kube import VOICECLIENTS, Conflict, Kube
+from voicefleet_operator.reconcilers.common import SETTLE
 from voicefleet_operator.shell.watch import connection
 
 AREAS = [str(code) for code in range(201, 221)]
 EDITS = 100
-WRITERS = 32
+COMPARED = 500
+"""Clients in the comparison with less than a controller."""
 
 
 class Bench:
@@ -39,6 +43,9 @@ class Bench:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.results: dict[str, Any] = {}
+        self.bare_seconds = 0.0
+        """That a client's requests take when nothing else is done."""
+        self._requests = 0
 
     def metrics(self) -> dict[str, float]:
         """The operator's metrics by name, labels summed up."""
@@ -52,7 +59,10 @@ class Bench:
 
     def vendor_calls(self) -> int:
         """Requests that the sandbox has served."""
-        return self.stack.last_request()
+        params = {"since": self._requests}
+        log = self.stack.sandbox.get("/_sandbox/requests", params=params).json()
+        self._requests = log[-1]["seq"] if log else self._requests
+        return self._requests
 
     def process(self) -> psutil.Process:
         """The operator's."""
@@ -70,17 +80,6 @@ def manifests(first: int, count: int) -> list[dict[str, Any]]:
         name = f"bench-{i:05d}"
         made.append(client(name, plan="Solo", telephony={"numbers": numbers}))
     return made
-
-
-async def in_parallel(jobs: list[Any]) -> None:
-    """Run coroutines, `WRITERS` at a time."""
-    limit = asyncio.Semaphore(WRITERS)
-
-    async def run(job: Any) -> None:
-        async with limit:
-            await job
-
-    await asyncio.gather(*(run(job) for job in jobs))
 
 
 async def ready(kube: Kube) -> int:
@@ -102,22 +101,25 @@ async def until_ready(kube: Kube, count: int, seconds: float) -> None:
             await asyncio.sleep(1 if count < 300 else 5)
 
 
-async def floor(kube: Kube, count: int, writes: int) -> float:
-    """Seconds for as many bare writes: objects that nobody reconciles, created and changed."""
-
-    async def one(i: int) -> None:
-        name = f"floor-{i:05d}"
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
-                "data": {"spec": "x" * 2000}}  # fmt: skip
-        maps = VOICECLIENTS._replace(prefix="/api/v1", plural="configmaps")
-        await kube.create(maps, body, "default")
-        for write in range(writes - 1):
-            await kube.patch(maps, name, {"data": {"status": str(write)}}, "default")
-        await kube.delete(maps, name, "default")
-
-    begun = time.monotonic()
-    await in_parallel([one(i) for i in range(count)])
-    return time.monotonic() - begun
+async def compare(bench: Bench, kube: Kube, count: int) -> None:
+    """What a client costs without this controller: its requests bare, and a kopf that does none."""
+    bench.stack.start_operator()
+    sample, *bodies = manifests(90000, count + 1)
+    await kube.create(VOICECLIENTS, sample, "default")
+    await until_ready(kube, 1, 60)
+    name = sample["metadata"]["name"]
+    status = (await kube.get(VOICECLIENTS, name, "default"))["status"]
+    await asyncio.to_thread(bench.stack.delete, name)
+    bench.stack.stop_operator(signal.SIGTERM)
+    bare = await Bare(kube, bench.stack, status).run(bodies)
+    alone, memory = await kopf_alone(kube, bench.stack, bodies)
+    bench.bare_seconds = bare / count
+    bench.results |= {
+        f"bare: clients/s, {Bare.kubernetes_writes} Kubernetes writes and"
+        f" {Bare.vendor_requests} vendor requests each": round(count / bare, 1),
+        "kopf that does nothing: objects/s": round(count / alone, 1),
+        f"kopf that does nothing: MiB with {count}": round(memory),
+    }
 
 
 async def apply_all(bench: Bench, kube: Kube, first: int, count: int) -> None:
@@ -139,17 +141,17 @@ async def apply_all(bench: Bench, kube: Kube, first: int, count: int) -> None:
     writes = (
         after["voicefleet_kubernetes_writes_total"] - before["voicefleet_kubernetes_writes_total"]
     ) / count
-    bare = await floor(kube, min(count, 500), round(writes)) * count / min(count, 500)
     bench.results |= {
-        "apply: clients": count,
-        "apply: seconds to create the objects": round(applied, 1),
-        "apply: seconds until all are Ready": round(seconds, 1),
-        "apply: clients/s": round(count / seconds, 1),
-        "apply: Kubernetes writes a client (budget 6)": round(writes, 2),
-        "apply: Stripe and Twilio requests a client": round(
+        f"apply {count} more: seconds to create the objects": round(applied, 1),
+        f"apply {count} more: seconds until all are Ready": round(seconds, 1),
+        f"apply {count} more: clients/s": round(count / seconds, 1),
+        f"apply {count} more: Kubernetes writes a client (budget 6)": round(writes, 2),
+        f"apply {count} more: Stripe and Twilio requests a client": round(
             (bench.vendor_calls() - calls) / count, 2
         ),
-        "apply: times the bare writes": round(seconds / bare, 1),
+        f"apply {count} more: times the bare requests (goal 2)": round(
+            seconds / count / bench.bare_seconds, 1
+        ),
     }
 
 
@@ -188,12 +190,14 @@ async def restart(bench: Bench, kube: Kube, count: int) -> None:
         while bench.metrics().get("voicefleet_reconciliations_total", 0) < 2 * count:  # noqa: ASYNC110
             await asyncio.sleep(0.5)
     seconds = time.monotonic() - begun
-    await asyncio.sleep(5)
+    listed = bench.vendor_calls()
+    # Until it has also listed what its predecessor may still have had on its way.
+    await asyncio.sleep(2 * SETTLE)
     written = [vc for vc in await kube.list(VOICECLIENTS)
                if versions[vc["metadata"]["uid"]] != vc["metadata"]["resourceVersion"]]  # fmt: skip
     bench.results |= {
         "restart: seconds to steady": round(seconds, 1),
-        "restart: Stripe and Twilio requests (goal: listings)": bench.vendor_calls() - calls,
+        "restart: Stripe and Twilio requests (goal: listings)": listed - calls,
         "restart: clients written (goal 0)": len(written),
     }
 
@@ -244,6 +248,8 @@ async def run(stack: Stack, steps: list[int], idle_seconds: int) -> dict[str, An
     stack.sandbox.post("/_sandbox/inventory", json=stock).raise_for_status()
     os.environ["KUBECONFIG"] = str(stack.kubeconfig)
     bench = Bench(stack)
+    async with Kube(connection()) as kube:
+        await compare(bench, kube, min(COMPARED, steps[-1]))
     stack.start_operator()
     rss = bench.process().memory_info().rss >> 20
     bench.results["memory with no client, MiB"] = rss

@@ -42,6 +42,8 @@ WARM_UP_ROUNDS = 5
 SETTLE = 30
 """Seconds after which connections that are kept for reuse are closed."""
 TOLERANCE = 0.1
+TROUBLE = 5
+"""Seconds that vendors are in trouble at a time."""
 _PATIENCE = 180
 FAULTS: list[Object] = [
     {"kind": "delay", "seconds": 1.0, "times": 10},
@@ -119,6 +121,11 @@ class Soak:
                 raise Stuck(f"{what} after {_PATIENCE} s: {words}")
             await asyncio.sleep(0.5)
 
+    async def _trouble_ends(self) -> None:
+        """After a while: a client that backs off would take minutes to meet the last of it."""
+        await asyncio.sleep(TROUBLE)
+        self.stack.clear_faults()
+
     def fault(self) -> None:
         """Two kinds of trouble at the vendors, each a few times."""
         for rule in self.rng.sample(FAULTS, 2):
@@ -131,9 +138,11 @@ class Soak:
         visitors = [f"soak-{index:05d}-{i:02d}" for i in range(VISITORS)]
         self.fault()
         await self.create(visitors)
+        await self._trouble_ends()
         await self.converged()
         self.fault()
         await self.edit(visitors + residents)
+        await self._trouble_ends()
         await self.converged()
         # Some are deleted while they are still being changed.
         await self.edit(visitors[::2])

@@ -58,6 +58,8 @@ class Loop:
             kube, self.store, self.queue, settings, on_runtime=self._watch_runtime
         )
         self._watches: set[asyncio.Task[None]] = set()
+        self._deleted: set[str] = set()
+        """UIDs of what has gone since the last list was begun."""
         self.last_progress = time.monotonic()
 
     async def run(self) -> None:
@@ -78,6 +80,7 @@ class Loop:
         if known and known["metadata"].get("generation") != obj["metadata"].get("generation"):
             self.queue.forget(key)
         if event_type == "DELETED":
+            self._deleted.add(obj["metadata"]["uid"])
             self.store.remove(key)
         elif not self.store.put(obj):
             return
@@ -104,15 +107,21 @@ class Loop:
                 self.queue.add(key_of(client))
 
     async def _list_kubernetes(self) -> None:
-        """List our kinds: at the start, and against what a broken watch may have missed."""
+        """List our kinds: at the start, and against what a broken watch may have missed.
+
+        What the watch brings while the list is on its way is newer than the list.
+        """
         for kind, resource in WATCHED.items():
+            before = self.store.of_kind(kind)
+            self._deleted.clear()
             present = set()
             for obj in await self.controller.kube.list(resource):
                 obj = {**obj, "kind": kind}
                 present.add(key_of(obj))
-                self.store.put(obj)
-            for obj in self.store.of_kind(kind):
-                if key_of(obj) not in present:
+                if obj["metadata"]["uid"] not in self._deleted:
+                    self.store.put(obj)
+            for obj in before:
+                if key_of(obj) not in present and self.store.get(key_of(obj)) is obj:
                     self.store.remove(key_of(obj))
             for obj in self.store.of_kind(kind):
                 if kind in _RECONCILERS:

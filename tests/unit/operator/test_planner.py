@@ -147,6 +147,15 @@ def test_a_removed_number_leaves_livekit_before_it_is_given_back() -> None:
     assert todo.cost_minor == -115
 
 
+def test_a_number_is_given_back_once_and_then_waited_for() -> None:
+    observed = settled(desired())
+    leaving = tuple(replace(obj, phase="Released") for obj in observed.numbers)
+    for wanted in (nothing(desired().mark, "Now"), desired(telephony=None)):
+        todo = plan(wanted, replace(observed, numbers=leaving))
+        assert ActionKind.RELEASE_NUMBER not in kinds(todo)
+        assert [wait.reason for wait in todo.waits] == ["ReleasingNumbers"]
+
+
 def test_deletion_goes_in_the_designs_order() -> None:
     observed = settled(desired())
     todo = plan(nothing(desired().mark, "Now"), observed)

@@ -108,9 +108,19 @@ def _stop_step(observed: Observed, obj: NumberObject) -> tuple[str, ...]:
     return ()
 
 
-def _release(builder: PlanBuilder, obj: NumberObject, reason: str, after: tuple[str, ...]) -> str:
+def _release(
+    builder: PlanBuilder, obj: NumberObject, reason: str, after: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Give a number up, and wait for the end of it; the steps that this takes."""
+    builder.wait(
+        _POWER,
+        "ReleasingNumbers",
+        f"{obj.e164 or obj.name} is being handed back by its reclaim policy",
+    )
+    if obj.phase == "Released":
+        return ()
     given_back = obj.reclaim_policy == "Release"
-    return builder.add(
+    step = builder.add(
         ActionKind.RELEASE_NUMBER,
         _POWER,
         obj.e164 or obj.name,
@@ -121,6 +131,7 @@ def _release(builder: PlanBuilder, obj: NumberObject, reason: str, after: tuple[
         object_name=obj.name,
         policy=obj.reclaim_policy,
     )
+    return (step,)
 
 
 def _unretained(desired: Desired, obj: NumberObject) -> NumberObject:
@@ -315,15 +326,12 @@ def plan_no_numbers(
 ) -> tuple[str, ...]:
     """Plan the end of the numbers and the carrier's trunk."""
     released = tuple(
-        _release(builder, _unretained(desired, obj), "the client no longer has a line", after)
+        step
         for obj in observed.numbers
-    )
-    if observed.numbers:
-        builder.wait(
-            _POWER,
-            "ReleasingNumbers",
-            f"{len(observed.numbers)} number(s) are being handed back by their reclaim policy",
+        for step in _release(
+            builder, _unretained(desired, obj), "the client no longer has a line", after
         )
+    )
     trunk = observed.carrier_trunk
     if trunk is None:
         return released or after

@@ -394,9 +394,9 @@ class _Pass:
             return _SOON
         await self.writer.save()
         await self._events(found, before)
-        if rolls_back or (remaining.actions and not outcome.failures):
+        if rolls_back:
             return 0.0
-        return self._next(found, outcome)
+        return self._next(found, remaining, outcome)
 
     def _is_about_to_be_done(self, remaining: Plan, outcome: Outcome) -> bool:
         """Whether a new client only waits for its numbers, which takes a second: not worth a write.
@@ -497,8 +497,9 @@ class _Pass:
                 self.controller.kube, self.writer.obj, reason, message, warning=not finding.status
             )
 
-    def _next(self, found: list[Finding], outcome: Outcome) -> float | None:
-        if outcome.failures:
+    def _next(self, found: list[Finding], remaining: Plan, outcome: Outcome) -> float | None:
+        # Actions that succeed and are planned again stand back like those that fail.
+        if outcome.failures or remaining.actions:
             raise Retry(outcome.retry_after, self.onboarding.next_look(None))
         awaited = any(finding.reason == "AwaitingPayment" for finding in found)
         return self.onboarding.next_look(_PAYMENT_POLL if awaited else None)
