@@ -19,6 +19,7 @@ from voicefleet_operator.drivers.livekit import LiveKitDriver
 from voicefleet_operator.drivers.runtime.base import RuntimeDriver
 from voicefleet_operator.drivers.stripe import StripeDriver
 from voicefleet_operator.drivers.twilio import TwilioDriver
+from voicefleet_operator.offers import Offers
 from voicefleet_operator.planning.indexed import Indexed
 from voicefleet_operator.planning.observed import (
     AgentUnit,
@@ -76,8 +77,8 @@ class World:
     routing: Routing | None = None
     names: Names | None = None
     livekit_secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    number_locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-    """By telephony account: one chooser of numbers at a time (design, "one allocator")."""
+    offers: dict[str, Offers] = field(default_factory=dict)
+    """By telephony account."""
 
     def all_listed(self) -> list[Listed[object, object]]:
         """All that can be listed, for the sweep."""
@@ -116,7 +117,7 @@ async def build_world(fleet_id: str, spec: FleetSpec, read_secret: SecretReader)
             fleet_id=fleet_id,
         )
         world.telephony[account.name] = Listed(twilio, twilio.inventory)
-        world.number_locks[account.name] = asyncio.Lock()
+        world.offers[account.name] = Offers(twilio)
     if spec.livekit is not None:
         data = await read_secret(*_ref(spec.livekit.secret_ref))
         key, secret = _need(data, "apiKey", "livekit"), _need(data, "apiSecret", "livekit")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 from voicefleet_api.fleet import TelephonyAccount
 from voicefleet_api.meta import ConditionType, Operation
@@ -108,6 +109,7 @@ class _Pass:
                 if self.spec.e164 is not None or error.reason != "NumberUnavailable":
                     raise
                 logger.info("%s was taken meanwhile; choosing another", operation.target)
+                self.world.offers[self.spec.account].forget(self.spec.request or NumberRequest())
         raise Ambiguous("NumberUnavailable", "numbers are being bought faster than we choose")
 
     async def _marked(self) -> CarrierNumber | None:
@@ -141,14 +143,21 @@ class _Pass:
         return number
 
     async def _choose(self) -> Operation:
-        """Choose and record under the account's lock, so that no two clients choose the same."""
-        async with self.world.number_locks[self.spec.account]:
-            await self._check_cap()
-            e164 = self.spec.e164 or await self._first_free(self.spec.request or NumberRequest())
+        """Choose and record; raises `Rejected` where there is nothing, or too much, to buy."""
+        offers = self.world.offers[self.spec.account]
+        held = (await self.telephony.listing()).numbers
+        with offers.buyer(self.name):
+            # Nobody else gets between this count and the place that is taken in it.
+            chosen = self._chosen()
+            self._check_cap(len(held) + sum(not held.by(e164) for e164 in chosen) + offers.buyers)
+            request = self.spec.request or NumberRequest()
+            e164 = self.spec.e164 or await offers.choose(self.name, request, self._chosen)
+            if e164 is None:
+                await self._nothing_for_sale(request)
             return await self.journal.begin(_PURCHASE, e164, {"phoneNumber": e164})
 
-    def _reserved(self) -> set[str]:
-        """What other PhoneNumbers of the account are about to buy."""
+    def _chosen(self) -> set[str]:
+        """What other PhoneNumbers of the account are about to buy, by their journals."""
         return {
             operation["target"]
             for obj in self.controller.store.numbers_being_bought()
@@ -156,10 +165,9 @@ class _Pass:
             for operation in obj["status"]["operations"]
         }
 
-    async def _check_cap(self) -> None:
+    def _check_cap(self, numbers: int) -> None:
         account = self._account()
-        held = len((await self.telephony.listing()).numbers) + len(self._reserved())
-        cost = (held + 1) * account.monthly_number_cost_minor
+        cost = numbers * account.monthly_number_cost_minor
         if cost > account.monthly_spending_cap_minor:
             raise Rejected(
                 "SpendingCapReached",
@@ -168,14 +176,7 @@ class _Pass:
                 hint="Raise the account's monthlySpendingCapMinor in the Fleet, or release numbers",
             )
 
-    async def _first_free(self, request: NumberRequest) -> str:
-        reserved = self._reserved()
-        offered = await self.driver.search_numbers(
-            country=request.country, area_code=request.area_code, limit=20 + len(reserved)
-        )
-        for e164 in offered:
-            if e164 not in reserved:
-                return e164
+    async def _nothing_for_sale(self, request: NumberRequest) -> NoReturn:
         where = f"{request.country} {request.area_code or ''}".strip()
         suggestions = await self.driver.suggest_area_codes(request.country)
         raise Rejected(

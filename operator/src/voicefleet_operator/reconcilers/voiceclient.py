@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.meta import ConditionType
@@ -60,7 +60,9 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS = 6
 _PAYMENT_POLL = 5.0
-_SOON = 3.0
+_UNSAID = 30.0
+"""Seconds for which a new client's wait for its numbers is not worth a write: it says already that
+it is being made."""
 _ON_THE_WAY = ("Progressing", "NumberPending")
 # A thousand clients that are nudged at once share one listing.
 _FRESH = 5.0
@@ -191,6 +193,9 @@ class _Pass:
                 await self._settle(ctx, todo)
                 if not todo.actions or outcome.failures:
                     break
+                if not self.status.conditions:
+                    # The first intent that is recorded says what is going on, too.
+                    self.writer.set_conditions(findings(ctx.desired, observed, todo, []))
                 outcome = await execute(todo, ctx)
                 await self._tell_drift(ctx, outcome)
         except VendorError as error:
@@ -305,7 +310,8 @@ class _Pass:
 
     def _was_whole(self, ctx: ClientContext) -> bool:
         """Whether all that is wanted now was there before: what differs is then drift."""
-        return self.status.converged_hash == fingerprint(ctx.desired)
+        whole = self.status.converged_hash
+        return whole is not None and whole == fingerprint(ctx.desired)
 
     async def _tell_drift(self, ctx: ClientContext, outcome: Outcome) -> None:
         repaired = drifted(tuple(outcome.done)) if self._was_whole(ctx) else ()
@@ -390,28 +396,25 @@ class _Pass:
                 complete=_complete(ctx, found), trouble=_in_the_way(found)
             )
         self.writer.set_conditions(found)
-        if self._is_about_to_be_done(remaining, outcome):
-            return _SOON
+        if (unsaid := self._waits_for_new_numbers(remaining, outcome)) > 0:
+            return unsaid
         await self.writer.save()
         await self._events(found, before)
         if rolls_back:
             return 0.0
         return self._next(found, remaining, outcome)
 
-    def _is_about_to_be_done(self, remaining: Plan, outcome: Outcome) -> bool:
-        """Whether a new client only waits for its numbers, which takes a second: not worth a write.
-
-        Its identity is recorded by then, or the numbers could not have been claimed.
-        """
+    def _waits_for_new_numbers(self, remaining: Plan, outcome: Outcome) -> float:
+        """For how many seconds more nothing need be said about the wait, if that is all."""
+        if (
+            self.deleting
+            or outcome.failures
+            or remaining.actions
+            or {wait.reason for wait in remaining.waits} != {"NumberPending"}
+        ):
+            return 0.0
         created = datetime.fromisoformat(self.writer.obj["metadata"]["creationTimestamp"])
-        return (
-            not self.deleting
-            and not outcome.failures
-            and not remaining.actions
-            and bool(remaining.waits)
-            and all(wait.reason == "NumberPending" for wait in remaining.waits)
-            and datetime.now(UTC) - created < timedelta(seconds=_SOON)
-        )
+        return _UNSAID - (datetime.now(UTC) - created).total_seconds()
 
     async def _let_go(self) -> None:
         await emit(

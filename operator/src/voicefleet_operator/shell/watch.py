@@ -59,7 +59,8 @@ def _registry(sink: Sink, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegis
 
     def watch(kind: str, plural: str) -> None:
         @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=f"watch-{plural}")
-        def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+            # kopf would run a plain function in another thread.
             loop.call_soon_threadsafe(sink, kind, event["type"], dict(event["object"]))
 
     for kind, resource in WATCHED.items():
