@@ -299,6 +299,9 @@ class VoiceClientStatus(StatusModel):
     onboarding: OnboardingStatus | None = Field(
         default=None, description="How far onboarding is, where spec.onboarding asks for it."
     )
+    carrier_trunk_sid: str | None = Field(
+        default=None, max_length=64, description="The carrier's trunk, when all was last there."
+    )
     converged_hash: str | None = Field(
         default=None,
         max_length=32,

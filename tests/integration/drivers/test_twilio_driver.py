@@ -6,11 +6,13 @@ import logging
 import secrets
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from integration.drivers.harness import FLEET, BadServer, Sandbox, reset, saying, silent, writes
+from voicefleet_operator.drivers import twilio
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
     Gone,
@@ -231,6 +233,18 @@ async def test_origination_changes_only_what_differs(
         [left] = await driver.set_origination(trunk.sid, [EDGE_B])
     assert writes(requests) == [f"POST {urls}/{made[1].sid}", f"DELETE {urls}/{made[0].sid}"]
     assert (left.sid, left.priority) == (made[1].sid, 10)
+
+
+async def test_origination_urls_of_many_trunks_are_read_in_turns(
+    driver: TwilioDriver, mark: Mark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twilio, "_ORIGINATION_TURN", 1)
+    marks = [replace(mark, client_id=f"{mark.client_id}{i}") for i in range(2)]
+    sids = {(await make_trunk(driver, each)).sid for each in marks}
+    first = {s: t.origination for s, t in (await driver.inventory()).trunks.items() if s in sids}
+    assert sorted(first.values(), key=str) == [(), None]
+    second = {s: t.origination for s, t in (await driver.inventory()).trunks.items() if s in sids}
+    assert list(second.values()) == [(), ()]
 
 
 async def test_origination_url_that_is_there_twice(

@@ -175,6 +175,15 @@ def test_deletion_goes_in_the_designs_order() -> None:
     assert plan(nothing(desired().mark, "Now"), after) == Plan()
 
 
+def test_origination_urls_that_were_not_read_are_left_alone() -> None:
+    observed = settled(desired())
+    assert observed.carrier_trunk is not None
+    unread = replace(observed, carrier_trunk=replace(observed.carrier_trunk, origination=None))
+    assert plan(desired(), unread) == Plan()
+    emptied = replace(observed, carrier_trunk=replace(observed.carrier_trunk, origination=()))
+    assert kinds(plan(desired(), emptied)) == [ActionKind.SET_ORIGINATION]
+
+
 def test_deletion_at_period_end_cancels_once() -> None:
     observed = settled(desired())
     wanted = nothing(desired().mark, "AtPeriodEnd")

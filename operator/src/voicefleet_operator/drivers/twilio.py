@@ -121,28 +121,25 @@ class TwilioDriver:
 
         async def read(sid: str) -> None:
             async with slots:
-                await self._origination(sid)
+                await self.origination(sid)
 
         await asyncio.gather(*map(read, self._to_be_read([trunk.sid for trunk in mine])))
         found = TelephonyInventory()
         found.numbers.update((number.sid, number_of(number)) for number in numbers)
-        found.trunks.update(
-            (t.sid, trunk_of(t, self._urls[t.sid])) for t in mine if t.sid in self._urls
-        )
+        found.trunks.update((t.sid, trunk_of(t, self._urls.get(t.sid))) for t in mine)
         return found
 
     def _to_be_read(self, sids: Sequence[str]) -> list[str]:
         """Trunks whose origination URLs are asked for in this listing.
 
-        A listing of trunks does not hold them, and one request a trunk is too much for a large
-        fleet: those that are not known, and in turn a part of the others.
+        One request a trunk is too much for a large fleet: each in its turn.
         """
         present = set(sids)
         known = [sid for sid in self._urls if sid in present]
         self._urls = {sid: self._urls[sid] for sid in known}
-        turn = max(_ORIGINATION_TURN, len(known) // _ORIGINATION_TURNS)
+        turn = max(_ORIGINATION_TURN, len(sids) // _ORIGINATION_TURNS)
         # A dict keeps the order in which its keys were put in: the longest unread come first.
-        return [sid for sid in sids if sid not in self._urls] + known[:turn]
+        return ([sid for sid in sids if sid not in self._urls] + known)[:turn]
 
     @repeated
     async def _list_numbers(self, **only: str) -> list[Any]:
@@ -269,7 +266,7 @@ class TwilioDriver:
         """The trunk under the client's domain name."""
         for trunk in await self._list_trunks():
             if self._is_domain_of(client_id, trunk.domain_name):
-                return trunk_of(trunk, await self._origination(trunk.sid))
+                return trunk_of(trunk, await self.origination(trunk.sid))
         return None
 
     async def update_trunk(self, sid: str, *, disaster_recovery_url: str | None) -> CarrierTrunk:
@@ -278,7 +275,7 @@ class TwilioDriver:
             changed = await self._trunks(sid).update_async(
                 disaster_recovery_url=disaster_recovery_url or "", disaster_recovery_method="GET"
             )
-        return trunk_of(changed, await self._origination(sid))
+        return trunk_of(changed, await self.origination(sid))
 
     async def delete_trunk(self, sid: str) -> None:
         """Remove the trunk; fine where it is gone."""
@@ -289,7 +286,8 @@ class TwilioDriver:
             return
 
     @repeated
-    async def _origination(self, trunk_sid: str) -> tuple[OriginationURL, ...]:
+    async def origination(self, trunk_sid: str) -> tuple[OriginationURL, ...]:
+        """Where the trunk's calls go, preferred first."""
         with errors():
             urls = await self._trunks(trunk_sid).origination_urls.list_async(page_size=_PAGE)
         found = [
@@ -308,7 +306,7 @@ class TwilioDriver:
         New ones are added before old ones go, so that calls always find a way.
         """
         # Listed anew: one that was added and whose reply was lost must be seen.
-        have = await self._origination(trunk_sid)
+        have = await self.origination(trunk_sid)
         # Not known while it changes: cut short, it is read again.
         del self._urls[trunk_sid]
         service = self._trunks(trunk_sid).origination_urls
@@ -335,7 +333,7 @@ class TwilioDriver:
                 changed = True
                 await self._drop_origination(trunk_sid, entry.sid)
         if changed:
-            return await self._origination(trunk_sid)
+            return await self.origination(trunk_sid)
         self._urls[trunk_sid] = have
         return have
 

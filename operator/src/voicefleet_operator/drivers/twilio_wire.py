@@ -43,7 +43,7 @@ def number_of(obj: Any) -> CarrierNumber:
     )
 
 
-def trunk_of(obj: Any, origination: tuple[OriginationURL, ...]) -> CarrierTrunk:
+def trunk_of(obj: Any, origination: tuple[OriginationURL, ...] | None) -> CarrierTrunk:
     """A trunk as plain data."""
     return CarrierTrunk(
         sid=obj.sid,

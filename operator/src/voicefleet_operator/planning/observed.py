@@ -149,7 +149,8 @@ class CarrierTrunk:
     friendly_name: str
     domain_name: str
     disaster_recovery_url: str | None
-    origination: tuple[OriginationURL, ...]
+    origination: tuple[OriginationURL, ...] | None
+    """None: not read; a listing of trunks does not hold them."""
 
 
 @dataclass(slots=True)

@@ -166,12 +166,11 @@ def _carrier_trunk(
             "the fallback phone changed",
             disaster_recovery_url=recovery,
         )
-    current = (
-        [url.sip_url for url in sorted(trunk.origination, key=lambda u: u.priority) if url.enabled]
-        if trunk
-        else []
-    )
-    if current != list(wanted.origination):
+    # What was not read was right when it was last seen, or the reader would have asked.
+    read = trunk.origination if trunk else ()
+    if read is not None and list(wanted.origination) != [
+        url.sip_url for url in sorted(read, key=lambda url: url.priority) if url.enabled
+    ]:
         step = builder.add(
             ActionKind.SET_ORIGINATION,
             _POWER,

@@ -21,10 +21,13 @@ from voicefleet_operator.planning.observed import (
 from voicefleet_operator.store import Store
 
 
-async def observe(ctx: ClientContext, *, activated: bool, runtime_classes: set[str]) -> Observed:
+async def observe(
+    ctx: ClientContext, *, activated: bool, runtime_classes: set[str], trusted_trunk: str | None
+) -> Observed:
     """Everything that exists for the client; lists what has not been listed yet.
 
-    `runtime_classes`: where the client's agent is or may be.
+    `runtime_classes`: where the client's agent is or may be. `trusted_trunk`: the carrier trunk
+    whose origination URLs need not be read, if they are not in the listing.
     """
     observed = Observed(
         activated=activated, numbers=tuple(_numbers(ctx.store, ctx.mark)), spare=_spares(ctx)
@@ -41,7 +44,12 @@ async def observe(ctx: ClientContext, *, activated: bool, runtime_classes: set[s
             for number in carrier.numbers.by(obj.e164)
             if number.e164 == obj.e164
         }
-        fields["carrier_trunk"] = trunk = await ctx.carrier_trunk()
+        trunk = await ctx.carrier_trunk()
+        if trunk is not None and trunk.origination is None and trunk.sid != trusted_trunk:
+            urls = await ctx.telephony.driver.origination(trunk.sid)
+            trunk = replace(trunk, origination=urls)
+            carrier.trunks[trunk.sid] = trunk
+        fields["carrier_trunk"] = trunk
         # Nothing is made at the carrier before the gate of billing.activation has opened; status
         # would say so too, unless the cluster was lost.
         fields["activated"] = activated or trunk is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.meta import ConditionType
@@ -269,13 +270,17 @@ class _Pass:
         elif self.fleet_spec.livekit is not None:
             runtime = self.fleet_spec.runtime
             classes.add(runtime.class_name if runtime else "podman")
-        activated = reached(self.status, "Activated")
-        observed = await observe(ctx, activated=activated, runtime_classes=classes)
+        known: dict[str, Any] = {
+            "activated": reached(self.status, "Activated"),
+            "runtime_classes": classes,
+            "trusted_trunk": self.status.carrier_trunk_sid if self._was_whole(ctx) else None,
+        }
+        observed = await observe(ctx, **known)
         if self._knows_more_than(observed) and self.spec.accounts.billing in ctx.world.billing:
             # Another controller has made it since we listed: what a replaced leader must not
             # take for missing, and make again.
             ctx.billing.forget()
-            observed = await observe(ctx, activated=activated, runtime_classes=classes)
+            observed = await observe(ctx, **known)
         return observed
 
     def _knows_more_than(self, observed: Observed) -> bool:
@@ -392,6 +397,8 @@ class _Pass:
             self._milestones(ctx, observed, found)
             if any(f.type == ConditionType.READY and f.status for f in found):
                 self.status.converged_hash = fingerprint(ctx.desired)
+                trunk = observed.carrier_trunk
+                self.status.carrier_trunk_sid = trunk.sid if trunk else None
             rolls_back = self.onboarding.judge(
                 complete=_complete(ctx, found), trouble=_in_the_way(found)
             )
