@@ -22,9 +22,6 @@ from voicefleet_api.names import (
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import (
     BillingStatus,
-    CostStatus,
-    EndpointsStatus,
-    NumberStatus,
     VoiceClientSpec,
     VoiceClientStatus,
 )
@@ -42,7 +39,6 @@ from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.planner import plan
-from voicefleet_operator.planning.telephony import bound
 from voicefleet_operator.reconcilers.common import (
     SETTLE,
     Controller,
@@ -54,6 +50,14 @@ from voicefleet_operator.reconcilers.common import (
 from voicefleet_operator.reconcilers.fleet import new_id
 from voicefleet_operator.reconcilers.observe import observe
 from voicefleet_operator.reconcilers.onboarding import Onboarding, milestone, reached
+from voicefleet_operator.reconcilers.report import (
+    complete,
+    fill_status,
+    in_the_way,
+    note_progress,
+    tell,
+    truths,
+)
 from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
 
@@ -64,7 +68,6 @@ _PAYMENT_POLL = 5.0
 _UNSAID = 30.0
 """Seconds for which a new client's wait for its numbers is not worth a write: it says already that
 it is being made."""
-_ON_THE_WAY = ("Progressing", "NumberPending")
 # A thousand clients that are nudged at once share one listing.
 _FRESH = 5.0
 
@@ -385,8 +388,9 @@ class _Pass:
             self.controller.ready_to_let_go(key_of(self.writer.obj))
             await self._let_go()
             return None
-        before = {c.type: (str(c.status), c.reason) for c in self.status.conditions}
-        self._fill_status(ctx, observed)
+        before = truths(self.status)
+        fill_status(self.status, ctx, observed)
+        self.status.last_handled_reconcile_at = self._asked_at()
         found = findings(ctx.desired, observed, remaining, outcome.failures)
         rolls_back = False
         if self.onboarding.undoing:
@@ -394,19 +398,15 @@ class _Pass:
                 self.onboarding.finish_rollback()
             found = self.onboarding.findings(outcome.failures)
         elif not self.deleting:
-            self._milestones(ctx, observed, found)
-            if any(f.type == ConditionType.READY and f.status for f in found):
-                self.status.converged_hash = fingerprint(ctx.desired)
-                trunk = observed.carrier_trunk
-                self.status.carrier_trunk_sid = trunk.sid if trunk else None
+            note_progress(ctx, observed, found)
             rolls_back = self.onboarding.judge(
-                complete=_complete(ctx, found), trouble=_in_the_way(found)
+                complete=complete(ctx, found), trouble=in_the_way(found)
             )
         self.writer.set_conditions(found)
         if (unsaid := self._waits_for_new_numbers(remaining, outcome)) > 0:
             return unsaid
         await self.writer.save()
-        await self._events(found, before)
+        await tell(ctx, found, before)
         if rolls_back:
             return 0.0
         return self._next(found, remaining, outcome)
@@ -432,106 +432,9 @@ class _Pass:
         )
         await self.writer.let_go()
 
-    def _fill_status(self, ctx: ClientContext, observed: Observed) -> None:
-        status, desired = self.status, ctx.desired
-        status.last_handled_reconcile_at = self._asked_at()
-        order = {claim.name: i for i, claim in enumerate(self.spec.telephony.numbers)}
-        held = sorted(observed.numbers, key=lambda obj: order.get(obj.number, len(order)))
-        status.numbers = [
-            NumberStatus(name=obj.number, e164=obj.e164, phone_number_ref=obj.name) for obj in held
-        ]
-        mine = bound(observed, desired.telephony)
-        status.primary_number = mine[0].e164 if mine else None
-        subscription, checkout = observed.subscription, observed.checkout
-        if observed.customer is not None or subscription is not None:
-            status.billing = BillingStatus(
-                customer_id=observed.customer.id if observed.customer else None,
-                subscription_id=subscription.id if subscription else None,
-                subscription_status=subscription.status if subscription else None,
-                checkout_url=checkout.url if checkout else None,
-            )
-        dns = ctx.world.spec.dns
-        name = next(iter(observed.names), None)
-        status.endpoints = EndpointsStatus(
-            url=f"https://{name.label}.{dns.zone}" if name and dns else None,
-            agent_name=desired.agent_name,
-        )
-        cost = sum(obj.monthly_cost_minor for obj in observed.numbers)
-        price = desired.billing.price_minor if desired.billing else 0
-        currency = desired.billing.currency if desired.billing else "usd"
-        status.cost = CostStatus(currency=currency, price_minor=price, monthly_minor=cost)
-        status.monthly_cost = f"{cost / 100:.2f} {currency.upper()}"
-
-    def _milestones(self, ctx: ClientContext, observed: Observed, found: list[Finding]) -> None:
-        subscription = observed.subscription
-        if subscription is not None and subscription.live:
-            milestone(self.status, "Subscribed")
-        billing = ctx.desired.billing
-        if (
-            billing is None
-            or (subscription is not None and subscription.live and subscription.paid)
-            or (billing.activation == "Immediately" and observed.numbers)
-        ):
-            milestone(self.status, "Activated")
-        if ctx.desired.telephony and len(bound(observed, ctx.desired.telephony)) == len(
-            ctx.desired.telephony.numbers
-        ):
-            milestone(self.status, "NumbersBound")
-        true = {finding.type for finding in found if finding.status}
-        if ConditionType.READY in true:
-            milestone(self.status, "Ready")
-        if ConditionType.ANSWERING in true and milestone(self.status, "Answering"):
-            created = datetime.fromisoformat(self.writer.obj["metadata"]["creationTimestamp"])
-            metrics.TIME_TO_ANSWERING.observe((datetime.now(UTC) - created).total_seconds())
-
-    async def _events(self, found: list[Finding], before: dict[str, tuple[str, str]]) -> None:
-        """Say what changed for a person: readiness, answering, and new reasons for trouble."""
-        for finding in found:
-            if finding.type not in (ConditionType.READY, ConditionType.ANSWERING):
-                continue
-            was = before.get(finding.type, ("", ""))
-            status = "True" if finding.status else "False"
-            news = status != was[0] if finding.status else (status, finding.reason) != was
-            if not news or (not finding.status and finding.reason in _ON_THE_WAY):
-                continue
-            if finding.status and finding.type == ConditionType.READY and _both(found, before):
-                # One event for a client that answers says both.
-                continue
-            if finding.type == ConditionType.ANSWERING and not finding.status and was[0] != "True":
-                continue
-            reason = finding.type if finding.status else finding.reason
-            message = finding.message
-            if finding.status and finding.type == ConditionType.ANSWERING:
-                message = f"Calls to {self.status.primary_number} are answered"
-            await emit(
-                self.controller.kube, self.writer.obj, reason, message, warning=not finding.status
-            )
-
     def _next(self, found: list[Finding], remaining: Plan, outcome: Outcome) -> float | None:
         # Actions that succeed and are planned again stand back like those that fail.
         if outcome.failures or remaining.actions:
             raise Retry(outcome.retry_after, self.onboarding.next_look(None))
         awaited = any(finding.reason == "AwaitingPayment" for finding in found)
         return self.onboarding.next_look(_PAYMENT_POLL if awaited else None)
-
-
-def _both(found: list[Finding], before: dict[str, tuple[str, str]]) -> bool:
-    """Whether Ready and Answering have become true in one pass."""
-    pair = (ConditionType.READY, ConditionType.ANSWERING)
-    return all(f.status and before.get(f.type, ("",))[0] != "True" for f in found if f.type in pair)
-
-
-def _complete(ctx: ClientContext, found: list[Finding]) -> bool:
-    """Whether the client has all it was promised: it answers, where it is to answer."""
-    true = {finding.type for finding in found if finding.status}
-    answers = ctx.desired.telephony is not None and ctx.desired.unit is not None
-    return ConditionType.READY in true and (not answers or ConditionType.ANSWERING in true)
-
-
-def _in_the_way(found: list[Finding]) -> Trouble | None:
-    """What a late client lacks."""
-    lacking = [f for f in found if f.type in (ConditionType.READY, ConditionType.ANSWERING)]
-    return next(
-        (Trouble(f.type, f.reason, f.message) for f in lacking if not f.status),
-        None,
-    )
