@@ -16,6 +16,8 @@ import signal
 import statistics
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,33 @@ async def compare(bench: Bench, kube: Kube, count: int) -> None:
         "kopf that does nothing: objects/s": round(count / alone, 1),
         f"kopf that does nothing: MiB with {count}": round(memory),
     }
+
+
+@asynccontextmanager
+async def flame_graph(bench: Bench, path: Path | None) -> AsyncIterator[None]:
+    """Where the operator spends its processor time meanwhile, as a picture."""
+    if path is None:
+        yield
+        return
+    pid = bench.process().pid
+    profiler = await asyncio.create_subprocess_exec(
+        *(
+            str(Path(sys.executable).with_name("py-spy")),
+            "record",
+            "--gil",
+            "--pid",
+            str(pid),
+            "--duration",
+            "unlimited",
+        ),
+        *("--output", str(path)),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        profiler.send_signal(signal.SIGINT)
+        await profiler.wait()
 
 
 async def apply_all(bench: Bench, kube: Kube, first: int, count: int) -> None:
@@ -241,7 +270,9 @@ async def sweep(bench: Bench, kube: Kube) -> None:
     }
 
 
-async def run(stack: Stack, steps: list[int], idle_seconds: int) -> dict[str, Any]:
+async def run(
+    stack: Stack, steps: list[int], idle_seconds: int, flame: Path | None
+) -> dict[str, Any]:
     """All measurements, with more and more clients."""
     stack.set_fleet(monthlySpendingCapMinor=10_000_000)
     stock = dict.fromkeys(AREAS, 1000)
@@ -256,7 +287,8 @@ async def run(stack: Stack, steps: list[int], idle_seconds: int) -> dict[str, An
     async with Kube(connection()) as kube:
         have = 0
         for count in steps:
-            await apply_all(bench, kube, have, count - have)
+            async with flame_graph(bench, flame if count == steps[-1] else None):
+                await apply_all(bench, kube, have, count - have)
             have = count
             await edits(bench, kube, have)
         await restart(bench, kube, have)
@@ -270,12 +302,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--idle", type=int, default=60, help="seconds of idleness to measure")
+    parser.add_argument("--flame", type=Path, help="write a flame graph (SVG) of the last apply")
     parser.add_argument("--output", choices=("table", "json"), default="table")
     args = parser.parse_args()
     before = os.getloadavg()[0]
     steps = sorted({step for step in (100, 1000) if step < args.clients} | {args.clients})
     with Stack() as stack:
-        results = asyncio.run(run(stack, steps, args.idle))
+        results = asyncio.run(run(stack, steps, args.idle, args.flame))
     results |= {"cores": os.cpu_count(), "load before": before, "load after": os.getloadavg()[0]}
     if args.output == "json":
         print(json.dumps(results, indent=2))
