@@ -132,16 +132,9 @@ async def flame_graph(bench: Bench, path: Path | None) -> AsyncIterator[None]:
         return
     pid = bench.process().pid
     profiler = await asyncio.create_subprocess_exec(
-        *(
-            str(Path(sys.executable).with_name("py-spy")),
-            "record",
-            "--gil",
-            "--pid",
-            str(pid),
-            "--duration",
-            "unlimited",
-        ),
+        *("py-spy", "record", "--gil", "--pid", str(pid), "--duration", "unlimited"),
         *("--output", str(path)),
+        executable=Path(sys.executable).with_name("py-spy"),
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
