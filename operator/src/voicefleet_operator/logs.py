@@ -7,10 +7,14 @@ import sys
 from contextvars import ContextVar
 from typing import Any
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 log_context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 """What is being reconciled: kind, namespace, name, uid, clientID, generation."""
+
+_KOPF = ("settings", "k8s_ref", "k8s_skip")
+"""What kopf hangs on its records; its settings are no JSON."""
 
 
 class _AddContext(logging.Filter):
@@ -26,6 +30,7 @@ def configure(level: str) -> None:
     handler.setFormatter(
         JsonFormatter(
             "%(asctime)s %(levelname)s %(name)s %(message)s",
+            reserved_attrs=[*RESERVED_ATTRS, *_KOPF],
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
