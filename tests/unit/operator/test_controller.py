@@ -27,6 +27,9 @@ class SlowList:
         self.listed: list[Object] = []
         self.loop: Loop | None = None
 
+    def ensure_leader(self) -> None:
+        """It leads."""
+
     async def list(self, resource: Resource) -> list[Object]:
         if resource is not VOICECLIENTS:
             return []
