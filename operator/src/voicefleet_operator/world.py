@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from voicefleet_api.fleet import FleetSpec
 from voicefleet_operator.drivers.dns import DNSDriver
+from voicefleet_operator.drivers.guard import Guards
 from voicefleet_operator.drivers.livekit import LiveKitDriver
 from voicefleet_operator.drivers.runtime.base import RuntimeDriver
 from voicefleet_operator.drivers.stripe import StripeDriver
@@ -95,33 +96,42 @@ SecretReader = Callable[[str, str], Awaitable[dict[str, str]]]
 """(namespace, name) -> decoded data."""
 
 
-async def build_world(fleet_id: str, spec: FleetSpec, read_secret: SecretReader) -> World:
+async def build_world(
+    fleet_id: str, spec: FleetSpec, read_secret: SecretReader, guards: Guards | None = None
+) -> World:
     """Make the drivers; raises `KubeError` where a Secret is missing, `ValueError` on a bad one."""
+    guards = guards or Guards()
     world = World(fleet_id, spec)
     sandbox = spec.sandbox.url if spec.sandbox else None
     for billing in spec.billing.accounts if spec.billing else []:
         key = _need(await read_secret(*_ref(billing.secret_ref)), "apiKey", billing.name)
         _check_stripe_mode(billing.mode, key, billing.name)
         stripe = StripeDriver(
-            key, base_url=sandbox if billing.mode == "Sandbox" else None, fleet_id=fleet_id
+            key,
+            base_url=sandbox if billing.mode == "Sandbox" else None,
+            fleet_id=fleet_id,
+            guard=guards.of("stripe", key),
         )
         world.billing[billing.name] = Listed(stripe, stripe.inventory)
     for account in spec.telephony.accounts if spec.telephony else []:
         data = await read_secret(*_ref(account.secret_ref))
+        account_sid = _need(data, "accountSID", account.name)
         twilio = TwilioDriver(
-            _need(data, "accountSID", account.name),
+            account_sid,
             auth_token=data.get("authToken"),
             api_key_sid=data.get("apiKeySID"),
             api_key_secret=data.get("apiKeySecret"),
             base_url=sandbox if account.mode == "Sandbox" else None,
             fleet_id=fleet_id,
+            guard=guards.of("twilio", account_sid),
         )
         world.telephony[account.name] = Listed(twilio, twilio.inventory)
         world.offers[account.name] = Offers(twilio)
     if spec.livekit is not None:
         data = await read_secret(*_ref(spec.livekit.secret_ref))
         key, secret = _need(data, "apiKey", "livekit"), _need(data, "apiSecret", "livekit")
-        livekit = LiveKitDriver(spec.livekit.url, key, secret, fleet_id=fleet_id)
+        guard = guards.of("livekit", spec.livekit.url)
+        livekit = LiveKitDriver(spec.livekit.url, key, secret, fleet_id=fleet_id, guard=guard)
         world.routing = Listed(livekit, livekit.inventory)
         world.livekit_secrets = {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
     if spec.dns is not None:
@@ -134,6 +144,7 @@ async def build_world(fleet_id: str, spec: FleetSpec, read_secret: SecretReader)
             tsig_algorithm=data.get("algorithm", "hmac-sha256"),
             tsig_secret=_need(data, "secret", "dns"),
             fleet_id=fleet_id,
+            guard=guards.of("dns", f"{spec.dns.server}:{spec.dns.port}"),
         )
         world.names = Listed(dns, dns.inventory)
     return world

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import dns.asyncquery
 import dns.exception
@@ -33,6 +33,7 @@ from voicefleet_operator.drivers.errors import (
     Unavailable,
     VendorError,
 )
+from voicefleet_operator.drivers.guard import Guard
 from voicefleet_operator.drivers.transport import TIMEOUT, repeated
 from voicefleet_operator.planning.indexed import Indexed
 from voicefleet_operator.planning.observed import DNSName, Mark, dns_names
@@ -60,6 +61,7 @@ class DNSDriver:
         tsig_algorithm: str,
         tsig_secret: str,
         fleet_id: str,
+        guard: Guard | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         """`server`: host name or address; `tsig_secret`: base64. `ValueError` on a bad one."""
@@ -72,6 +74,7 @@ class DNSDriver:
         except NotImplementedError as error:
             raise ValueError(f"TSIG algorithm {tsig_algorithm!r} is not known") from error
         self._fleet_id = fleet_id
+        self._guard = guard or Guard()
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -145,6 +148,14 @@ class DNSDriver:
     def _message(self) -> dns.update.UpdateMessage:
         return dns.update.UpdateMessage(self._zone, keyring=self._keyring)
 
+    @asynccontextmanager
+    async def _request(self, *, writes: bool) -> AsyncIterator[str]:
+        """Guarded, and with all exceptions as ours; the server's address."""
+        address = await self._address()
+        async with self._guard.request(writes=writes):
+            with _errors():
+                yield address
+
     async def _address(self) -> str:
         """The server's address; a name is looked up each time, since it may move."""
         try:
@@ -161,8 +172,7 @@ class DNSDriver:
     async def _transfer(self) -> dns.zone.Zone:
         zone = dns.zone.Zone(self._zone)
         query, _ = dns.xfr.make_query(zone, keyring=self._keyring)
-        address = await self._address()
-        with _errors():
+        async with self._request(writes=False) as address:
             await dns.asyncquery.inbound_xfr(
                 address,
                 zone,
@@ -175,16 +185,15 @@ class DNSDriver:
 
     async def _send(self, update: dns.update.UpdateMessage) -> bool:
         """Send it; whether its prerequisites were met."""
-        address = await self._address()
-        with _errors():
+        async with self._request(writes=True) as address:
             answer = await dns.asyncquery.tcp(
                 update, address, port=self._port, timeout=self._timeout
             )
-        rcode = answer.rcode()
-        if rcode in _PREREQUISITE:
-            return False
-        if rcode != dns.rcode.NOERROR:
-            raise _refusal(rcode)
+            rcode = answer.rcode()
+            if rcode in _PREREQUISITE:
+                return False
+            if rcode != dns.rcode.NOERROR:
+                raise _refusal(rcode)
         return True
 
 

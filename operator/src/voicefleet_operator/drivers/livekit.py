@@ -26,6 +26,7 @@ from voicefleet_operator.drivers.errors import (
     Unauthorized,
     VendorError,
 )
+from voicefleet_operator.drivers.guard import Guard
 from voicefleet_operator.drivers.transport import TIMEOUT, network_error, repeated
 from voicefleet_operator.planning.observed import (
     DispatchRule,
@@ -51,11 +52,14 @@ class LiveKitDriver:
         api_secret: str,
         *,
         fleet_id: str,
+        guard: Guard | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         self._fleet_id = fleet_id
+        self._guard = guard or Guard()
         self._timeout = timeout
-        self._api = api.LiveKitAPI(url, api_key, api_secret)
+        # No failover to another region: it would repeat a write without asking anybody.
+        self._api = api.LiveKitAPI(url, api_key, api_secret, failover=False)
         self._sip = self._api.sip
 
     async def close(self) -> None:
@@ -65,7 +69,7 @@ class LiveKitDriver:
     @repeated
     async def inventory(self) -> RoutingInventory:
         """All trunks and rules that carry this fleet's mark."""
-        async with self._errors():
+        async with self._request(writes=False):
             trunks = await self._sip.list_inbound_trunk(api.ListSIPInboundTrunkRequest())
             rules = await self._sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())
         found = RoutingInventory()
@@ -78,6 +82,12 @@ class LiveKitDriver:
             if rule.mark is not None and rule.mark.fleet_id == self._fleet_id:
                 found.rules[rule.id] = rule
         return found
+
+    @asynccontextmanager
+    async def _request(self, *, writes: bool) -> AsyncIterator[None]:
+        """Guarded, with a time limit, and with all exceptions as ours."""
+        async with self._guard.request(writes=writes), self._errors():
+            yield
 
     @asynccontextmanager
     async def _errors(self) -> AsyncIterator[None]:
@@ -106,7 +116,7 @@ class LiveKitDriver:
         """Make the trunk; one of ours with the same numbers counts as made."""
         info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
         try:
-            async with self._errors():
+            async with self._request(writes=True):
                 made = await self._sip.create_inbound_trunk(
                     api.CreateSIPInboundTrunkRequest(trunk=info)
                 )
@@ -130,13 +140,13 @@ class LiveKitDriver:
         """Replace what the trunk says; raises `Rejected` (NumberRoutedElsewhere), `Gone`."""
         info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
         await self._refuse_taken(trunk_id, numbers)
-        async with self._errors():
+        async with self._request(writes=True):
             return _trunk(await self._sip.update_inbound_trunk(trunk_id, info))
 
     @repeated
     async def _refuse_taken(self, trunk_id: str, numbers: frozenset[str]) -> None:
         """LiveKit checks numbers that are new to a trunk only when the trunk is created."""
-        async with self._errors():
+        async with self._request(writes=False):
             found = await self._sip.list_inbound_trunk(
                 api.ListSIPInboundTrunkRequest(numbers=sorted(numbers))
             )
@@ -151,7 +161,7 @@ class LiveKitDriver:
     async def delete_trunk(self, trunk_id: str) -> None:
         """Remove the trunk; fine where it is gone."""
         try:
-            async with self._errors():
+            async with self._request(writes=True):
                 await self._sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk_id))
         except Gone:
             return
@@ -162,7 +172,7 @@ class LiveKitDriver:
         """Lead the trunk's calls to the agent; one of ours on the trunk counts as made."""
         info = _rule_info(mark, trunk_id, agent_name)
         try:
-            async with self._errors():
+            async with self._request(writes=True):
                 made = await self._sip.create_dispatch_rule(
                     api.CreateSIPDispatchRuleRequest(dispatch_rule=info)
                 )
@@ -180,13 +190,13 @@ class LiveKitDriver:
         """Replace what the rule says, in one step; raises `Rejected`, `Gone`."""
         info = _rule_info(mark, trunk_id, agent_name)
         await self._refuse_led(rule_id, trunk_id)
-        async with self._errors():
+        async with self._request(writes=True):
             return _rule(await self._sip.update_dispatch_rule(rule_id, info))
 
     @repeated
     async def _refuse_led(self, rule_id: str, trunk_id: str) -> None:
         """As for trunks: LiveKit checks a trunk that is new to a rule only on creation."""
-        async with self._errors():
+        async with self._request(writes=False):
             found = await self._sip.list_dispatch_rule(
                 api.ListSIPDispatchRuleRequest(trunk_ids=[trunk_id])
             )
@@ -199,7 +209,7 @@ class LiveKitDriver:
     async def delete_rule(self, rule_id: str) -> None:
         """Remove the rule; fine where it is gone."""
         try:
-            async with self._errors():
+            async with self._request(writes=True):
                 await self._sip.delete_dispatch_rule(
                     api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule_id)
                 )

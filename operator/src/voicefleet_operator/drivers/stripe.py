@@ -14,6 +14,7 @@ import stripe
 
 from voicefleet_api.fleet import Plan
 from voicefleet_operator.drivers.errors import Rejected
+from voicefleet_operator.drivers.guard import Guard
 from voicefleet_operator.drivers.stripe_wire import (
     Http,
     checkout_of,
@@ -47,10 +48,16 @@ class StripeDriver:
     """One Stripe account, as far as one fleet is concerned."""
 
     def __init__(
-        self, api_key: str, *, base_url: str | None, fleet_id: str, timeout: float = TIMEOUT
+        self,
+        api_key: str,
+        *,
+        base_url: str | None,
+        fleet_id: str,
+        guard: Guard | None = None,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._fleet_id = fleet_id
-        self._http = Http(timeout=limits(timeout))
+        self._http = Http(guard or Guard(), timeout=limits(timeout))
         self._client = stripe.StripeClient(
             api_key,
             http_client=self._http,

@@ -19,6 +19,7 @@ from voicefleet_operator.drivers.errors import (
     Unavailable,
     VendorError,
 )
+from voicefleet_operator.drivers.guard import Guard
 from voicefleet_operator.drivers.transport import never_sent, retry_after
 from voicefleet_operator.planning.observed import (
     CheckoutSession,
@@ -33,10 +34,21 @@ _sent: ContextVar[bool] = ContextVar("_sent", default=False)
 
 
 class Http(stripe.AIOHTTPClient):
-    """The SDK's client, which also says whether a failed call may have reached Stripe."""
+    """The SDK's client: guarded, and it says whether a failed call may have reached Stripe."""
+
+    def __init__(self, guard: Guard, **session: Any) -> None:
+        super().__init__(**session)
+        self._guard = guard
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        # The SDK comes here for each repeat, too.
+        async with self._guard.request(writes=method.upper() != "GET"):
+            return await self._send(method, url, headers, post_data)
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: Any
     ) -> tuple[bytes, int, Mapping[str, str]]:
         try:
             answer = await super().request_async(method, url, headers, post_data)

@@ -20,6 +20,7 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
 from voicefleet_operator.drivers.errors import Gone, Rejected, Throttled
+from voicefleet_operator.drivers.guard import Guard
 from voicefleet_operator.drivers.transport import TIMEOUT, repeated, retry_after
 from voicefleet_operator.drivers.twilio_wire import errors, number_of, trunk_of
 from voicefleet_operator.planning.observed import (
@@ -46,14 +47,15 @@ _HOSTS = {
 
 
 class _Http(AsyncTwilioHttpClient):
-    """The SDK's client, with a time-out, and the sandbox instead of Twilio's hosts if asked for.
+    """The SDK's client, guarded, with a time-out, and the sandbox's address if asked for.
 
     A custom client is the SDK's own extension point:
     https://www.twilio.com/docs/libraries/python/custom-http-clients-python
     """
 
-    def __init__(self, base_url: str | None, timeout: float) -> None:
+    def __init__(self, base_url: str | None, guard: Guard, timeout: float) -> None:
         super().__init__(pool_connections=False)
+        self._guard = guard
         self.session = aiohttp.ClientSession()
         self._limit = timeout
         self._base = base_url.rstrip("/") if base_url else None
@@ -68,7 +70,8 @@ class _Http(AsyncTwilioHttpClient):
         if credentials := kwargs.pop("auth", None):
             token = b64encode(":".join(credentials).encode()).decode()
             kwargs["headers"] = {**kwargs["headers"], "Authorization": f"Basic {token}"}
-        response = await super().request(method, url, *args, **kwargs)
+        async with self._guard.request(writes=method.upper() != "GET"):
+            response = await super().request(method, url, *args, **kwargs)
         if response.status_code == 429:
             # The SDK's exception does not carry the header.
             raise Throttled(_words(response.text), retry_after(response.headers))
@@ -94,6 +97,7 @@ class TwilioDriver:
         api_key_secret: str | None = None,
         base_url: str | None,
         fleet_id: str,
+        guard: Guard | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         """Sign in with the account's token, or with an API key; `ValueError` with neither."""
@@ -103,7 +107,7 @@ class TwilioDriver:
         self._fleet_id = fleet_id
         self._urls: dict[str, tuple[OriginationURL, ...]] = {}
         """Origination URLs by trunk, the longest unread first."""
-        self._http = _Http(base_url, timeout)
+        self._http = _Http(base_url, guard or Guard(), timeout)
         self._client = Client(user, password, account_sid, http_client=self._http)
         self._numbers = self._client.api.v2010.account.incoming_phone_numbers
         self._trunks = self._client.trunking.v1.trunks

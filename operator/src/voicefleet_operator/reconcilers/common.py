@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.names import ANNOTATION_PAUSED, FINALIZER
+from voicefleet_operator.drivers.guard import Guards
 from voicefleet_operator.drivers.runtime import make_runtime
+from voicefleet_operator.drivers.runtime.guarded import GuardedRuntime
 from voicefleet_operator.kube import SECRETS, Kube, Object
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.store import Store
@@ -51,10 +53,14 @@ class Controller:
     """Called with every runtime driver that comes into use, so that it is watched."""
     settled: bool = False
     """What a former process may have had on its way has arrived, and all was listed since."""
+    _guards: Guards = field(init=False)
     _doubts: dict[Key, float] = field(default_factory=dict)
     _fleets: dict[str, tuple[str, FleetSpec, FleetStatus]] = field(default_factory=dict)
     """By name, with the resourceVersion that they were read from."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._guards = Guards(self.kube.ensure_leader)
 
     def doubt(self, key: Key) -> None:
         """A request for that object was sent, and nobody knows whether it is carried out yet."""
@@ -87,7 +93,10 @@ class Controller:
         if known is not None and known.spec == spec:
             return known
         world = await build_world(
-            fleet_id, spec, lambda namespace, name: read_secret(self.kube, namespace, name)
+            fleet_id,
+            spec,
+            lambda namespace, name: read_secret(self.kube, namespace, name),
+            self._guards,
         )
         # Two reconciliations may have made it at the same time; one of them is kept.
         raced = self.worlds.get(name)
@@ -115,7 +124,8 @@ class Controller:
                 podman_socket=self.settings.podman_socket,
                 image=self.settings.agent_image,
             )
-            self.runtimes[class_name] = Listed(driver, driver.list)
+            guarded = GuardedRuntime(driver, self._guards.of(class_name, ""))
+            self.runtimes[class_name] = Listed(guarded, guarded.list)
             self.on_runtime(class_name, self.runtimes[class_name])
         return self.runtimes[class_name]
 
