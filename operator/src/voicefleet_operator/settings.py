@@ -20,6 +20,23 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         default=15, ge=3, description="How long the right to act lasts without a renewal."
     )
+    stripe_requests_per_second: float = Field(
+        default=80, gt=0, description="To a live account; Stripe itself refuses more than 100."
+    )
+    twilio_requests_per_second: float = Field(
+        default=50,
+        gt=0,
+        description="To a live account. Twilio refuses more than about 100 at the same time.",
+    )
+    circuit_failures: int = Field(
+        default=10,
+        ge=1,
+        description="After so many failures in a row (no connection, no answer, HTTP 5xx) an"
+        " account is asked nothing more,",
+    )
+    circuit_seconds: float = Field(
+        default=10, gt=0, description="but one request in so many seconds, until one is answered."
+    )
     identity: str | None = Field(
         default=None,
         description="Name in the lease. A successor of the same name takes over at once: set it"

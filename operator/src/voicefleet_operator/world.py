@@ -110,7 +110,7 @@ async def build_world(
             key,
             base_url=sandbox if billing.mode == "Sandbox" else None,
             fleet_id=fleet_id,
-            guard=guards.of("stripe", key),
+            guard=guards.of("stripe", key, live=billing.mode == "Live"),
         )
         world.billing[billing.name] = Listed(stripe, stripe.inventory)
     for account in spec.telephony.accounts if spec.telephony else []:
@@ -123,7 +123,7 @@ async def build_world(
             api_key_secret=data.get("apiKeySecret"),
             base_url=sandbox if account.mode == "Sandbox" else None,
             fleet_id=fleet_id,
-            guard=guards.of("twilio", account_sid),
+            guard=guards.of("twilio", account_sid, live=account.mode == "Live"),
         )
         world.telephony[account.name] = Listed(twilio, twilio.inventory)
         world.offers[account.name] = Offers(twilio)

@@ -30,26 +30,27 @@ def closed() -> None:
     raise NotLeader
 
 
-FENCED = Guard(fence=closed)
+def fenced() -> Guard:
+    return Guard(fence=closed)
 
 
-def stripe(guard: Guard = FENCED) -> StripeDriver:
-    return StripeDriver("sk_test_x", base_url=NOBODY, fleet_id="vf-1", guard=guard)
+def stripe(guard: Guard | None = None) -> StripeDriver:
+    return StripeDriver("sk_test_x", base_url=NOBODY, fleet_id="vf-1", guard=guard or fenced())
 
 
 def twilio() -> TwilioDriver:
-    return TwilioDriver(ACCOUNT, auth_token="x", base_url=NOBODY, fleet_id="vf-1", guard=FENCED)
+    return TwilioDriver(ACCOUNT, auth_token="x", base_url=NOBODY, fleet_id="vf-1", guard=fenced())
 
 
 def livekit() -> LiveKitDriver:
-    return LiveKitDriver(NOBODY, "key", "s" * 32, fleet_id="vf-1", guard=FENCED)
+    return LiveKitDriver(NOBODY, "key", "s" * 32, fleet_id="vf-1", guard=fenced())
 
 
 def dns() -> DNSDriver:
     return DNSDriver(
         server="127.0.0.1", port=1, zone="fleet.test", tsig_name="key.",
         tsig_algorithm="hmac-sha256", tsig_secret=base64.b64encode(b"x" * 32).decode(),
-        fleet_id="vf-1", guard=FENCED,
+        fleet_id="vf-1", guard=fenced(),
     )  # fmt: skip
 
 
@@ -101,7 +102,7 @@ async def test_each_repeat_by_the_sdk_asks_again() -> None:
 
 async def test_a_fenced_runtime_does_nothing() -> None:
     driver = StubRuntime()
-    guarded = GuardedRuntime(driver, FENCED)
+    guarded = GuardedRuntime(driver, fenced())
     for write in (
         guarded.apply(UnitSpec("vc-1", MARK, "{}", 256, {})),
         guarded.configure("vc-1", "{}"),

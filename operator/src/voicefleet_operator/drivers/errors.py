@@ -39,9 +39,17 @@ class Gone(Rejected):
 class Throttled(VendorError):
     """Too many requests; nothing was done. Come back after `retry_after` seconds."""
 
+    _reason = "Throttled"
+
     def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__("Throttled", message)
+        super().__init__(self._reason, message)
         self.retry_after = retry_after
+
+
+class VendorDown(Throttled):
+    """The last requests have all failed, and this one was not sent: the circuit is open."""
+
+    _reason = "VendorDown"
 
 
 class Unavailable(VendorError):

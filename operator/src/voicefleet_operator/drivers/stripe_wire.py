@@ -30,7 +30,7 @@ from voicefleet_operator.planning.observed import (
 )
 
 _sent: ContextVar[bool] = ContextVar("_sent", default=False)
-"""Whether any attempt of the call under way may have reached Stripe."""
+"""Whether any attempt of the call under way may have been carried out without our knowing."""
 
 
 class Http(stripe.AIOHTTPClient):
@@ -44,14 +44,19 @@ class Http(stripe.AIOHTTPClient):
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
         # The SDK comes here for each repeat, too.
-        async with self._guard.request(writes=method.upper() != "GET"):
-            return await self._send(method, url, headers, post_data)
+        async with self._guard.request(writes=method.upper() != "GET") as said:
+            answer = await self._send(method, url, headers, post_data)
+            _, said.status, said.headers = answer
+        # 409: a request with the same key is being carried out.
+        if said.status >= 500 or said.status == 409:
+            _sent.set(True)
+        return answer
 
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any
     ) -> tuple[bytes, int, Mapping[str, str]]:
         try:
-            answer = await super().request_async(method, url, headers, post_data)
+            return await super().request_async(method, url, headers, post_data)
         except stripe.APIConnectionError as error:
             if not never_sent(error.__cause__):
                 _sent.set(True)
@@ -62,8 +67,6 @@ class Http(stripe.AIOHTTPClient):
             raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
                 f"Stripe's answer broke off ({type(error).__name__})", should_retry=True
             ) from error
-        _sent.set(True)
-        return answer
 
 
 def metadata_of(mark: Mark) -> dict[str, str]:
@@ -147,6 +150,11 @@ def errors() -> Iterator[None]:
         yield
     except stripe.StripeError as error:
         raise _translate(error) from error
+    except Throttled as error:
+        if _sent.get():
+            # The guard has refused a repeat of what was sent before.
+            raise Ambiguous("StripeSilent", f"Stripe did not answer. {error.message}") from error
+        raise
     finally:
         _sent.reset(token)
 

@@ -70,8 +70,9 @@ class _Http(AsyncTwilioHttpClient):
         if credentials := kwargs.pop("auth", None):
             token = b64encode(":".join(credentials).encode()).decode()
             kwargs["headers"] = {**kwargs["headers"], "Authorization": f"Basic {token}"}
-        async with self._guard.request(writes=method.upper() != "GET"):
+        async with self._guard.request(writes=method.upper() != "GET") as said:
             response = await super().request(method, url, *args, **kwargs)
+            said.status, said.headers = response.status_code, response.headers
         if response.status_code == 429:
             # The SDK's exception does not carry the header.
             raise Throttled(_words(response.text), retry_after(response.headers))

@@ -60,7 +60,7 @@ class Controller:
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._guards = Guards(self.kube.ensure_leader)
+        self._guards = Guards(self.kube.ensure_leader, self.settings)
 
     def doubt(self, key: Key) -> None:
         """A request for that object was sent, and nobody knows whether it is carried out yet."""
