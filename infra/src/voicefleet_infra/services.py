@@ -307,7 +307,7 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
         "operator",
         (sys.executable, "-m", "voicefleet_operator"),
         f"http://127.0.0.1:{port}/metrics",
-        lambda: http_ok(port, "/metrics"),
+        lambda: http_ok(port, "/readyz"),
         environment={
             "KUBECONFIG": str(kubeconfig),
             "VOICEFLEET_METRICS_PORT": str(port),

@@ -8,12 +8,12 @@ import os
 import signal
 import sys
 
-from prometheus_client import start_http_server
-
 from voicefleet_operator import logs, metrics
 from voicefleet_operator.controller import Loop
 from voicefleet_operator.kube import Kube
 from voicefleet_operator.settings import Settings
+from voicefleet_operator.shell.health import Health
+from voicefleet_operator.shell.health import serve as serve_health
 from voicefleet_operator.shell.leadership import Leadership
 from voicefleet_operator.shell.watch import Watcher, connection
 
@@ -33,6 +33,10 @@ async def serve(settings: Settings) -> int:
     # The lease has a session of its own: it is written by whoever does not hold it yet.
     async with Kube(connection()) as own:
         leadership = Leadership(own, seconds=settings.lease_seconds, identity=settings.identity)
+        health = Health(leadership, settings.stalled_seconds)
+        if settings.metrics_port is not None:
+            checks = {"/healthz": health.live, "/readyz": health.ready}
+            serve_health(settings.metrics_address, settings.metrics_port, checks)
         waiting = asyncio.create_task(leadership.acquire(), name="lease")
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
@@ -40,7 +44,8 @@ async def serve(settings: Settings) -> int:
             return 0
         keeping = asyncio.create_task(leadership.keep(), name="lease")
         async with Kube(connection(), may_write=lambda: leadership.held) as kube:
-            failed = await _work(Loop(kube, settings), stopping, keeping)
+            health.loop = Loop(kube, settings)
+            failed = await _work(health.loop, stopping, keeping)
         keeping.cancel()
         await leadership.release()
     logger.info("stopped", extra={"action": "Stop"})
@@ -72,8 +77,6 @@ def main() -> int:
     """Entry point; settings come from the environment."""
     settings = Settings()
     logs.configure(settings.log_level)
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, addr="127.0.0.1")
     return asyncio.run(serve(settings))
 
 

@@ -60,11 +60,13 @@ class Loop:
         self._watches: set[asyncio.Task[None]] = set()
         self._deleted: set[str] = set()
         """UIDs of what has gone since the last list was begun."""
-        self.last_progress = time.monotonic()
+        self.listed = False
+        """Our kinds were listed once."""
 
     async def run(self) -> None:
         """Until cancelled: list once, then work on what changes."""
         await self._list_kubernetes()
+        self.listed = True
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.workers):
                 group.create_task(self._worker())
@@ -215,7 +217,6 @@ class Loop:
             logger.exception("reconciliation failed")
             self.queue.add_failed(key, at_least=1.0)
         finally:
-            self.last_progress = time.monotonic()
             metrics.RECONCILIATIONS.labels(key.kind, result).inc()
             metrics.RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - started)
             log_context.reset(token)

@@ -42,7 +42,15 @@ class Settings(BaseSettings):
         description="Name in the lease. A successor of the same name takes over at once: set it"
         " only where something else sees to it that there is one such process. Default: unique.",
     )
-    metrics_port: int | None = Field(default=None, description="Prometheus port; unset is none.")
+    metrics_port: int | None = Field(
+        default=None, description="Port of /metrics, /healthz and /readyz; unset is none."
+    )
+    metrics_address: str = Field(
+        default="127.0.0.1", description="Address of that port; 0.0.0.0 where a kubelet asks."
+    )
+    stalled_seconds: float = Field(
+        default=180, gt=0, description="/healthz fails when no work was finished for so long."
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     runtime_state: Path = Field(
         default=Path("/var/lib/voicefleet/clients"),

@@ -42,7 +42,10 @@ class WorkQueue:
         self._repeats: deque[Key] = deque()
         self._somebody = asyncio.Semaphore(0)
         self._taken = 0
-        self._waiting: set[Key] = set()
+        self._moved = 0.0
+        """When work was finished last, or was there again after a rest."""
+        self._waiting: dict[Key, float] = {}
+        """Since when, the longest first."""
         self._working: set[Key] = set()
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -56,7 +59,9 @@ class WorkQueue:
         if key in self._working:
             self._again.add(key)
         elif key not in self._waiting:
-            self._waiting.add(key)
+            if not self._waiting and not self._working:
+                self._moved = _now()
+            self._waiting[key] = _now()
             (self._repeats if key in self._failures else self._fresh).append(key)
             self._somebody.release()
             metrics.QUEUE_DEPTH.set(len(self._waiting))
@@ -91,7 +96,7 @@ class WorkQueue:
         repeats_first = self._taken % _SHARE == 0
         first, second = (self._fresh, self._repeats)[:: -1 if repeats_first else 1]
         key = (first or second).popleft()
-        self._waiting.discard(key)
+        del self._waiting[key]
         self._working.add(key)
         metrics.QUEUE_DEPTH.set(len(self._waiting))
         return key
@@ -99,11 +104,20 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """Work on the key has ended."""
         self._working.discard(key)
+        self._moved = _now()
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    def stalled_for(self) -> float:
+        """Seconds that there has been work of which none was finished; 0 where there is none."""
+        return _now() - self._moved if self._waiting or self._working else 0.0
 
     def _cancel_timer(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -38,6 +38,8 @@ class Leadership:
         self._identity = identity or f"{socket.gethostname()}_{uuid.uuid4()}"
         self._version = ""
         self._until = 0.0
+        self.seen = False
+        """The lease was read once."""
 
     @property
     def held(self) -> bool:
@@ -50,6 +52,7 @@ class Leadership:
         while not self.held:
             try:
                 lease = await self._read()
+                self.seen = True
                 version, spec = lease["metadata"]["resourceVersion"], lease["spec"]
                 if version != seen:
                     seen, seen_at = version, time.monotonic()
