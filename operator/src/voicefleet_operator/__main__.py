@@ -45,21 +45,28 @@ async def serve(settings: Settings) -> int:
         keeping = asyncio.create_task(leadership.keep(), name="lease")
         async with Kube(connection(), may_write=lambda: leadership.held) as kube:
             health.loop = Loop(kube, settings)
-            failed = await _work(health.loop, stopping, keeping)
+            failed = await _work(health.loop, stopping, keeping, settings.grace_seconds)
         keeping.cancel()
         await leadership.release()
     logger.info("stopped", extra={"action": "Stop"})
     return 1 if failed else 0
 
 
-async def _work(loop: Loop, stopping: asyncio.Task[bool], keeping: asyncio.Task[None]) -> bool:
-    """Lead until told to stop; whether something has failed."""
+async def _work(
+    loop: Loop, stopping: asyncio.Task[bool], keeping: asyncio.Task[None], grace: float
+) -> bool:
+    """Lead until told to stop, and finish what is in flight; whether something has failed."""
     watcher = Watcher(loop.event, asyncio.get_running_loop())
     work = asyncio.create_task(loop.run(), name="controller")
     watcher.start()
     ended = asyncio.create_task(watcher.ended.wait(), name="watcher")
     logger.info("started", extra={"action": "Start"})
-    await asyncio.wait({work, stopping, ended, keeping}, return_when=asyncio.FIRST_COMPLETED)
+    vital = {work, ended, keeping}
+    await asyncio.wait({*vital, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    drained = asyncio.create_task(loop.queue.drain(), name="drain")
+    if not any(task.done() for task in vital):
+        logger.info("stopping", extra={"action": "Stop"})
+        await asyncio.wait({*vital, drained}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
     if keeping.done():
         logger.critical("the lease is lost; ending at once", extra={"action": "Stop"})
         logging.shutdown()
@@ -67,9 +74,9 @@ async def _work(loop: Loop, stopping: asyncio.Task[bool], keeping: asyncio.Task[
     if work.done() and not work.cancelled() and work.exception() is not None:
         logger.error("the controller failed", exc_info=work.exception())
     watcher.stop()
-    for task in (work, ended):
+    for task in (work, ended, drained):
         task.cancel()
-    await asyncio.gather(work, ended, return_exceptions=True)
+    await asyncio.gather(work, ended, drained, return_exceptions=True)
     return not stopping.done()
 
 

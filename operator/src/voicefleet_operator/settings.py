@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     stalled_seconds: float = Field(
         default=180, gt=0, description="/healthz fails when no work was finished for so long."
     )
+    grace_seconds: float = Field(
+        default=20,
+        ge=0,
+        description="How long SIGTERM lets what is in flight go on; the journal has the rest.",
+    )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
     runtime_state: Path = Field(
         default=Path("/var/lib/voicefleet/clients"),

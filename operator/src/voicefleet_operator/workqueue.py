@@ -41,6 +41,9 @@ class WorkQueue:
         self._fresh: deque[Key] = deque()
         self._repeats: deque[Key] = deque()
         self._somebody = asyncio.Semaphore(0)
+        self._open, self._idle = asyncio.Event(), asyncio.Event()
+        self._open.set()
+        self._idle.set()
         self._taken = 0
         self._moved = 0.0
         """When work was finished last, or was there again after a rest."""
@@ -92,12 +95,14 @@ class WorkQueue:
     async def get(self) -> Key:
         """The next key; call `done` with it afterwards, whatever happened."""
         await self._somebody.acquire()
+        await self._open.wait()
         self._taken += 1
         repeats_first = self._taken % _SHARE == 0
         first, second = (self._fresh, self._repeats)[:: -1 if repeats_first else 1]
         key = (first or second).popleft()
         del self._waiting[key]
         self._working.add(key)
+        self._idle.clear()
         metrics.QUEUE_DEPTH.set(len(self._waiting))
         return key
 
@@ -105,9 +110,16 @@ class WorkQueue:
         """Work on the key has ended."""
         self._working.discard(key)
         self._moved = _now()
+        if not self._working:
+            self._idle.set()
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    async def drain(self) -> None:
+        """Give no key out any more; return once nothing is being worked on."""
+        self._open.clear()
+        await self._idle.wait()
 
     def stalled_for(self) -> float:
         """Seconds that there has been work of which none was finished; 0 where there is none."""

@@ -71,3 +71,16 @@ async def test_what_is_broken_keeps_its_share() -> None:
     for i in range(100):
         queue.add(Key("VoiceClient", "default", f"new-{i}"))
     assert broken in [await queue.get() for _ in range(8)]
+
+
+async def test_drained_it_gives_nothing_out_and_waits_for_what_is_at_work() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    drained = asyncio.create_task(queue.drain())
+    queue.add(B)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(queue.get(), 0.05)
+    assert not drained.done()
+    queue.done(key)
+    await asyncio.wait_for(drained, 1)
