@@ -45,6 +45,7 @@ async def serve(settings: Settings) -> int:
         keeping = asyncio.create_task(leadership.keep(), name="lease")
         async with Kube(connection(), may_write=lambda: leadership.held) as kube:
             health.loop = Loop(kube, settings)
+            metrics.QUEUE_OLDEST.set_function(health.loop.queue.oldest)
             failed = await _work(health.loop, stopping, keeping, settings.grace_seconds)
         keeping.cancel()
         await leadership.release()

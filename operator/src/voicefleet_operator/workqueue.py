@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from typing import NamedTuple
 
@@ -63,8 +64,8 @@ class WorkQueue:
             self._again.add(key)
         elif key not in self._waiting:
             if not self._waiting and not self._working:
-                self._moved = _now()
-            self._waiting[key] = _now()
+                self._moved = time.monotonic()
+            self._waiting[key] = time.monotonic()
             (self._repeats if key in self._failures else self._fresh).append(key)
             self._somebody.release()
             metrics.QUEUE_DEPTH.set(len(self._waiting))
@@ -109,7 +110,7 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """Work on the key has ended."""
         self._working.discard(key)
-        self._moved = _now()
+        self._moved = time.monotonic()
         if not self._working:
             self._idle.set()
         if key in self._again:
@@ -121,15 +122,16 @@ class WorkQueue:
         self._open.clear()
         await self._idle.wait()
 
+    def oldest(self) -> float:
+        """Seconds that the oldest key has been waiting."""
+        waiting = list(self._waiting.values())  # In one step: threads ask, too.
+        return time.monotonic() - waiting[0] if waiting else 0.0
+
     def stalled_for(self) -> float:
         """Seconds that there has been work of which none was finished; 0 where there is none."""
-        return _now() - self._moved if self._waiting or self._working else 0.0
+        return time.monotonic() - self._moved if self._waiting or self._working else 0.0
 
     def _cancel_timer(self, key: Key) -> None:
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

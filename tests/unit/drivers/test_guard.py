@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
@@ -139,3 +140,26 @@ async def test_the_fence_is_asked_after_the_wait_for_a_turn() -> None:
     assert order == []
     await task
     assert order == ["fence", "sent"]
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_what_became_of_requests_is_counted() -> None:
+    guard = Guard("counted", failures=2)
+    await ask(guard)
+    await fail(guard, 1, Rejected("InvalidRequest", "no"))
+    await ask(guard, status=429)
+    await fail(guard, 2)
+    assert value("voicefleet_vendor_circuits_open", vendor="counted") == 1
+    await fail(guard, 3, VendorDown("", 0))
+    counted = {
+        result: value("voicefleet_vendor_requests_total", vendor="counted", result=result)
+        for result in ("answered", "throttled", "failed", "not_sent")
+    }
+    assert counted == {"answered": 2, "throttled": 1, "failed": 2, "not_sent": 3}
+    assert value("voicefleet_vendor_request_seconds_count", vendor="counted") == 5
+    guard._next_try = 0
+    await ask(guard)
+    assert value("voicefleet_vendor_circuits_open", vendor="counted") == 0

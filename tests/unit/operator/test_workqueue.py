@@ -84,3 +84,14 @@ async def test_drained_it_gives_nothing_out_and_waits_for_what_is_at_work() -> N
     assert not drained.done()
     queue.done(key)
     await asyncio.wait_for(drained, 1)
+
+
+async def test_the_oldest_key_is_the_one_that_waits_longest() -> None:
+    queue = WorkQueue()
+    assert queue.oldest() == 0
+    queue.add(A)
+    await asyncio.sleep(0.05)
+    queue.add(B)
+    assert queue.oldest() >= 0.05
+    queue.done(await queue.get())
+    assert queue.oldest() < 0.05

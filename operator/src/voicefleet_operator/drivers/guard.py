@@ -7,6 +7,7 @@ the vendor is down) holds for all of them. What the guard refuses was never sent
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,9 +15,12 @@ from datetime import UTC, datetime
 
 from aiolimiter import AsyncLimiter
 
+from voicefleet_operator import metrics
 from voicefleet_operator.drivers.errors import Rejected, Throttled, VendorDown
 from voicefleet_operator.drivers.transport import retry_after
 from voicefleet_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Fence = Callable[[], None]
 """Raises where nothing may be changed any more; asked immediately before each such request."""
@@ -70,6 +74,34 @@ class Guard:
         `writes`: it changes something at the vendor. Raises `Throttled`, `VendorDown`, and what
         the fence raises.
         """
+        try:
+            await self._admit(writes=writes)
+        except Exception:
+            self._count("not_sent")
+            raise
+        answer, sent_at = Answer(), _now()
+        try:
+            yield answer
+        except Throttled as error:
+            self._throttled(error.retry_after)
+            raise
+        except Rejected:
+            self._answered()
+            raise
+        except Exception as error:
+            self._failed(type(error).__name__)
+            raise
+        else:
+            if answer.status >= 500:
+                self._failed(f"HTTP status {answer.status}")
+            elif answer.status == 429:
+                self._throttled(retry_after(answer.headers, default=0.0))
+            else:
+                self._answered()
+        finally:
+            metrics.VENDOR_SECONDS.labels(self._vendor).observe(_now() - sent_at)
+
+    async def _admit(self, *, writes: bool) -> None:
         self._refuse()
         if self._limiter is not None:
             await self._limiter.acquire()
@@ -78,24 +110,6 @@ class Guard:
             self._fence()
         if self._down_since is not None:
             self._next_try = _now() + self._pause
-        answer = Answer()
-        try:
-            yield answer
-        except Throttled as error:
-            self._answered(error.retry_after)
-            raise
-        except Rejected:
-            self._answered()
-            raise
-        except Exception as error:
-            self._failed(error)
-            raise
-        if answer.status >= 500:
-            self._failed(f"HTTP status {answer.status}")
-        elif answer.status == 429:
-            self._answered(retry_after(answer.headers, default=0.0))
-        else:
-            self._answered()
 
     def _refuse(self) -> None:
         if (left := self._held_until - _now()) > 0:
@@ -107,15 +121,29 @@ class Guard:
                 left,
             )
 
-    def _answered(self, hold: float = 0.0) -> None:
-        self._failures, self._down_since = 0, None
-        self._held_until = max(self._held_until, _now() + hold)
+    def _answered(self, result: str = "answered") -> None:
+        self._count(result)
+        self._failures = 0
+        if self._down_since is not None:
+            self._down_since = None
+            metrics.CIRCUITS_OPEN.labels(self._vendor).dec()
+            logger.info("%s works again", self._vendor, extra={"action": "CloseCircuit"})
 
-    def _failed(self, why: Exception | str) -> None:
+    def _throttled(self, seconds: float) -> None:
+        self._answered("throttled")
+        self._held_until = max(self._held_until, _now() + seconds)
+
+    def _failed(self, why: str) -> None:
+        self._count("failed")
         self._failures += 1
         if self._failures >= self._most and self._down_since is None:
             self._down_since, self._next_try = datetime.now(UTC), _now() + self._pause
-            self._why = why if isinstance(why, str) else type(why).__name__
+            self._why = why
+            metrics.CIRCUITS_OPEN.labels(self._vendor).inc()
+            logger.warning("%s is down: %s", self._vendor, why, extra={"action": "OpenCircuit"})
+
+    def _count(self, result: str) -> None:
+        metrics.VENDOR_REQUESTS.labels(self._vendor, result).inc()
 
 
 def _limiter(rate: float) -> AsyncLimiter:

@@ -81,13 +81,18 @@ def note_progress(ctx: ClientContext, observed: Observed, found: list[Finding]) 
         milestone(status, "NumbersBound")
     true = {finding.type for finding in found if finding.status}
     if ConditionType.READY in true:
-        milestone(status, "Ready")
+        if milestone(status, "Ready"):
+            metrics.TIME_TO_READY.observe(_age(ctx))
         status.converged_hash = fingerprint(ctx.desired)
         trunk = observed.carrier_trunk
         status.carrier_trunk_sid = trunk.sid if trunk else None
     if ConditionType.ANSWERING in true and milestone(status, "Answering"):
-        created = datetime.fromisoformat(ctx.writer.obj["metadata"]["creationTimestamp"])
-        metrics.TIME_TO_ANSWERING.observe((datetime.now(UTC) - created).total_seconds())
+        metrics.TIME_TO_ANSWERING.observe(_age(ctx))
+
+
+def _age(ctx: ClientContext) -> float:
+    created = datetime.fromisoformat(ctx.writer.obj["metadata"]["creationTimestamp"])
+    return (datetime.now(UTC) - created).total_seconds()
 
 
 async def tell(ctx: ClientContext, found: list[Finding], before: Truths) -> None:
