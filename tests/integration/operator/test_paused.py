@@ -60,3 +60,28 @@ def test_reconcile_at_looks_anew_and_is_echoed(stack: Stack) -> None:
     )
     assert stack.last_request() > seq
     assert stack.writes_since(seq) == []
+
+
+def test_a_paused_number_is_left_alone_and_its_client_says_so(stack: Stack) -> None:
+    stack.apply(client("loud", telephony={"fallback": {"forwardTo": "+14155550199"}}))
+    stack.wait("loud", "Answering")
+    [number] = stack.get("pn")["items"]
+    name, sid = number["metadata"]["name"], number["status"]["sid"]
+    stack.kubectl("annotate", "pn", name, f"{PAUSED}=true")
+    try:
+        until(lambda: "Paused" in conditions(stack.get("pn", name)), "the pause is not said")
+        seq = stack.last_request()
+        # An edit that changes where the number's calls go, and then the end of it all.
+        stack.patch("loud", {"suspend": True})
+        until(
+            lambda: conditions(stack.client("loud"))["TelephonyReady"]["reason"] == "Paused",
+            "the client does not say what it waits for",
+        )
+        stack.kubectl("delete", "vc", "loud", "--wait=false")
+        time.sleep(3)
+        assert not [write for write in stack.writes_since(seq) if sid in write]
+        assert [e for e in stack.ledger(only_open=True) if sid in str(e)]
+    finally:
+        stack.kubectl("annotate", "pn", name, f"{PAUSED}-")
+    stack.kubectl("wait", "--for=delete", "vc/loud", f"pn/{name}", "--timeout=60s")
+    assert not [e for e in stack.ledger(only_open=True) if sid in str(e)]

@@ -273,6 +273,8 @@ class NumberObject:
     reason: str = ""
     message: str = ""
     stalled: bool = False
+    paused: bool = False
+    """A person has asked that the number be left alone."""
 
 
 # --- all of one client ------------------------------------------------------------------------

@@ -79,6 +79,8 @@ def _claims(
                 cost_minor=wanted.number_cost_minor if buys else 0,
                 claim=claim,
             )
+        elif obj.paused and obj.phase != "Bound":
+            _wait_for_pause(builder, obj)
         elif obj.reason == "NumberMissing" and wanted.replace_lost:
             _release(builder, obj, "the carrier has it no longer; another is bought", ())
         elif obj.phase != "Bound":
@@ -274,7 +276,11 @@ def _number(
         return
     if desired.suspended:
         url = forward_url(wanted.forward_to) if wanted.forward_to else None
-        if carrier.trunk_sid is not None or carrier.voice_url != url:
+        if carrier.trunk_sid is None and carrier.voice_url == url:
+            return
+        if obj.paused:
+            _wait_for_pause(builder, obj)
+        else:
             builder.add(
                 ActionKind.FORWARD_NUMBER,
                 _POWER,
@@ -286,7 +292,11 @@ def _number(
             )
         return
     trunk = observed.carrier_trunk
-    if trunk is None or carrier.trunk_sid != trunk.sid or carrier.voice_url is not None:
+    if trunk is not None and carrier.trunk_sid == trunk.sid and carrier.voice_url is None:
+        return
+    if obj.paused:
+        _wait_for_pause(builder, obj)
+    else:
         builder.add(
             ActionKind.ROUTE_NUMBER,
             _POWER,
@@ -296,6 +306,10 @@ def _number(
             sid=carrier.sid,
             number=obj.number,
         )
+
+
+def _wait_for_pause(builder: PlanBuilder, obj: NumberObject) -> None:
+    builder.wait(_POWER, "Paused", f"Nothing is done about PhoneNumber {obj.name}: it is paused")
 
 
 def remove_routing(

@@ -18,6 +18,7 @@ from voicefleet_operator.planning.observed import (
     Observed,
     Subscription,
 )
+from voicefleet_operator.reconcilers.common import paused
 from voicefleet_operator.store import Store
 
 
@@ -111,6 +112,7 @@ def _number_object(obj: Object, number: str) -> NumberObject:
         reason=ready.reason if ready and not deleting else "",
         message=ready.message if ready and not deleting else "",
         stalled=stalled,
+        paused=paused(obj),
     )
 
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from voicefleet_api.fleet import TelephonyAccount
 from voicefleet_api.meta import ConditionType, Operation
+from voicefleet_api.names import ANNOTATION_PAUSED
 from voicefleet_api.phonenumber import (
     NumberRequest,
     PhoneNumberSpec,
@@ -34,6 +35,7 @@ from voicefleet_operator.reconcilers.common import (
     Retry,
     deleting,
     has_finalizer,
+    paused,
     with_finalizer,
 )
 from voicefleet_operator.store import key_of
@@ -315,6 +317,8 @@ async def reconcile_phonenumber(controller: Controller, key: Key) -> float | Non
     if obj is None or (deleting(obj) and not has_finalizer(obj)):
         return None
     if controller.is_paused(obj):
+        if paused(obj):
+            await _say_paused(controller, obj)
         return _PAUSE
     spec = PhoneNumberSpec.model_validate(obj["spec"])
     fleet = controller.fleet(spec.fleet_ref.name)
@@ -331,6 +335,14 @@ async def reconcile_phonenumber(controller: Controller, key: Key) -> float | Non
     if not has_finalizer(obj):
         await run.writer.patch_metadata({"finalizers": with_finalizer(obj)})
     return await _ensure(controller, run)
+
+
+async def _say_paused(controller: Controller, obj: Object) -> None:
+    status = PhoneNumberStatus.model_validate(obj.get("status") or {})
+    writer = StatusWriter(controller.kube, controller.store, PHONENUMBERS, obj, status)
+    words = f"Nothing is done while {ANNOTATION_PAUSED} stands on the number"
+    writer.add_condition(Finding(ConditionType.PAUSED, True, "Paused", words))
+    await writer.save()
 
 
 async def _ensure(controller: Controller, run: _Pass) -> float | None:
