@@ -47,8 +47,8 @@ class Scenario:
 class Told:
     """How one run of a scenario ended."""
 
-    seen: set[str]
-    """Names of the requests that were made."""
+    log: list[str]
+    """Names of the requests that were made, in order."""
     problems: list[str]
 
 
@@ -57,6 +57,8 @@ class Report:
     """What came of a scenario."""
 
     points: int = 0
+    requests: list[str] = field(default_factory=list)
+    """Names of the requests whose points these are, as the world logged them."""
     covered: set[str] = field(default_factory=set)
     """Names of requests that met every fault."""
     seen: dict[str, str] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class Report:
 
     def take(self, story: str, told: Told) -> None:
         """Add how a run ended."""
-        self.seen = dict.fromkeys(told.seen, story) | self.seen
+        self.seen = dict.fromkeys(told.log, story) | self.seen
         if told.problems:
             self.failures.append("\n    ".join([story, *told.problems]))
 
@@ -133,18 +135,32 @@ class Branches:
                 self.report.failures.append(f"{story}: it did not come to an end")
                 continue
             end = json.loads(text)
-            self.report.take(story, Told(set(end["seen"]), end["problems"]))
+            self.report.take(story, Told(end["log"], end["problems"]))
 
     def collect_all(self) -> None:
         """Wait for all children."""
         while self._ended.get_map():
             self._collect()
 
+    def count(self, log: list[str]) -> None:
+        """Check that each request in the log has met each fault."""
+        if self._scenario.mishap is not None:
+            if self._mishap is not None:
+                self.report.failures.append(f"{self._scenario.name}: it never met {self._mishap}")
+                return
+            log.remove(self._scenario.mishap[0])
+        self.report.requests = [name for name in log if name not in self._skipped]
+        due = sum(len(faults_of(name)) for name in self.report.requests)
+        if due != self.report.points:
+            self.report.failures.append(
+                f"{self._scenario.name}: {self.report.points} points, but {due} are due"
+            )
+
     def end(self, told: Told) -> None:
         """In a child: tell, and end without a trace."""
         assert self._told is not None
         with os.fdopen(self._told, "w") as out:
-            json.dump({"seen": sorted(told.seen), "problems": told.problems}, out)
+            json.dump({"log": sorted(set(told.log)), "problems": told.problems}, out)
         os._exit(0)
 
 
@@ -152,7 +168,7 @@ def explore(scenario: Scenario, jobs: int, covered: set[str]) -> Report:
     """Run the scenario with each fault at each request; `covered`: by earlier scenarios."""
     branches = Branches(scenario, jobs, covered)
     # Once without children: what is imported and cached on first use is then in all of them.
-    rehearsal = _tell(scenario, lambda _name: None, patience=lambda: 0.0)
+    rehearsal = _tell(scenario, lambda _name: None, patience=lambda: SWEEP)
     if rehearsal.problems:
         branches.report.take(f"{scenario.name}, no fault", rehearsal)
         return branches.report
@@ -164,12 +180,13 @@ def explore(scenario: Scenario, jobs: int, covered: set[str]) -> Report:
     except BaseException:
         if not branches.in_child:
             raise
-        told = Told(set(), traceback.format_exc().splitlines())
+        told = Told([], traceback.format_exc().splitlines())
     if branches.in_child:
         branches.end(told)
     gc.unfreeze()
     branches.collect_all()
     branches.report.take(f"{scenario.name}, no fault", told)
+    branches.count(told.log)
     return branches.report
 
 
@@ -186,13 +203,13 @@ def _tell(
                 await scenario.before(world)
                 await asyncio.sleep(_REST)
             if scenario.before is not None and (wrong := checks.problems(world, {})):
-                return Told(set(), ["before the story began:", *wrong])
+                return Told([], ["before the story began:", *wrong])
             first = len(world.log)
             world.fault = fault
             await scenario.story(world)
             await asyncio.sleep(_REST)
             await asyncio.sleep(patience())
-            return Told(set(world.log[first:]), checks.problems(world, scenario.expected(world)))
+            return Told(world.log[first:], checks.problems(world, scenario.expected(world)))
 
     with virtual_time() as runner:
         return runner.run(run())

@@ -40,6 +40,7 @@ _STALE = 10.0
 _NOTICE = 3.0
 """How long it then takes the old leader to find out."""
 SWEEP = 600.0
+_SETTINGS = Settings(workers=8, resync_seconds=SWEEP)
 
 PLANS = {"Small": 4900, "Large": 9900}
 
@@ -96,8 +97,7 @@ class Operator:
 
     async def _main(self) -> None:
         async with Kube(kopf.ConnectionInfo(server="http://kube")) as kube:
-            settings = Settings(workers=8, resync_seconds=SWEEP)
-            self._loop = Loop(kube, settings)
+            self._loop = Loop(kube, _SETTINGS)
             await self._loop.run()
 
     async def goes_on(self) -> None:
