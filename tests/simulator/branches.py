@@ -151,6 +151,8 @@ class Branches:
             log.remove(self._scenario.mishap[0])
         self.report.requests = [name for name in log if name not in self._skipped]
         due = sum(len(faults_of(name)) for name in self.report.requests)
+        if not due:
+            self.report.failures.append(f"{self._scenario.name}: every request is covered already")
         if due != self.report.points:
             self.report.failures.append(
                 f"{self._scenario.name}: {self.report.points} points, but {due} are due"

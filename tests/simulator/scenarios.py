@@ -144,12 +144,11 @@ SCENARIOS = [
             ("stripe POST /v1/customers", Fault.KILLED_BEFORE),
             ("stripe POST /v1/subscriptions", Fault.KILLED_BEFORE),
             ("kube POST phonenumbers", Fault.STALE),
-            ("kube PUT voiceclients/a/status", Fault.STALE),
             ("twilio POST /v1/Trunks/*/OriginationUrls", Fault.TIMED_OUT),
         ]
     ),
     Scenario(
-        "first start, although the cache is stale", _first_start,
-        mishap=("kube PUT fleets/default/status", Fault.STALE),
+        "restart, although the cache is stale", _restart, _client,
+        mishap=("kube GET fleets", Fault.STALE),
     ),
 ]  # fmt: skip

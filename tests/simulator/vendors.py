@@ -28,6 +28,7 @@ from voicefleet_sandbox.store import Store
 from voicefleet_sandbox.stripe import api as stripe
 from voicefleet_sandbox.stripe.wire import StripeError, parse_form
 from voicefleet_sandbox.twilio import api as twilio
+from voicefleet_sandbox.twilio import numbers
 from voicefleet_sandbox.twilio.wire import TwilioError
 
 ACCOUNT = "AC" + "1" * 32
@@ -39,7 +40,9 @@ class Paid:
 
     def __init__(self, stock: int) -> None:
         self.store = Store(None)
-        self.store.set_meta("stock", json.dumps({"415": stock}))
+        # One in each other place: who finds none here is told of them.
+        elsewhere = dict.fromkeys(numbers.stock(self.store), 1)
+        numbers.set_stock(self.store, elsewhere | {"415": stock})
         self._stripe = stripe.Api(self.store)
 
     def _call(self, method: str, url: str, data: str | None, key: str | None) -> stripe.Call:

@@ -408,12 +408,14 @@ def _fleet() -> Object:
     )  # fmt: skip
 
 
+_GROUP = re.compile(r"/apis/voicefleet.dev/v1alpha1/|/api/v1/|/2010-04-01/Accounts/")
 _IDS = re.compile(r"vf-\w{8}|\b(?:vc-|(?:cus|sub|si|price|cs)_|PN|TK|OU|AC)\w{6,}")
+_NAMES = re.compile(r"(voiceclients|phonenumbers)/[^/]+")
 
 
 def _short(name: str) -> str:
-    name = re.sub(r"/apis/voicefleet.dev/v1alpha1/|/api/v1/|/2010-04-01/Accounts/", "", name)
-    return _IDS.sub("*", name).replace("namespaces/default/", "")
+    name = _IDS.sub("*", _GROUP.sub("", name)).replace("namespaces/default/", "")
+    return _NAMES.sub(r"\1/*", name)
 
 
 @contextmanager
