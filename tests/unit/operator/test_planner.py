@@ -13,6 +13,7 @@ from voicefleet_operator.planning.desired import nothing
 from voicefleet_operator.planning.observed import NumberObject, Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
+from voicefleet_operator.planning.simulate import assume
 
 pytestmark = pytest.mark.unit
 
@@ -127,7 +128,43 @@ def test_suspending_forwards_calls_and_resuming_takes_them_back() -> None:
     after = settled(suspended, observed)
     numbers = after.carrier_numbers.values()
     assert all(n.trunk_sid is None and "4155550199" in (n.voice_url or "") for n in numbers)
-    assert set(kinds(plan(desired(), after))) == {ActionKind.ROUTE_NUMBER, ActionKind.APPLY_UNIT}
+    resumed = plan(desired(), after)
+    assert kinds(resumed) == [ActionKind.APPLY_UNIT]
+    assert kinds(plan(desired(), assume(desired(), after, resumed))) == [ActionKind.ROUTE_NUMBER]
+
+
+def test_a_number_that_rings_elsewhere_is_switched_once_the_agent_is_registered() -> None:
+    whole = settled(desired())
+    [number] = whole.carrier_numbers.values()
+    elsewhere = replace(number, trunk_sid=None, voice_url="https://voice.example/answer")
+    served = replace(whole, carrier_numbers={number.e164: elsewhere})
+    assert kinds(plan(desired(), served)) == [ActionKind.ROUTE_NUMBER]
+    units = {name: replace(unit, registered=False) for name, unit in served.units.items()}
+    waiting = plan(desired(), replace(served, units=units))
+    assert kinds(waiting) == []
+    assert [wait.reason for wait in waiting.waits] == ["AgentNotRegistered"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "actions"),
+    [
+        ({}, []),
+        ({"price_minor": 39900}, [ActionKind.CHANGE_PRICE]),
+        ({"like_a_plan": False}, [ActionKind.CHANGE_PRICE]),
+        ({"id": "sub_other"}, [ActionKind.CHANGE_PRICE]),
+    ],
+)
+def test_a_subscription_taken_over_keeps_its_price_while_it_is_the_plans(
+    changes: dict, actions: list
+) -> None:
+    whole = settled(desired())
+    assert whole.subscription is not None
+    own = replace(
+        whole.subscription, id="sub_own", price_id="price_own", price_minor=49900, currency="usd"
+    )
+    wanted = billing(existing_customer_id="cus_own", existing_subscription_id="sub_own")
+    todo = plan(desired(billing=wanted), replace(whole, subscription=replace(own, **changes)))
+    assert kinds(todo) == actions
 
 
 def test_a_renamed_subdomain_is_made_before_the_old_one_goes() -> None:

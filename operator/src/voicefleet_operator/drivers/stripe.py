@@ -42,6 +42,7 @@ _REPEATS = 2
 """By the SDK, under the same idempotency key."""
 _DAYS_UNTIL_DUE = 14
 _EXPAND = ["latest_invoice"]
+_EXPAND_ALL = ["data.latest_invoice"]
 
 
 class StripeDriver:
@@ -79,7 +80,7 @@ class StripeDriver:
             async for customer in pages.auto_paging_iter():
                 self._keep(found.customers, customer_of(customer))
             subscriptions = await client.subscriptions.list_async(
-                {"limit": _PAGE, "status": "all", "expand": ["data.latest_invoice"]}
+                {"limit": _PAGE, "status": "all", "expand": _EXPAND_ALL}
             )
             async for subscription in subscriptions.auto_paging_iter():
                 self._keep(found.subscriptions, subscription_of(subscription))
@@ -91,6 +92,19 @@ class StripeDriver:
     def _keep(self, into: Indexed[str, T], thing: T) -> None:
         if thing.mark is not None and thing.mark.fleet_id == self._fleet_id:
             into[thing.id] = thing
+
+    async def unowned(self) -> tuple[list[Customer], list[Subscription]]:
+        """Customers and live subscriptions that no fleet has marked: what can be taken over."""
+        client = self._client.v1
+        with errors():
+            pages = await client.customers.list_async({"limit": _PAGE})
+            customers = [customer_of(customer) async for customer in pages.auto_paging_iter()]
+            listed = await client.subscriptions.list_async({"limit": _PAGE, "expand": _EXPAND_ALL})
+            subscriptions = [subscription_of(s) async for s in listed.auto_paging_iter()]
+        return (
+            [customer for customer in customers if customer.mark is None],
+            [s for s in subscriptions if s.mark is None and s.live],
+        )
 
     async def get_customer(self, customer_id: str) -> Customer:
         """One customer; raises `Gone`."""
@@ -128,7 +142,7 @@ class StripeDriver:
                     "limit": _PAGE,
                     "status": "all",
                     "created": {"gte": _seconds(since)},
-                    "expand": ["data.latest_invoice"],
+                    "expand": _EXPAND_ALL,
                 }
             )
             all_of_them = [subscription_of(s) async for s in pages.auto_paging_iter()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +11,7 @@ from typing import Any
 import aiohttp
 import stripe
 
+from voicefleet_api.names import E164_PATTERN
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
     Gone,
@@ -96,12 +98,16 @@ def customer_of(obj: Any) -> Customer:
     """A customer as plain data; raises `Gone` for one that was deleted."""
     if getattr(obj, "deleted", False):
         raise Gone("ResourceMissing", f"customer {obj.id} was deleted in Stripe")
-    return Customer(str(obj.id), obj.name or "", obj.email, mark_of(obj.metadata))
+    data = obj.metadata.to_dict() if obj.metadata else {}
+    named = [f"+{re.sub(r'[^0-9]', '', str(words))}" for words in (obj.phone, *data.values())]
+    numbers = frozenset(number for number in named if re.match(E164_PATTERN, number))
+    return Customer(str(obj.id), obj.name or "", obj.email, mark_of(obj.metadata), numbers)
 
 
 def subscription_of(obj: Any) -> Subscription:
     """A subscription with its latest invoice expanded, as plain data."""
-    item = obj["items"].data[0]
+    items = obj["items"].data
+    item, every = items[0], items[0].price.recurring
     invoice = obj.latest_invoice
     paid = obj.status == "trialing" or (invoice is not None and invoice.status == "paid")
     return Subscription(
@@ -114,6 +120,12 @@ def subscription_of(obj: Any) -> Subscription:
         paid=paid,
         mark=mark_of(obj.metadata),
         price_minor=item.price.unit_amount or 0,
+        currency=item.price.currency,
+        # A metered item has no quantity, a tiered price no amount.
+        like_a_plan=item.price.unit_amount is not None
+        and (len(items), getattr(item, "quantity", None)) == (1, 1)
+        and (every.interval, every.interval_count) == ("month", 1),
+        charges_card=obj.collection_method == "charge_automatically",
         invoice=invoice_of(invoice) if invoice is not None else None,
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from voicefleet_api.meta import Operation
 from voicefleet_api.voiceclient import BillingStatus
+from voicefleet_operator.drivers.errors import Rejected
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.planning.desired import WantedBilling
 from voicefleet_operator.planning.observed import CheckoutSession, Customer, Invoice, Subscription
@@ -105,9 +106,28 @@ async def create_subscription(ctx: ClientContext, action: Action) -> None:
 
 
 async def adopt_subscription(ctx: ClientContext, action: Action) -> None:
-    """Put our mark on an existing subscription."""
+    """Put our mark on an existing subscription; what the customer pays does not change by that."""
+    _check(await ctx.billing.driver.get_subscription(action.target), _wanted(ctx))
     subscription = await ctx.billing.driver.mark_subscription(action.target, ctx.mark)
     (await ctx.billing.listing()).subscriptions[subscription.id] = subscription
+
+
+def _check(found: Subscription, wanted: WantedBilling) -> None:
+    """Raises `Rejected` where taking it over would charge somebody else, or something else."""
+    if found.customer_id != wanted.existing_customer_id:
+        raise Rejected(
+            "CustomerDiffers",
+            f"subscription {found.id} is of customer {found.customer_id}",
+            hint="Name that customer in spec.billing.existing.customerID",
+        )
+    if found.price != (wanted.price_minor, wanted.currency):
+        raise Rejected(
+            "PriceDiffers",
+            f"subscription {found.id} is charged {found.price_words}, but plan {wanted.plan} costs"
+            f" {wanted.price_minor / 100:.2f} {wanted.currency} a month",
+            hint="Choose the plan of that price in spec.plan, or add one to the Fleet; once it is"
+            " taken over, another plan can be chosen",
+        )
 
 
 async def create_checkout(ctx: ClientContext, action: Action) -> None:

@@ -79,7 +79,11 @@ def _subscription(
         )
         return None
     if sub is not None and sub.live:
-        if sub.price_id == wanted.price_id:
+        if sub.price_id == wanted.price_id or (
+            # Taken over at the plan's price: another id of the same amount is no reason to prorate.
+            sub.id == wanted.existing_subscription_id
+            and sub.price == (wanted.price_minor, wanted.currency)
+        ):
             return None
         return builder.add(
             ActionKind.CHANGE_PRICE,

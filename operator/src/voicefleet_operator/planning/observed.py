@@ -54,6 +54,8 @@ class Customer:
     name: str
     email: str | None
     mark: Mark | None
+    numbers: frozenset[str] = frozenset()
+    """Phone numbers (E.164) that its phone and metadata name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,28 @@ class Subscription:
     mark: Mark | None
     price_minor: int = 0
     """What the customer pays a month, in cents."""
+    currency: str = ""
+    like_a_plan: bool = True
+    """One item, once, billed each month: what a plan of ours is."""
+    charges_card: bool = False
+    """Charged automatically, not by an invoice that is sent."""
     invoice: Invoice | None = None
 
     @property
     def live(self) -> bool:
         """Whether it is still there to be changed or cancelled."""
         return self.status not in ("canceled", "incomplete_expired")
+
+    @property
+    def price(self) -> tuple[int, str] | None:
+        """Amount a month and currency; None where it is not billed as a plan is."""
+        return (self.price_minor, self.currency) if self.like_a_plan else None
+
+    @property
+    def price_words(self) -> str:
+        """The price, for people."""
+        amount = f"{self.price_minor / 100:.2f} {self.currency}"
+        return f"{amount} a month" if self.like_a_plan else "not by one item a month"
 
 
 @dataclass(frozen=True, slots=True)

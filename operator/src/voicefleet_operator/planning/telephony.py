@@ -294,8 +294,17 @@ def _number(
     trunk = observed.carrier_trunk
     if trunk is not None and carrier.trunk_sid == trunk.sid and carrier.voice_url is None:
         return
+    rings_elsewhere = carrier.trunk_sid is not None or carrier.voice_url is not None
+    unit = observed.units.get(desired.unit.class_name) if desired.unit else None
     if obj.paused:
         _wait_for_pause(builder, obj)
+    elif rings_elsewhere and desired.unit and not (unit and unit.registered):
+        # A number that is served now (taken over, or suspended) is switched last.
+        builder.wait(
+            _POWER,
+            "AgentNotRegistered",
+            f"Calls for {obj.e164} go where they went until the agent is registered",
+        )
     else:
         builder.add(
             ActionKind.ROUTE_NUMBER,

@@ -252,10 +252,11 @@ class _Pass:
         return await self._free(number)
 
     async def _free(self, number: CarrierNumber) -> float | None:
-        if number.friendly_name != self.friendly_name or number.trunk_sid or number.voice_url:
+        unrouted = await self._unrouted(number)
+        if number.friendly_name != self.friendly_name or unrouted:
             await self.keep(
                 await self.driver.update_number(
-                    number.sid, friendly_name=self.friendly_name, trunk_sid="", voice_url=""
+                    number.sid, friendly_name=self.friendly_name, **unrouted
                 )
             )
         before = self.status.previous_claim
@@ -274,6 +275,19 @@ class _Pass:
             return left
         self.status.phase, self.status.previous_claim = "Available", None
         return None
+
+    async def _unrouted(self, number: CarrierNumber | None) -> dict[str, str]:
+        """What is to be changed so that it rings nowhere of ours.
+
+        A number that was there before us goes on ringing where somebody else led it.
+        """
+        if number is None:
+            return {}
+        routes = {"trunk_sid": number.trunk_sid, "voice_url": number.voice_url}
+        if self.spec.source == "Existing":
+            ours = number.trunk_sid in (await self.telephony.listing()).trunks
+            routes = {"trunk_sid": number.trunk_sid} if ours else {}
+        return {key: "" for key, value in routes.items() if value}
 
     # --- giving it back -------------------------------------------------------------------
 
@@ -294,13 +308,12 @@ class _Pass:
             mine[self.status.sid] = self.status.e164 or ""
         for sid, e164 in mine.items():
             if self.spec.reclaim_policy == "Retain" or self.spec.source == "Existing":
-                # It was there before us, or is to be kept: it stays, routed nowhere.
+                # It was there before us, or is to be kept: it stays, without our mark.
+                unrouted = await self._unrouted(listed.get(sid))
                 # Somebody may have released it at the carrier.
                 with suppress(Gone):
                     await self.keep(
-                        await self.driver.update_number(
-                            sid, friendly_name=e164, trunk_sid="", voice_url=""
-                        )
+                        await self.driver.update_number(sid, friendly_name=e164, **unrouted)
                     )
             else:
                 await self.driver.release_number(sid)
