@@ -341,6 +341,45 @@ async def _export(directory: Path | None, home: Path) -> None:
         err.print(f"{len(written)} manifests written below {directory}")
 
 
+@app.command("import")
+def import_(
+    profession: Annotated[
+        str,
+        typer.Option(help="Trade of the clients, for example dentist; edit where one differs."),
+    ],
+    fleet: Annotated[
+        str, typer.Option("--fleet", help="Fleet whose accounts to read.")
+    ] = "default",
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help="A file each, below this folder.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Namespace of the clients to be.")
+    ] = "default",
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="NUMBER=CUSTOMER: these belong together; may be repeated."),
+    ] = None,
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """Print manifests that take over numbers, customers and subscriptions that an agency has.
+
+    Only reads Stripe and Twilio. Pairs a customer with the number that its phone or metadata
+    names, or that --map gives it. Exit 2: something was left, and it says why.
+    """
+
+    async def run() -> Exit:
+        from voicefleet_cli import adoption
+
+        async with _kube(home) as kube:
+            return await adoption.adopt(
+                kube, fleet, namespace, directory, output, pairs or [], profession
+            )
+
+    raise typer.Exit(asyncio.run(run()))
+
+
 @app.command()
 def doctor(
     fleet: Annotated[str, typer.Option(help="Fleet to examine.")] = "default",

@@ -17,7 +17,7 @@ from voicefleet_operator.world import World, build_world
 
 
 @asynccontextmanager
-async def _world(kube: Kube, fleet: str) -> AsyncIterator[World]:
+async def fleet_world(kube: Kube, fleet: str) -> AsyncIterator[World]:
     """The fleet's vendors, by the Secrets that it names."""
     obj = await kube.get(FLEETS, fleet)
     status = FleetStatus.model_validate(obj.get("status") or {})
@@ -42,7 +42,7 @@ async def _found(kube: Kube, world: World, fleet: str) -> list[Orphan]:
 
 async def orphans(kube: Kube, fleet: str, output: Output, *, release: bool, yes: bool) -> Exit:
     """Show orphans; with `release` give them back. `Exit.CHANGES` where some remain."""
-    async with _world(kube, fleet) as world:
+    async with fleet_world(kube, fleet) as world:
         found = await _found(kube, world, fleet)
         if output is Output.JSON:
             print_json([_plain(orphan) for orphan in found])
@@ -92,7 +92,7 @@ def _money(minor: int) -> str:
 
 async def cost(kube: Kube, fleet: str, output: Output) -> Exit:
     """What each client brings in and costs, and what is paid for nobody."""
-    async with _world(kube, fleet) as world:
+    async with fleet_world(kube, fleet) as world:
         lost = await _found(kube, world, fleet)
     clients = [c for c in await kube.list(VOICECLIENTS) if fleet_name(c) == fleet]
     numbers = [n for n in await kube.list(PHONENUMBERS) if fleet_name(n) == fleet]
