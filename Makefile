@@ -40,12 +40,7 @@ provision: .venv/.synced ## Bring what the tests need and this machine lacks
 .PHONY: test
 test: provision ## All tests, the crash matrix too; names what it skips
 ifeq ($(ARGS),)
-	@failed=0; \
-	$(BIN)/python -m pytest tests/e2e || failed=1; \
-	$(BIN)/python -m pytest --ignore=tests/e2e --ignore=tests/chaos --numprocesses=2 --dist=loadfile \
-		|| failed=1; \
-	$(BIN)/python -m pytest tests/chaos || failed=1; \
-	exit $$failed
+	@tools/test.sh
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
