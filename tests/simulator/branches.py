@@ -161,9 +161,12 @@ class Branches:
     def end(self, told: Told) -> None:
         """In a child: tell, and end without a trace."""
         assert self._told is not None
-        with os.fdopen(self._told, "w") as out:
-            json.dump({"log": sorted(set(told.log)), "problems": told.problems}, out)
-        os._exit(0)
+        try:
+            with os.fdopen(self._told, "w") as out:
+                json.dump({"log": sorted(set(told.log)), "problems": told.problems}, out)
+        finally:
+            # Also where the parent is gone: a child must not go on as if it were the parent.
+            os._exit(0)
 
 
 def explore(scenario: Scenario, jobs: int, covered: set[str]) -> Report:
