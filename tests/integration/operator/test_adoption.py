@@ -179,7 +179,32 @@ def test_another_price_is_refused_before_anything_is_changed(stack: Stack, agenc
     assert "250.00 usd a month, but plan Solo costs 299.00 usd" in said
     assert stack.subscriptions("dear") == []
     assert number(stack, e164)["voice_url"] == ANSWER
-    # Taken back, it goes on as it was.
     stack.delete("dear")
     assert number(stack, e164)["voice_url"] == ANSWER
     assert stack.stripe().v1.subscriptions.retrieve(mine.id).status == "active"
+
+
+def test_a_number_of_the_agency_rings_on_in_the_fleets_pool_and_after_it(
+    stack: Stack, agency: Agency
+) -> None:
+    e164 = agency.number("+13032201011")
+    spec = {"fleetRef": {"name": "default"}, "account": "main", "source": "Existing", "e164": e164}
+    meta = {"name": "pooled"}
+    stack.apply(
+        {
+            "apiVersion": "voicefleet.dev/v1alpha1",
+            "kind": "PhoneNumber",
+            "metadata": meta,
+            "spec": spec,
+        }
+    )
+    until(
+        lambda: stack.get("pn", "pooled").get("status", {}).get("phase") == "Available",
+        "the number is not taken up",
+    )
+    held = number(stack, e164)
+    assert held["friendly_name"].startswith("voicefleet/")
+    assert held["voice_url"] == ANSWER
+    stack.kubectl("delete", "pn", "pooled", "--timeout=60s")
+    freed = number(stack, e164)
+    assert (freed["friendly_name"], freed["voice_url"]) == (e164, ANSWER)
