@@ -237,6 +237,8 @@ def test_a_subscription_that_a_person_cancelled_is_not_renewed() -> None:
     todo = plan(desired(), left)
     assert todo.actions == ()
     assert [(w.reason, w.stalled) for w in todo.waits] == [("SubscriptionCancelled", True)]
+    other = desired(billing=billing(existing_subscription_id="sub_other"))
+    assert kinds(plan(other, left)) == [ActionKind.ADOPT_SUBSCRIPTION]
 
 
 def test_a_number_that_is_missing_at_the_carrier_is_not_bought_again() -> None:

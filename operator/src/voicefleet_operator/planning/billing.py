@@ -67,7 +67,8 @@ def _subscription(
 ) -> str | None:
     sub = observed.subscription
     target = f"{wanted.plan} at {wanted.price_minor / 100:.2f} {wanted.currency} a month"
-    if sub is not None and sub.status == "canceled" and not wanted.renew:
+    replaced = sub is not None and wanted.existing_subscription_id not in (None, sub.id)
+    if sub is not None and sub.status == "canceled" and not wanted.renew and not replaced:
         # Charging somebody who left is worse than a client without a bill.
         builder.wait(
             _POWER,
@@ -93,9 +94,7 @@ def _subscription(
             subscription_id=sub.id,
             item_id=sub.item_id,
         )
-    if wanted.existing_subscription_id and (
-        sub is None or sub.id != wanted.existing_subscription_id
-    ):
+    if wanted.existing_subscription_id and (sub is None or replaced):
         return builder.add(
             ActionKind.ADOPT_SUBSCRIPTION,
             _POWER,
