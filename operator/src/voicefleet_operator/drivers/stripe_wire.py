@@ -99,7 +99,8 @@ def customer_of(obj: Any) -> Customer:
     if getattr(obj, "deleted", False):
         raise Gone("ResourceMissing", f"customer {obj.id} was deleted in Stripe")
     data = obj.metadata.to_dict() if obj.metadata else {}
-    named = [f"+{re.sub(r'[^0-9]', '', str(words))}" for words in (obj.phone, *data.values())]
+    # As people write them; what has letters in it is no number, whatever digits it has.
+    named = [re.sub(r"[ ().-]", "", str(words)) for words in (obj.phone, *data.values())]
     numbers = frozenset(number for number in named if re.match(E164_PATTERN, number))
     return Customer(str(obj.id), obj.name or "", obj.email, mark_of(obj.metadata), numbers)
 
