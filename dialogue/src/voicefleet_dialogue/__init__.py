@@ -1,0 +1,1 @@
+"""The talk with a caller, as a program."""

@@ -1,0 +1,1 @@
+"""Gateways to the machine's speech and language models."""
