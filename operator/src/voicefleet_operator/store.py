@@ -6,8 +6,10 @@ reconciliation sees what it has just written). Older copies never replace newer 
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from voicefleet_operator.kube import Object
 from voicefleet_operator.planning.indexed import Indexed
@@ -36,6 +38,15 @@ def _references(obj: Object) -> Iterator[tuple[str, str | None]]:
             yield "beingBought", None
 
 
+def _sharing(value: Any) -> Any:
+    """The same with equal strings kept once: field names, reasons and messages repeat in each."""
+    if isinstance(value, dict):
+        return {sys.intern(name): _sharing(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_sharing(part) for part in value]
+    return sys.intern(value) if isinstance(value, str) else value
+
+
 class Store:
     """Objects by key; lives in the controller's event loop."""
 
@@ -51,7 +62,7 @@ class Store:
         if known is not None and _version(known) >= _version(obj):
             return False
         obj["metadata"].pop("managedFields", None)
-        self._kinds[key.kind][key] = obj
+        self._kinds[key.kind][key] = _sharing(obj)
         return True
 
     def remove(self, key: Key) -> Object | None:

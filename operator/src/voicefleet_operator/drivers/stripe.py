@@ -7,6 +7,7 @@ metadata, and found again by listing: Search is not read-after-write.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
 
@@ -42,7 +43,6 @@ _REPEATS = 2
 """By the SDK, under the same idempotency key."""
 _DAYS_UNTIL_DUE = 14
 _EXPAND = ["latest_invoice"]
-_EXPAND_ALL = ["data.latest_invoice"]
 
 
 class StripeDriver:
@@ -72,20 +72,35 @@ class StripeDriver:
 
     # --- what is there ------------------------------------------------------------------------
 
+    async def _listed(self, path: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """All things of a kind, page by page (https://docs.stripe.com/api/pagination)."""
+        more: dict[str, str] = {}
+        while True:
+            answer = await self._client.raw_request_async(
+                "get", f"/v1/{path}", limit=_PAGE, **params, **more
+            )
+            things = cast(dict[str, Any], answer.data)
+            for thing in things["data"]:
+                yield thing
+            if not things["has_more"]:
+                return
+            more = {"starting_after": things["data"][-1]["id"]}
+
+    def _customers(self, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        return self._listed("customers", **params)
+
+    def _subscriptions(self, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        return self._listed("subscriptions", expand=["data.latest_invoice"], **params)
+
     async def inventory(self) -> BillingInventory:
         """Everything that carries this fleet's mark."""
-        client, found = self._client.v1, BillingInventory()
+        found = BillingInventory()
         with errors():
-            pages = await client.customers.list_async({"limit": _PAGE})
-            async for customer in pages.auto_paging_iter():
+            async for customer in self._customers():
                 self._keep(found.customers, customer_of(customer))
-            subscriptions = await client.subscriptions.list_async(
-                {"limit": _PAGE, "status": "all", "expand": _EXPAND_ALL}
-            )
-            async for subscription in subscriptions.auto_paging_iter():
+            async for subscription in self._subscriptions(status="all"):
                 self._keep(found.subscriptions, subscription_of(subscription))
-            sessions = await client.checkout.sessions.list_async({"limit": _PAGE, "status": "open"})
-            async for session in sessions.auto_paging_iter():
+            async for session in self._listed("checkout/sessions", status="open"):
                 self._keep(found.checkouts, checkout_of(session))
         return found
 
@@ -95,12 +110,9 @@ class StripeDriver:
 
     async def unowned(self) -> tuple[list[Customer], list[Subscription]]:
         """Customers and live subscriptions that no fleet has marked: what can be taken over."""
-        client = self._client.v1
         with errors():
-            pages = await client.customers.list_async({"limit": _PAGE})
-            customers = [customer_of(customer) async for customer in pages.auto_paging_iter()]
-            listed = await client.subscriptions.list_async({"limit": _PAGE, "expand": _EXPAND_ALL})
-            subscriptions = [subscription_of(s) async for s in listed.auto_paging_iter()]
+            customers = [customer_of(data) async for data in self._customers()]
+            subscriptions = [subscription_of(data) async for data in self._subscriptions()]
         return (
             [customer for customer in customers if customer.mark is None],
             [s for s in subscriptions if s.mark is None and s.live],
@@ -109,43 +121,35 @@ class StripeDriver:
     async def get_customer(self, customer_id: str) -> Customer:
         """One customer; raises `Gone`."""
         with errors():
-            return customer_of(await self._client.v1.customers.retrieve_async(customer_id))
+            found = await self._client.v1.customers.retrieve_async(customer_id)
+            return customer_of(found.to_dict())
 
     async def get_subscription(self, subscription_id: str) -> Subscription:
         """One subscription; raises `Gone`."""
         with errors():
-            return subscription_of(
-                await self._client.v1.subscriptions.retrieve_async(
-                    subscription_id, {"expand": _EXPAND}
-                )
+            found = await self._client.v1.subscriptions.retrieve_async(
+                subscription_id, {"expand": _EXPAND}
             )
+            return subscription_of(found.to_dict())
 
     async def get_checkout(self, session_id: str) -> CheckoutSession:
         """One Checkout session; raises `Gone`."""
         with errors():
-            return checkout_of(await self._client.v1.checkout.sessions.retrieve_async(session_id))
+            found = await self._client.v1.checkout.sessions.retrieve_async(session_id)
+            return checkout_of(found.to_dict())
 
     async def find_customers(self, mark: Mark, since: datetime) -> list[Customer]:
         """The client's customers made since then: settles an operation of unknown outcome."""
         with errors():
-            pages = await self._client.v1.customers.list_async(
-                {"limit": _PAGE, "created": {"gte": _seconds(since)}}
-            )
-            all_of_them = [customer_of(c) async for c in pages.auto_paging_iter()]
+            listed = self._customers(created={"gte": _seconds(since)})
+            all_of_them = [customer_of(data) async for data in listed]
         return [c for c in all_of_them if mark.owns(c.mark)]
 
     async def find_subscriptions(self, mark: Mark, since: datetime) -> list[Subscription]:
         """The client's subscriptions made since then, of every status."""
         with errors():
-            pages = await self._client.v1.subscriptions.list_async(
-                {
-                    "limit": _PAGE,
-                    "status": "all",
-                    "created": {"gte": _seconds(since)},
-                    "expand": _EXPAND_ALL,
-                }
-            )
-            all_of_them = [subscription_of(s) async for s in pages.auto_paging_iter()]
+            listed = self._subscriptions(status="all", created={"gte": _seconds(since)})
+            all_of_them = [subscription_of(data) async for data in listed]
         return [s for s in all_of_them if mark.owns(s.mark)]
 
     # --- prices -------------------------------------------------------------------------------
@@ -206,26 +210,25 @@ class StripeDriver:
         if email:
             params["email"] = email
         with errors():
-            return customer_of(await self._client.v1.customers.create_async(params, _key(op_id)))
+            made = await self._client.v1.customers.create_async(params, _key(op_id))
+            return customer_of(made.to_dict())
 
     async def update_customer(self, customer_id: str, *, name: str, email: str | None) -> Customer:
         """Change name and e-mail."""
         with errors():
-            return customer_of(
-                await self._client.v1.customers.update_async(
-                    customer_id, {"name": name, "email": email or ""}
-                )
+            changed = await self._client.v1.customers.update_async(
+                customer_id, {"name": name, "email": email or ""}
             )
+            return customer_of(changed.to_dict())
 
     async def mark_customer(self, customer_id: str, mark: Mark) -> Customer:
         """Take over a customer; raises `Rejected` (AlreadyOwned) where it is another client's."""
         _refuse_owned(customer_id, (await self.get_customer(customer_id)).mark, mark)
         with errors():
-            return customer_of(
-                await self._client.v1.customers.update_async(
-                    customer_id, {"metadata": metadata_of(mark)}
-                )
+            changed = await self._client.v1.customers.update_async(
+                customer_id, {"metadata": metadata_of(mark)}
             )
+            return customer_of(changed.to_dict())
 
     # --- subscriptions ------------------------------------------------------------------------
 
@@ -256,9 +259,8 @@ class StripeDriver:
         if trial_days:
             params["trial_period_days"] = trial_days
         with errors():
-            return subscription_of(
-                await self._client.v1.subscriptions.create_async(params, _key(op_id))
-            )
+            made = await self._client.v1.subscriptions.create_async(params, _key(op_id))
+            return subscription_of(made.to_dict())
 
     async def mark_subscription(self, subscription_id: str, mark: Mark) -> Subscription:
         """Take over a subscription; raises `Rejected` (AlreadyOwned)."""
@@ -288,11 +290,10 @@ class StripeDriver:
             return await self._update(subscription_id, {"cancel_at_period_end": True})
         settle = when == "Now"
         with errors():
-            return subscription_of(
-                await self._client.v1.subscriptions.cancel_async(
-                    subscription_id, {"invoice_now": settle, "prorate": settle, "expand": _EXPAND}
-                )
+            ended = await self._client.v1.subscriptions.cancel_async(
+                subscription_id, {"invoice_now": settle, "prorate": settle, "expand": _EXPAND}
             )
+            return subscription_of(ended.to_dict())
 
     async def forget_subscription(self, subscription_id: str) -> None:
         """Take our mark off (https://docs.stripe.com/api/metadata: an empty value unsets)."""
@@ -311,7 +312,8 @@ class StripeDriver:
     async def get_invoice(self, invoice_id: str) -> Invoice:
         """One invoice; raises `Gone`."""
         with errors():
-            return invoice_of(await self._client.v1.invoices.retrieve_async(invoice_id))
+            found = await self._client.v1.invoices.retrieve_async(invoice_id)
+            return invoice_of(found.to_dict())
 
     async def refund_invoice(self, op_id: str, *, invoice_id: str, amount_minor: int) -> None:
         """Pay back what was paid, by a credit note (https://docs.stripe.com/api/credit_notes)."""
@@ -328,11 +330,10 @@ class StripeDriver:
 
     async def _update(self, subscription_id: str, params: dict[str, Any]) -> Subscription:
         with errors():
-            return subscription_of(
-                await self._client.v1.subscriptions.update_async(
-                    subscription_id, cast(Any, {**params, "expand": _EXPAND})
-                )
+            changed = await self._client.v1.subscriptions.update_async(
+                subscription_id, cast(Any, {**params, "expand": _EXPAND})
             )
+            return subscription_of(changed.to_dict())
 
     # --- Checkout -----------------------------------------------------------------------------
 
@@ -351,26 +352,25 @@ class StripeDriver:
         if trial_days:
             subscription["trial_period_days"] = trial_days
         with errors():
-            return checkout_of(
-                await self._client.v1.checkout.sessions.create_async(
-                    {
-                        "mode": "subscription",
-                        "customer": customer_id,
-                        "line_items": [{"price": price_id, "quantity": 1}],
-                        "success_url": success_url,
-                        "metadata": {**metadata_of(mark), "voicefleet_price": price_id},
-                        "subscription_data": subscription,
-                    },
-                    _key(op_id),
-                )
+            made = await self._client.v1.checkout.sessions.create_async(
+                {
+                    "mode": "subscription",
+                    "customer": customer_id,
+                    "line_items": [{"price": price_id, "quantity": 1}],
+                    "success_url": success_url,
+                    "metadata": {**metadata_of(mark), "voicefleet_price": price_id},
+                    "subscription_data": subscription,
+                },
+                _key(op_id),
             )
+            return checkout_of(made.to_dict())
 
     async def expire_checkout(self, session_id: str) -> CheckoutSession:
         """Make the link void; fine where it is expired already, or complete: it says which."""
         try:
             with errors():
                 expired = await self._client.v1.checkout.sessions.expire_async(session_id)
-                return checkout_of(expired)
+                return checkout_of(expired.to_dict())
         except Rejected:
             session = await self.get_checkout(session_id)
             if session.status == "open":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from voicefleet_api.meta import ConditionType
@@ -11,6 +12,7 @@ from voicefleet_api.voiceclient import VoiceClientSpec, VoiceClientStatus
 from voicefleet_operator.execution.status import Journal, StatusWriter
 from voicefleet_operator.kube import Kube
 from voicefleet_operator.planning.desired import Desired
+from voicefleet_operator.planning.drift import fingerprint
 from voicefleet_operator.planning.observed import CarrierTrunk, Mark
 from voicefleet_operator.store import Store
 from voicefleet_operator.workqueue import Key
@@ -52,6 +54,11 @@ class ClientContext:
     def mark(self) -> Mark:
         """Whose things these are."""
         return self.desired.mark
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what is wanted, once `desired` is complete."""
+        return fingerprint(self.desired)
 
     @property
     def is_recorded(self) -> bool:

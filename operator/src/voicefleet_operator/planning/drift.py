@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from voicefleet_api.base import ApiModel
@@ -30,13 +30,15 @@ _PAID = frozenset(
 
 def fingerprint(desired: Desired) -> str:
     """The same wish has the same fingerprint, in every process."""
-    text = json.dumps(asdict(desired), default=_plain, sort_keys=True)
+    text = json.dumps(desired, default=_plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, ApiModel):
         return value.to_json()
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, frozenset):
         return sorted(value)
     raise TypeError(type(value).__name__)

@@ -15,7 +15,6 @@ from voicefleet_api.voiceclient import (
 from voicefleet_operator import metrics
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.execution.events import emit
-from voicefleet_operator.planning.drift import fingerprint
 from voicefleet_operator.planning.health import Finding, Trouble
 from voicefleet_operator.planning.observed import Observed
 from voicefleet_operator.planning.telephony import bound
@@ -83,7 +82,7 @@ def note_progress(ctx: ClientContext, observed: Observed, found: list[Finding]) 
     if ConditionType.READY in true:
         if milestone(status, "Ready"):
             metrics.TIME_TO_READY.observe(_age(ctx))
-        status.converged_hash = fingerprint(ctx.desired)
+        status.converged_hash = ctx.fingerprint
         trunk = observed.carrier_trunk
         status.carrier_trunk_sid = trunk.sid if trunk else None
     if ConditionType.ANSWERING in true and milestone(status, "Answering"):

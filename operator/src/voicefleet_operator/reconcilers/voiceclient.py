@@ -34,7 +34,7 @@ from voicefleet_operator.execution.placement import unit_spec
 from voicefleet_operator.execution.status import Journal, StatusWriter
 from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
 from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
-from voicefleet_operator.planning.drift import drifted, fingerprint, hold_back
+from voicefleet_operator.planning.drift import drifted, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import Plan
@@ -319,7 +319,7 @@ class _Pass:
     def _was_whole(self, ctx: ClientContext) -> bool:
         """Whether all that is wanted now was there before: what differs is then drift."""
         whole = self.status.converged_hash
-        return whole is not None and whole == fingerprint(ctx.desired)
+        return whole is not None and whole == ctx.fingerprint
 
     async def _tell_drift(self, ctx: ClientContext, outcome: Outcome) -> None:
         repaired = drifted(tuple(outcome.done)) if self._was_whole(ctx) else ()
