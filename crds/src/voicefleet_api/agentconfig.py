@@ -26,4 +26,6 @@ class AgentConfig(ApiModel):
     questions: list[str] = Field(default_factory=list, description="Qualification questions.")
     hours: list[OpeningHours] = Field(default_factory=list, description="Opening hours.")
     holidays: list[str] = Field(default_factory=list, description="Days closed, YYYY-MM-DD.")
+    capacity: int = Field(default=1, description="Appointments at the same time.")
+    caldav_url: str | None = Field(default=None, description="Collection to sync with.")
     facts: list[Fact] = Field(default_factory=list, description="What callers may be told.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
-from voicefleet_api.meta import Condition
+from voicefleet_api.meta import Condition, LocalRef
 
 Text = Annotated[str, Field(max_length=1024)]
 Clock = Annotated[
@@ -32,6 +32,8 @@ Ask = Annotated[
     str, Field(min_length=1, max_length=256, description="A question, as it is spoken.")
 ]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+DAYS: tuple[Day, ...] = get_args(Day)
+"""As `datetime.weekday()` counts them."""
 
 
 class OpeningHours(ApiModel):
@@ -42,6 +44,35 @@ class OpeningHours(ApiModel):
     day: Day = Field(description="Day of the week.")
     opens: Clock = Field(description="Opening time, HH:MM.")
     closes: Clock = Field(description="Closing time, HH:MM.")
+
+
+DEFAULT_HOURS = tuple(OpeningHours(day=day, opens="09:00", closes="17:00") for day in DAYS[:5])
+"""Of a business that names none."""
+
+
+class CalDAV(ApiModel):
+    """The business's own calendar, on a server that it has already."""
+
+    url: Annotated[str, Field(min_length=1, max_length=512)] = Field(
+        description="Address of the calendar's collection, as calendar programs show it.",
+        json_schema_extra=rules.CALDAV_URL,
+    )
+    secret_ref: LocalRef = Field(
+        description="Secret in the same namespace with keys `username` and `password`; the "
+        "operator must be allowed to read it (ClusterRole voicefleet-client-secrets)."
+    )
+
+
+class CalendarSpec(ApiModel):
+    """Where appointments stand, and how many at a time."""
+
+    capacity: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None, description="Appointments that may be held at the same time; 1 if unset."
+    )
+    caldav: CalDAV | None = Field(
+        default=None,
+        description="What stands there is not offered to callers; what they book appears there.",
+    )
 
 
 class Fact(ApiModel):
@@ -61,10 +92,15 @@ class ReceptionistSpec(ApiModel):
         description="First words on a call. `{business}` stands for the business's name.",
     )
     hours: list[OpeningHours] = Field(
-        default_factory=list, max_length=28, description="When the business is open."
+        default_factory=list,
+        max_length=28,
+        description="When the business is open; Monday to Friday, 09:00 to 17:00, if unset.",
     )
     holidays: list[Date] = Field(
         default_factory=list, max_length=128, description="Days it is closed, as YYYY-MM-DD."
+    )
+    calendar: CalendarSpec | None = Field(
+        default=None, description="Where appointments stand, and how many at a time."
     )
     facts: list[Fact] = Field(
         default_factory=list, max_length=128, description="Prices, services, address and so on."

@@ -113,6 +113,11 @@ SUBSCRIPTION = text(r"^sub_", "must be the id of a Stripe subscription, which be
 SIP_URI = text(r"^sips?:.+$", "must be a SIP address, for example sip:sip.fleet.example:5060")
 HTTP_URL = text(r"^https?://", "must begin with http:// or https://")
 WS_URL = text(r"^wss?://", "must begin with ws:// or wss://")
+CALDAV_URL = text(
+    r"^https?://[^/@\s]+/",
+    "must begin with http:// or https:// and a host, and has a path; user name and password"
+    " belong into the Secret",
+)
 HTTP_OR_WS_URL = text(r"^(http|ws)s?://", "must begin with http://, https://, ws:// or wss://")
 CLOCK = text(
     r"^([01][0-9]|2[0-3]):[0-5][0-9]$",

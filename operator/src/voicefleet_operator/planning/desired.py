@@ -311,6 +311,8 @@ def agent_config(
         questions=own.questions or ([q.text for q in profession.questions] if profession else []),
         hours=own.hours,
         holidays=own.holidays,
+        capacity=(own.calendar and own.calendar.capacity) or 1,
+        caldav_url=own.calendar.caldav.url if own.calendar and own.calendar.caldav else None,
         facts=own.facts,
     )
 
