@@ -3,12 +3,13 @@
 | variable | default | |
 |---|---|---|
 | `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
-| `VOICEFLEET_DATA` | `/data` | the client's own volume: greetings made ahead |
+| `VOICEFLEET_DATA` | `/data` | the client's own volume: greetings made ahead, calendar |
 | `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
 | `VOICEFLEET_MAX_CALL_SECONDS` | `7200` | longest call, whatever LiveKit's trunk says |
 | `VOICEFLEET_DRAIN_SECONDS` | `20` | how long calls may go on after SIGTERM |
 | `VOICEFLEET_SECRETS` | `/secrets` | files, each a variable of the environment to be |
+| `CALDAV_USERNAME`, `CALDAV_PASSWORD` | | secrets, where the business has a CalDAV calendar |
 | `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, read by LiveKit's own SDK |
 """
 
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet_api.agentconfig import AgentConfig
+
+SECRETS = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "CALDAV_USERNAME", "CALDAV_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,16 @@ class Settings:
         """Where greetings made ahead are kept."""
         return self.data / "greetings"
 
+    @property
+    def calendar(self) -> Path:
+        """Where appointments are kept."""
+        return self.data / "calendar"
+
 
 def load_secrets() -> None:
     """Take secrets from files, where they are given so: an environment is easily shown."""
     folder = Path(os.environ.get("VOICEFLEET_SECRETS", "/secrets"))
-    for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+    for name in SECRETS:
         file = folder / name
         if file.is_file():
             os.environ[name] = file.read_text().strip()

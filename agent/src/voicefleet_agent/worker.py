@@ -15,6 +15,7 @@ from aiohttp import web
 from livekit.agents import AgentServer, JobExecutorType
 
 from voicefleet_agent import greetings
+from voicefleet_agent.caldav import keep_synced
 from voicefleet_agent.call import answer
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.settings import Settings, read_config
@@ -145,6 +146,7 @@ async def run(config: AgentConfig, settings: Settings) -> None:
     health = await serve_health(worker, config, settings)
     tried = asyncio.Event()
     greeting = asyncio.create_task(keep_greeting_ready(settings, tried))
+    syncing = asyncio.create_task(keep_synced(settings))
 
     async def serve() -> None:
         # Not registered before it has something to say: a first caller would hear silence.
@@ -165,6 +167,6 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        for task in (greeting, stopping):
+        for task in (greeting, syncing, stopping):
             task.cancel()
         await health.cleanup()

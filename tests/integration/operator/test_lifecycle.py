@@ -170,6 +170,26 @@ def test_a_receptionist_is_loaded_and_reloaded(stack: Stack) -> None:
     assert stack.writes_since(seq) == []
 
 
+def test_a_calendars_secret_is_asked_for_and_reaches_the_unit(stack: Stack) -> None:
+    caldav = {"url": "https://dav.example/cal/", "secretRef": {"name": "cal"}}
+    stack.apply(receptionist("dated", calendar={"caldav": caldav}))
+    stack.apply(client("dated", receptionistRef={"name": "dated"}))
+    ready = conditions(stack.wait("dated", "Ready", "False"))["Ready"]
+    assert ready["reason"] == "CalendarSecretNotUsable"
+    assert "there is no Secret 'cal' in namespace default" in ready["message"]
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cal"}}
+    stack.apply({**secret, "stringData": {"username": "practice"}})
+    until(
+        lambda: "lacks password" in conditions(stack.client("dated"))["Ready"]["message"],
+        "the missing key is not said",
+        seconds=30,
+    )
+    stack.apply({**secret, "stringData": {"username": "practice", "password": "quiet-word"}})
+    stack.wait("dated", "Answering")
+    assert "quiet-word" not in str(stack.client("dated"))
+    assert "quiet-word" not in stack.log()
+
+
 def test_numbers_wait_for_the_payment_at_checkout(stack: Stack) -> None:
     billing = {"collection": "Checkout", "activation": "OnPayment"}
     stack.apply(client("paying", billing=billing))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _PRODID = "-//voicefleet//booking//EN"
 # What a person sees is SUMMARY and DESCRIPTION; these say the same for programs.
 _TITLE, _NAME, _PHONE = "X-VOICEFLEET-TITLE", "X-VOICEFLEET-NAME", "X-VOICEFLEET-PHONE"
 _REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
+_BOOKKEEPING = (b"DTSTAMP", b"CREATED", b"LAST-MODIFIED", b"PRODID")
 _MOST_OCCURRENCES = 5000
 """Of one series: hourly for half a year. More is no appointment but a mistake, and costs time."""
 
@@ -86,6 +88,20 @@ def read(data: bytes, zone: ZoneInfo, window: Window) -> Event:
         )
     busy = tuple(_busy(event, zone) for event in events if _blocks(event))
     return Event(busy, repeats, _appointment(calendar.events, zone))
+
+
+def fingerprint(data: bytes) -> str:
+    """Equal for what says the same, in whatever order a server has written it down."""
+    lines = data.replace(b"\r\n", b"\n").replace(b"\n ", b"").splitlines()
+    if b"BEGIN:VEVENT" in lines:
+        lines = lines[lines.index(b"BEGIN:VEVENT") :]
+    told = (line for line in lines if not line.startswith(_BOOKKEEPING))
+    return hashlib.sha256(b"\n".join(sorted(told))).hexdigest()
+
+
+def is_ours(data: bytes) -> bool:
+    """Whether a call has made the event."""
+    return _NAME.encode() in data
 
 
 def new_uid() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -49,6 +49,8 @@ class ClientContext:
     runtime: Callable[[str], Runtime]
     """By class name."""
     enqueue: Callable[[Key], None]
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    """The client's own, for its agent; the fleet's are the world's."""
 
     @property
     def mark(self) -> Mark:

@@ -15,7 +15,7 @@ def unit_spec(ctx: ClientContext, wanted: WantedUnit) -> UnitSpec:
         mark=ctx.mark,
         config_json=wanted.config_json,
         memory_mib=wanted.memory_mib,
-        secrets=ctx.world.livekit_secrets,
+        secrets={**ctx.world.livekit_secrets, **ctx.secrets},
     )
 
 

@@ -39,6 +39,7 @@ from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.planner import plan
+from voicefleet_operator.reconcilers.calendar import calendar_secrets
 from voicefleet_operator.reconcilers.common import (
     SETTLE,
     Controller,
@@ -224,14 +225,15 @@ class _Pass:
         world = await self.controller.world(
             self.spec.fleet_ref.name, self.fleet_spec, mark.fleet_id
         )
+        secrets: dict[str, str] = {}
         if self.onboarding.undoing:
             desired = undone(mark, self.spec)
         elif self.deleting:
             desired = nothing(mark, self.spec.billing.on_delete)
         else:
-            desired = desire(
-                mark, self.spec, self.fleet_spec, self.fleet_status, self._receptionist()
-            )
+            receptionist = self._receptionist()
+            desired = desire(mark, self.spec, self.fleet_spec, self.fleet_status, receptionist)
+            secrets = await calendar_secrets(self.controller.kube, mark.namespace, receptionist)
         ctx = ClientContext(
             kube=self.controller.kube,
             store=self.controller.store,
@@ -242,6 +244,7 @@ class _Pass:
             journal=self.journal,
             runtime=self.controller.runtime,
             enqueue=self.controller.queue.add,
+            secrets=secrets,
         )
         if desired.unit is not None:
             driver = self.controller.runtime(desired.unit.class_name).driver

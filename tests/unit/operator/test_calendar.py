@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_operator.kube import KubeError
+from voicefleet_operator.planning.desired import Unmet
+from voicefleet_operator.reconcilers.calendar import calendar_secrets
+
+pytestmark = pytest.mark.unit
+
+SPEC = ReceptionistSpec.model_validate(
+    {"calendar": {"caldav": {"url": "https://dav.example/cal/", "secretRef": {"name": "cal"}}}}
+)
+
+
+class Cluster:
+    def __init__(self, answer: dict[str, str] | KubeError) -> None:
+        self.answer = answer
+
+    async def get(self, _: object, name: str, namespace: str) -> dict[str, Any]:
+        assert (name, namespace) == ("cal", "shop")
+        if isinstance(self.answer, KubeError):
+            raise self.answer
+        return {"data": {k: base64.b64encode(v.encode()).decode() for k, v in self.answer.items()}}
+
+
+async def secrets(answer: dict[str, str] | KubeError) -> dict[str, str]:
+    return await calendar_secrets(Cluster(answer), "shop", SPEC)  # type: ignore[arg-type]
+
+
+async def test_the_credentials_get_the_names_that_the_agent_reads() -> None:
+    found = await secrets({"username": "practice\n", "password": "quiet", "other": "x"})
+    assert found == {"CALDAV_USERNAME": "practice", "CALDAV_PASSWORD": "quiet"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (KubeError(404, "not found"), "there is no Secret 'cal' in namespace shop"),
+        (KubeError(403, "forbidden"), "bind the ClusterRole voicefleet-client-secrets"),
+        ({"username": "practice"}, "lacks password"),
+        ({}, "lacks username and password"),
+    ],
+)
+async def test_what_is_wrong_is_said_with_its_field(
+    answer: dict[str, str] | KubeError, words: str
+) -> None:
+    with pytest.raises(Unmet, match=words) as unmet:
+        await secrets(answer)
+    assert "spec.calendar.caldav.secretRef" in unmet.value.message
+    assert not unmet.value.stalled
+
+
+async def test_trouble_with_the_api_server_is_no_fault_of_the_manifest() -> None:
+    with pytest.raises(KubeError):
+        await secrets(KubeError(503, "later"))
+
+
+async def test_without_caldav_nothing_is_read() -> None:
+    cluster: Any = Cluster({})
+    assert await calendar_secrets(cluster, "elsewhere", None) == {}
+    assert await calendar_secrets(cluster, "elsewhere", ReceptionistSpec()) == {}
