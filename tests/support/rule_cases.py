@@ -286,6 +286,13 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.telephony.originationURIs[0]",
         "must be a SIP address",
     ),
+    "calendar's address": (
+        receptionist(
+            calendar={"caldav": {"url": "https://me:pw@dav/x/", "secretRef": {"name": "cal"}}}
+        ),
+        "spec.calendar.caldav.url",
+        "user name and password belong into the Secret",
+    ),
     "sandbox's address": (fleet(sandbox={"url": "localhost"}), "spec.sandbox.url", "http://"),
     "LiveKit's address": (
         fleet(livekit={"url": "ftp://x", "agentURL": "ws://x", "secretRef": LIVE}),

@@ -176,7 +176,30 @@ def test_a_calendars_secret_is_asked_for_and_reaches_the_unit(stack: Stack) -> N
     stack.apply(client("dated", receptionistRef={"name": "dated"}))
     ready = conditions(stack.wait("dated", "Ready", "False"))["Ready"]
     assert ready["reason"] == "CalendarSecretNotUsable"
-    assert "there is no Secret 'cal' in namespace default" in ready["message"]
+    assert "bind the ClusterRole voicefleet-client-secrets" in ready["message"]
+    stack.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "calendars", "namespace": "default"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "voicefleet-client-secrets",
+            },
+            "subjects": [
+                {
+                    "kind": "ServiceAccount",
+                    "name": "voicefleet-operator",
+                    "namespace": "voicefleet-system",
+                }
+            ],
+        }
+    )
+    until(
+        lambda: "there is no Secret" in conditions(stack.client("dated"))["Ready"]["message"],
+        "the missing Secret is not said",
+    )
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cal"}}
     stack.apply({**secret, "stringData": {"username": "practice"}})
     until(
