@@ -1,0 +1,80 @@
+"""`python -m voicefleet_models stt|tts|llm|token`: see the package's own words."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from pythonjsonlogger.json import JsonFormatter
+
+from voicefleet_api import tokens
+from voicefleet_models.gateway import Service, run
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m voicefleet_models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, words in {
+        "stt": "speech to text",
+        "tts": "text to speech",
+        "token": "print a client's token",
+    }.items():
+        command = commands.add_parser(name, help=words, description=words)
+        command.add_argument(
+            "--secret-file", type=Path, required=True, help="key that tokens are signed with"
+        )
+        if name == "token":
+            command.add_argument("client", help="client ID")
+        else:
+            command.add_argument("--socket", type=Path, required=True, help="where to listen")
+    return parser.parse_args()
+
+
+def _service(name: str) -> Service:
+    """Imported when it is wanted: each has libraries that the others have no use for."""
+    if name == "stt":
+        from voicefleet_models.stt import SpeechToText
+
+        return SpeechToText()
+    from voicefleet_models.tts import TextToSpeech
+
+    return TextToSpeech()
+
+
+def _configure_logs(service: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        JsonFormatter(
+            ["levelname", "name", "message"],
+            timestamp=True,
+            rename_fields={"levelname": "level", "name": "logger"},
+            static_fields={"service": service},
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("voicefleet").setLevel(logging.INFO)
+    # It quotes requests that it cannot parse.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+def main() -> int:
+    """Exit status: 0, 1 where the key or the model is not usable."""
+    arguments = _arguments()
+    try:
+        key = arguments.secret_file.read_text().strip()
+        if arguments.command == "token":
+            print(tokens.mint(key, arguments.client))
+            return 0
+        _configure_logs(arguments.command)
+        asyncio.run(run(_service(arguments.command), key, arguments.socket))
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
