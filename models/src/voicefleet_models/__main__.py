@@ -11,6 +11,7 @@ from pathlib import Path
 from pythonjsonlogger.json import JsonFormatter
 
 from voicefleet_api import tokens
+from voicefleet_models import settings
 from voicefleet_models.gateway import Service, run
 
 
@@ -20,6 +21,7 @@ def _arguments() -> argparse.Namespace:
     for name, words in {
         "stt": "speech to text",
         "tts": "text to speech",
+        "llm": "language",
         "token": "print a client's token",
     }.items():
         command = commands.add_parser(name, help=words, description=words)
@@ -28,20 +30,32 @@ def _arguments() -> argparse.Namespace:
         )
         if name == "token":
             command.add_argument("client", help="client ID")
-        else:
-            command.add_argument("--socket", type=Path, required=True, help="where to listen")
+            continue
+        command.add_argument("--socket", type=Path, required=True, help="where to listen")
+        command.add_argument("--models", type=Path, help="models.yaml; default: our own models")
+        if name == "llm":
+            command.add_argument(
+                "--cache", type=Path, required=True, help="folder for a model that is fetched"
+            )
     return parser.parse_args()
 
 
-def _service(name: str) -> Service:
+def _service(arguments: argparse.Namespace) -> Service:
     """Imported when it is wanted: each has libraries that the others have no use for."""
-    if name == "stt":
-        from voicefleet_models.stt import SpeechToText
+    models = settings.read(arguments.models)
+    match arguments.command:
+        case "stt":
+            from voicefleet_models.stt import SpeechToText
 
-        return SpeechToText()
-    from voicefleet_models.tts import TextToSpeech
+            return SpeechToText()
+        case "tts":
+            from voicefleet_models.tts import TextToSpeech
 
-    return TextToSpeech()
+            return TextToSpeech(models.voices)
+    from voicefleet_models.llm import Language
+    from voicefleet_models.upstreams import make_upstream
+
+    return Language(make_upstream(models.language_model, arguments.cache))
 
 
 def _configure_logs(service: str) -> None:
@@ -69,7 +83,7 @@ def main() -> int:
             print(tokens.mint(key, arguments.client))
             return 0
         _configure_logs(arguments.command)
-        asyncio.run(run(_service(arguments.command), key, arguments.socket))
+        asyncio.run(run(_service(arguments), key, arguments.socket))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 import traceback
@@ -25,6 +26,9 @@ from voicefleet_models.queueing import FairQueue, TooLate, TooMany
 logger = logging.getLogger("voicefleet.models")
 T = TypeVar("T")
 
+THREADS = max(1, (os.cpu_count() or 2) - 1)
+"""Of ONNX Runtime and ggml. One core is left to the calls: threads that wait for one another in a
+spin take many times as long where they do not all run (measured: docs/performance.md)."""
 _MAX_DEADLINE_MS = 60_000
 _REQUEST_SECONDS = 120.0
 """From a request's first byte to its answer's last, however slowly the client sends or reads."""
@@ -59,6 +63,10 @@ class Service(Protocol):
 
     async def load(self) -> None:
         """Make the model ready; runs beside the server, and until it ends nothing is served."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what `load` has taken."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -245,7 +253,7 @@ class Gateway:
             words = "this client has too many requests under way; wait for their answers"
             return _error(429, words, {"Retry-After": "1"})
         except TooLate:
-            return _error(503, "the deadline has passed before the client's turn came")
+            return _error(503, "there was no answer before the deadline")
         except NotReady as error:
             return _error(503, str(error), {"Retry-After": "5"})
         except TimeoutError:
@@ -299,3 +307,4 @@ async def run(service: Service, key: str, socket: Path) -> None:
         loading.cancel()
     finally:
         await runner.cleanup()
+        await service.close()

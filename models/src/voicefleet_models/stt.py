@@ -41,6 +41,9 @@ class SpeechToText:
     async def load(self) -> None:
         await asyncio.to_thread(self._load)
 
+    async def close(self) -> None:
+        """Nothing outlives the process."""
+
     def _load(self) -> None:
         model = get_model_path("tiny-en")
         self._transcriber = Transcriber(model, ModelArch.TINY, options=_OPTIONS)

@@ -1,0 +1,230 @@
+"""The language gateway: OpenAI's chat completions, from llama.cpp here or from a provider.
+
+llama.cpp keeps what it has read of a conversation in slots. A slot belongs to one client, and is
+erased before another gets it: neither the words nor the time of an answer tell of a neighbour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
+
+import aiohttp
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from voicefleet_models.gateway import CLIENT, TIMES, BadRequest, NotReady, stream
+from voicefleet_models.queueing import FairQueue, TooLate
+from voicefleet_models.requests import parse
+
+MAX_TOKENS = 1024
+_SCHEMA_BYTES = 8_192
+_REPETITIONS = 256
+_ERASE = aiohttp.ClientTimeout(total=10)
+
+
+class _Strict(BaseModel):
+    """What is not named here is refused: llama.cpp has fields that reach another's slot."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Message(_Strict):
+    """Text only: parts of other kinds can name addresses to be fetched."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(max_length=24_000)
+
+
+class JSONSchema(_Strict):
+    """OpenAI's `response_format.json_schema`."""
+
+    name: str = Field(default="answer", max_length=64)
+    strict: bool | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+
+    @model_validator(mode="after")
+    def _is_harmless(self) -> JSONSchema:
+        if len(json.dumps(self.schema_)) > _SCHEMA_BYTES:
+            raise ValueError(f"the schema is larger than {_SCHEMA_BYTES} bytes")
+        _check_schema(self.schema_)
+        return self
+
+
+def _check_schema(schema: object) -> None:
+    """llama.cpp makes a grammar of it, whose size these decide."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "pattern" and isinstance(value, str):
+                raise ValueError("pattern is not supported; use enum, format or maxLength")
+            if isinstance(value, int) and value > _REPETITIONS and key.startswith(("min", "max")):
+                raise ValueError(f"{key} is more than {_REPETITIONS}")
+            _check_schema(value)
+    elif isinstance(schema, list):
+        for item in schema:
+            _check_schema(item)
+
+
+class ResponseFormat(_Strict):
+    """OpenAI's `response_format`."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JSONSchema | None = None
+
+
+class StreamOptions(_Strict):
+    """OpenAI's `stream_options`."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(_Strict):
+    """The fields of OpenAI's API that are passed on."""
+
+    messages: list[Message] = Field(min_length=1, max_length=64)
+    model: str = Field(default="", max_length=128, exclude=True)
+    """Any: there is one."""
+    max_tokens: int = Field(default=256, ge=1, le=MAX_TOKENS, alias="max_completion_tokens")
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = None
+    stop: list[str] | str | None = Field(default=None, max_length=4)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_limit(cls, data: Any) -> Any:
+        """`max_tokens` is the older name of `max_completion_tokens`."""
+        if isinstance(data, dict) and "max_tokens" in data:
+            data = {"max_completion_tokens": data["max_tokens"], **data}
+            del data["max_tokens"]
+        return data
+
+
+class Upstream(Protocol):
+    """What answers: llama.cpp here, or a provider."""
+
+    slots: int
+    """Of llama.cpp; 0 where there are none to be told about."""
+
+    async def load(self) -> None:
+        """Make it ready."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """For /healthz."""
+        ...
+
+    def session(self) -> aiohttp.ClientSession:
+        """Connections to it, with all that every request needs; the caller closes it."""
+        ...
+
+    def body(self) -> dict[str, Any]:
+        """What it wants in every request beside OpenAI's fields."""
+        ...
+
+
+class Slots:
+    """Which client has which of llama.cpp's slots; the longest unused goes to a new client."""
+
+    def __init__(self, count: int) -> None:
+        self._owners: OrderedDict[int, str] = OrderedDict.fromkeys(range(count), "")
+        self._busy: set[int] = set()
+
+    @contextmanager
+    def held(self, client: str) -> Iterator[tuple[int, bool]]:
+        """A slot, and whether it must be erased (then call `give` once it is)."""
+        free = [slot for slot in self._owners if slot not in self._busy]
+        own = [slot for slot in free if self._owners[slot] == client]
+        slot = (own or free)[0]
+        self._owners.move_to_end(slot)
+        self._busy.add(slot)
+        try:
+            yield slot, not own
+        finally:
+            self._busy.remove(slot)
+
+    def give(self, slot: int, client: str) -> None:
+        """It is erased, and the client's from now on."""
+        self._owners[slot] = client
+
+
+class Language:
+    """A `gateway.Service`. Two answers are made at a time: a second client need not wait for the
+    end of the first one's; of one client there is one."""
+
+    name = "llm"
+    path = "/v1/chat/completions"
+    max_body = 128 << 10
+    deadline_ms = 30_000
+
+    def __init__(self, upstream: Upstream, *, running: int = 2) -> None:
+        self.queue = FairQueue(running=running, per_client=4)
+        self._upstream = upstream
+        self._slots = Slots(upstream.slots)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def load(self) -> None:
+        await self._upstream.load()
+        self._session = self._upstream.session()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def state(self) -> dict[str, Any]:
+        return self._upstream.state()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Pass the request on, in the client's slot, and the answer back as it comes."""
+        asked = parse(ChatRequest, await request.read())
+        body = asked.model_dump(by_alias=True, exclude_none=True, exclude={"max_tokens"})
+        body |= {"max_tokens": asked.max_tokens, **self._upstream.body()}
+        client, deadline = request[CLIENT], request[TIMES].deadline
+
+        async def answer(put: Callable[[bytes], None]) -> None:
+            try:
+                if not self._upstream.slots:
+                    await self._ask(body, deadline, put)
+                    return
+                with self._slots.held(client) as (slot, strange):
+                    if strange:
+                        await self._erase(slot)
+                        self._slots.give(slot, client)
+                    await self._ask({**body, "id_slot": slot, "cache_prompt": True}, deadline, put)
+            except aiohttp.ClientError:
+                raise NotReady("the language model does not answer") from None
+
+        kind = "text/event-stream" if asked.stream else "application/json"
+        return await stream(self, request, kind, answer)
+
+    async def _erase(self, slot: int) -> None:
+        post = self._connected().post(f"slots/{slot}", params={"action": "erase"}, timeout=_ERASE)
+        async with post as erased:
+            erased.raise_for_status()
+
+    async def _ask(
+        self, body: dict[str, Any], deadline: float, put: Callable[[bytes], None]
+    ) -> None:
+        try:
+            async with asyncio.timeout_at(deadline) as limit:
+                async with self._connected().post("v1/chat/completions", json=body) as answer:
+                    if answer.status in (400, 413):
+                        raise BadRequest("messages: more than the language model can take in")
+                    answer.raise_for_status()
+                    async for chunk in answer.content.iter_any():
+                        limit.reschedule(None)
+                        put(chunk)
+        except TimeoutError:
+            raise TooLate from None
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise NotReady("the language model is not loaded yet")
+        return self._session
