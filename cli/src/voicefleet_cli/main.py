@@ -29,6 +29,7 @@ from voicefleet_infra.up import down as down_platform
 
 if TYPE_CHECKING:
     from voicefleet_operator.kube import Kube
+from voicefleet_cli.models import language_model
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,6 +83,7 @@ def up(
         fail(str(error))
     _show(platform, services)
     _next_steps(platform)
+    language_model(platform)
     if run.not_answering:
         fail(f"not answering yet: {', '.join(run.not_answering)}; see: kubectl describe vc")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 
 def tcp_open(port: int, host: str = "127.0.0.1") -> bool:
@@ -54,6 +56,21 @@ def unix_open(file: Path) -> bool:
     """Whether somebody listens on a Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(file)) == 0
+
+
+def gateway_state(file: Path) -> dict[str, Any]:
+    """What a model gateway says of itself; empty where it says nothing."""
+    with socket.socket(socket.AF_UNIX) as connected:
+        connected.settimeout(2)
+        connection = http.client.HTTPConnection("gateway")
+        connection.sock = connected
+        try:
+            connected.connect(str(file))
+            connection.request("GET", "/healthz")
+            state: dict[str, Any] = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return {}
+        return state
 
 
 def clients_looked_at(metrics_port: int) -> int:

@@ -18,11 +18,14 @@ import yaml
 
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.images.podman import write_containers_conf
-from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, write_private
-from voicefleet_infra.probes import http_ok, sip_answers, tcp_open, unix_open
+from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, cache_dir, write_private
+from voicefleet_infra.probes import gateway_state, http_ok, sip_answers, tcp_open, unix_open
 from voicefleet_infra.tools import binary
 
 TSIG_KEY = "voicefleet"
+LANGUAGE = "llm"
+GATEWAYS = ("stt", "tts", LANGUAGE)
+"""To the models; each a subcommand of `python -m voicefleet_models`."""
 # knot's own dialect of YAML (https://www.knot-dns.cz/docs/3.2/html/reference.html).
 _KNOT = """\
 server:
@@ -300,6 +303,43 @@ def podman_socket(platform: Platform) -> Path:
     return platform.folder("run") / "podman.sock"
 
 
+def models_folder(platform: Platform) -> Path:
+    """Where the model gateways listen; mounted into clients' pods, whose user is not ours."""
+    folder = platform.folder("run", "models")
+    folder.chmod(0o755)
+    return folder
+
+
+def models_key(platform: Platform) -> Path:
+    """File with the key that clients' tokens for the gateways are signed with."""
+    platform.secret("models-key")
+    return platform.path("secrets", "models-key")
+
+
+def gateway(platform: Platform, name: str) -> Service:
+    """One of `GATEWAYS`."""
+    socket_file, key = models_folder(platform) / f"{name}.sock", models_key(platform)
+    own = platform.path("models.yaml")
+    command = [sys.executable, "-m", "voicefleet_models", name]
+    command += [f"--socket={socket_file}", f"--secret-file={key}"]
+    if own.exists():
+        command.append(f"--models={own}")
+    if name == LANGUAGE:
+        command.append(f"--cache={cache_dir() / 'models'}")
+    return Service(
+        name,
+        tuple(command),
+        str(socket_file),
+        lambda: bool(gateway_state(socket_file).get("ready")),
+        inputs=(
+            key,
+            *((own,) if own.exists() else ()),
+            *_source("voicefleet_models"),
+            *_source("voicefleet_api"),
+        ),
+    )
+
+
 def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
     """The controller, under its own ServiceAccount."""
     port = platform.port("metrics")
@@ -316,8 +356,15 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
             "VOICEFLEET_RUNTIME_STATE": str(platform.folder("clients")),
             "VOICEFLEET_PODMAN_SOCKET": str(podman_socket(platform)),
             "VOICEFLEET_AGENT_IMAGE": image,
+            "VOICEFLEET_MODELS_FOLDER": str(models_folder(platform)),
+            "VOICEFLEET_MODELS_KEY": str(models_key(platform)),
         },
-        inputs=(kubeconfig, *_source("voicefleet_operator"), *_source("voicefleet_api")),
+        inputs=(
+            kubeconfig,
+            models_key(platform),
+            *_source("voicefleet_operator"),
+            *_source("voicefleet_api"),
+        ),
         ports=("metrics",),
     )
 

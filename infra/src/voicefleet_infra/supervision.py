@@ -139,11 +139,15 @@ class Supervisor:
         with self._rpc() as rpc:
             return {info["name"]: info["statename"] for info in rpc.getAllProcessInfo()}
 
-    def start(self, service: Service, timeout: float = 60.0) -> None:
-        """Start a service if it does not run, and wait until it is ready; raises `StartFailed`."""
+    def launch(self, service: Service) -> None:
+        """Start a service if it does not run, and wait for nothing."""
         if self.states().get(service.name) not in _STARTED:
             with self._rpc() as rpc:
                 rpc.startProcess(service.name, False)
+
+    def start(self, service: Service, timeout: float = 60.0) -> None:
+        """Start a service if it does not run, and wait until it is ready; raises `StartFailed`."""
+        self.launch(service)
         deadline = time.monotonic() + timeout
         starts: set[int] = set()
         while not service.ready():

@@ -111,6 +111,7 @@ class Up:
             services.livekit_sip(self.platform),
             services.dns(self.platform),
             services.sandbox(self.platform),
+            *(services.gateway(self.platform, name) for name in services.GATEWAYS),
         ]
         if self.platform.runtime == "podman":
             found.append(services.podman(self.platform))
@@ -118,9 +119,10 @@ class Up:
 
     def _start(self, pool: ThreadPoolExecutor, base: Sequence[Service]) -> None:
         """Side by side, but for those that need another: API server after etcd, LiveKit after
-        Redis."""
+        Redis. Nobody waits for the language model: it may have to be fetched first."""
         chains = (("etcd", "kube-apiserver"), ("redis", "livekit", "livekit-sip"))
         by_name = {service.name: service for service in base}
+        self.supervisor.launch(by_name.pop(services.LANGUAGE))
         chained = {name for chain in chains for name in chain}
         alone = [(name,) for name in by_name if name not in chained]
 

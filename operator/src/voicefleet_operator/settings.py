@@ -67,3 +67,10 @@ class Settings(BaseSettings):
     agent_image: str = Field(
         default="localhost/voicefleet-agent:latest", description="Image of the clients' agents."
     )
+    models_folder: Path | None = Field(
+        default=None,
+        description="Folder with the model gateways' sockets; unset: agents have no models.",
+    )
+    models_key: Path | None = Field(
+        default=None, description="File with the key that the gateways' tokens are signed with."
+    )

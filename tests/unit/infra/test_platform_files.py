@@ -42,6 +42,7 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         services.livekit_sip(platform),
         services.dns(platform),
         services.sandbox(platform),
+        *(services.gateway(platform, name) for name in services.GATEWAYS),
         services.podman(platform),
         services.operator(platform, config, "localhost/voicefleet-agent:1"),
     ]
@@ -208,3 +209,15 @@ def test_who_is_waited_for(conditions: list[tuple[str, str, str]], pending: bool
 
 def _mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
+
+
+def test_a_changed_models_file_restarts_the_gateways(platform: Platform) -> None:
+    before = services.gateway(platform, "tts")
+    file = platform.path("models.yaml")
+    file.write_text("voices: {}")
+    after = services.gateway(platform, "tts")
+    assert f"--models={file}" in after.command
+    assert before.fingerprint() != after.fingerprint()
+    # Pods reach the folder as another user; the key stays ours.
+    assert stat.S_IMODE(services.models_folder(platform).stat().st_mode) == 0o755
+    assert stat.S_IMODE(services.models_key(platform).stat().st_mode) == 0o600

@@ -270,7 +270,8 @@ class UnitSpec:
     """`AgentConfig` as canonical JSON."""
     memory_mib: int
     secrets: Mapping[str, str] = field(repr=False)
-    """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET)."""
+    """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET,
+    MODELS_TOKEN)."""
 
 
 # --- Kubernetes -------------------------------------------------------------------------------

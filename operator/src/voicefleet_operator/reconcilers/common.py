@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from voicefleet_api import tokens
 from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.names import ANNOTATION_PAUSED, FINALIZER
 from voicefleet_operator.drivers.guard import Guards
@@ -53,6 +54,7 @@ class Controller:
     """Called with every runtime driver that comes into use, so that it is watched."""
     settled: bool = False
     """What a former process may have had on its way has arrived, and all was listed since."""
+    _models_key: str | None = field(init=False, repr=False)
     _guards: Guards = field(init=False)
     _doubts: dict[Key, float] = field(default_factory=dict)
     _fleets: dict[str, tuple[str, FleetSpec, FleetStatus]] = field(default_factory=dict)
@@ -61,6 +63,8 @@ class Controller:
 
     def __post_init__(self) -> None:
         self._guards = Guards(self.kube.ensure_leader, self.settings)
+        key = self.settings.models_key
+        self._models_key = key.read_text().strip() if key is not None else None
 
     def doubt(self, key: Key) -> None:
         """A request for that object was sent, and nobody knows whether it is carried out yet."""
@@ -123,11 +127,18 @@ class Controller:
                 state_dir=self.settings.runtime_state,
                 podman_socket=self.settings.podman_socket,
                 image=self.settings.agent_image,
+                models_folder=self.settings.models_folder,
             )
             guarded = GuardedRuntime(driver, self._guards.of(class_name, ""))
             self.runtimes[class_name] = Listed(guarded, guarded.list)
             self.on_runtime(class_name, self.runtimes[class_name])
         return self.runtimes[class_name]
+
+    def models_token(self, client_id: str) -> dict[str, str]:
+        """The client's secret for the model gateways; empty where there are none."""
+        if self._models_key is None:
+            return {}
+        return {"MODELS_TOKEN": tokens.mint(self._models_key, client_id)}
 
     def is_paused(self, obj: Object) -> bool:
         """Whether the object, its client or its whole fleet is paused."""

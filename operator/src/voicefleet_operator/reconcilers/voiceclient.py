@@ -234,6 +234,7 @@ class _Pass:
             receptionist = self._receptionist()
             desired = desire(mark, self.spec, self.fleet_spec, self.fleet_status, receptionist)
             secrets = await calendar_secrets(self.controller.kube, mark.namespace, receptionist)
+            secrets |= self.controller.models_token(mark.client_id)
         ctx = ClientContext(
             kube=self.controller.kube,
             store=self.controller.store,

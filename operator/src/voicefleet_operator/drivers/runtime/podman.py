@@ -2,7 +2,8 @@
 
 A unit is: a network `vf-<client>` (bridge, no way to the other clients' bridges), a volume of the
 same name (the agent's /data), secrets `vf-<client>-…` given as files in /secrets, a pod of
-the same name with one container, and the folder that is mounted as /config. The health port is
+the same name with one container, the folder that is mounted as /config, and the one with the
+model gateways' sockets. The health port is
 published on 127.0.0.1 at a port that Podman chooses: it keeps it for the life of the pod, and it
 is reachable with rootless Podman, where a pod's own address is not.
 
@@ -36,12 +37,14 @@ from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "podman/1"
+RECIPE = "podman/2"
 """Raise it when the units below are made otherwise: running ones are then replaced."""
 
 LABEL_CLIENT = f"{GROUP}/client-id"
 LABEL_SPEC = f"{GROUP}/spec-hash"
 HEALTH_PORT = 8081
+MODELS = "/run/voicefleet/models"
+"""Where the model gateways' sockets are in a pod."""
 UID = 10001
 """The agent's user in its image."""
 PIDS = 512
@@ -57,7 +60,10 @@ THREADS = 8
 class PodmanRuntime:
     """A `RuntimeDriver`. One operation a client at a time; clients side by side."""
 
-    def __init__(self, state_dir: Path, socket: Path, image: str) -> None:
+    def __init__(
+        self, state_dir: Path, socket: Path, image: str, models_folder: Path | None = None
+    ) -> None:
+        self._models = models_folder
         self._state = state_dir / "podman"
         self._image = image
         self._podman = _Podman(socket)
@@ -100,7 +106,7 @@ class PodmanRuntime:
         self._locks.pop(client_id, None)
 
     def spec_hash(self, spec: UnitSpec) -> str:
-        return hash_spec(spec, RECIPE, self._image)
+        return hash_spec(spec, RECIPE, self._image, str(self._models))
 
     def config_hash(self, config_json: str) -> str:
         return config_hash(config_json)
@@ -202,6 +208,7 @@ class PodmanRuntime:
                 "env": {
                     "VOICEFLEET_HEALTH_PORT": str(HEALTH_PORT),
                     "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
+                    **({"VOICEFLEET_MODELS": MODELS} if self._models else {}),
                 },
                 # As files: what is given as environment is shown by `podman inspect`. Not in
                 # /run/secrets: Podman 4.3 mounts a folder over it, read-only, and then fails.
@@ -231,6 +238,7 @@ class PodmanRuntime:
                         "destination": "/config",
                         "options": ["ro", "rbind"],
                     },
+                    *_gateways(self._models),
                     {
                         "type": "tmpfs",
                         "destination": "/tmp",  # noqa: S108
@@ -358,6 +366,14 @@ def _error(error: APIError, socket: Path) -> Exception:
         case status if status < 500:
             return Rejected("PodmanRejected", words)
     return Ambiguous("PodmanFailed", words)
+
+
+def _gateways(folder: Path | None) -> list[dict[str, Any]]:
+    """The mount of the folder and not of the sockets: a gateway that restarts makes a new one."""
+    if folder is None:
+        return []
+    mount = {"type": "bind", "source": str(folder.absolute()), "destination": MODELS}
+    return [{**mount, "options": ["ro", "rbind"]}]
 
 
 def _name(client_id: str) -> str:

@@ -26,7 +26,7 @@ from voicefleet_operator.drivers.runtime.probing import Prober, Target
 from voicefleet_operator.planning.desired import config_hash
 from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
 
-RECIPE = "process/1"
+RECIPE = "process/2"
 DRAIN_SECONDS = 5
 STOP_SECONDS = DRAIN_SECONDS + 5
 RESTART_SECONDS = 2.0
@@ -48,7 +48,8 @@ class _Running:
 class ProcessRuntime:
     """A `RuntimeDriver`."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, models_folder: Path | None = None) -> None:
+        self._models = models_folder
         self._state = state_dir / "process"
         self._prober = Prober()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -118,7 +119,7 @@ class ProcessRuntime:
         self._locks.pop(client_id, None)
 
     def spec_hash(self, spec: UnitSpec) -> str:
-        return hash_spec(spec, RECIPE)
+        return hash_spec(spec, RECIPE, str(self._models))
 
     def config_hash(self, config_json: str) -> str:
         return config_hash(config_json)
@@ -151,6 +152,7 @@ class ProcessRuntime:
             "VOICEFLEET_HEALTH_HOST": "127.0.0.1",
             "VOICEFLEET_HEALTH_PORT": str(port),
             "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
+            **({"VOICEFLEET_MODELS": str(self._models)} if self._models else {}),
             **spec.secrets,
         }
         with (files.folder / "agent.log").open("ab") as log:
