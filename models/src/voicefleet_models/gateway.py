@@ -284,20 +284,29 @@ def _log_failure(error: BaseException) -> None:
     logger.error("failed", extra={"error": type(error).__name__, "at": at})
 
 
-async def run(service: Service, key: str, socket: Path) -> None:
-    """Serve on the socket until SIGTERM or SIGINT; raises what loading the model raises.
+@asynccontextmanager
+async def serving(gateway: Gateway, socket: Path) -> AsyncIterator[None]:
+    """Answers on the socket; a request whose connection is closed is cancelled.
 
     Who may reach the folder may connect: the token decides the rest.
     """
-    gateway = Gateway(service, key)
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     runner = web.AppRunner(gateway.app(), handler_cancellation=True, access_log=None)
     await runner.setup()
     try:
         await web.UnixSite(runner, socket).start()
         await asyncio.to_thread(socket.chmod, 0o666)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def run(service: Service, key: str, socket: Path) -> None:
+    """Serve until SIGTERM or SIGINT; raises what loading the model raises."""
+    gateway = Gateway(service, key)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(gateway, socket):
         loading = asyncio.create_task(gateway.load())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -305,6 +314,4 @@ async def run(service: Service, key: str, socket: Path) -> None:
             await loading
             await stopping
         loading.cancel()
-    finally:
-        await runner.cleanup()
-        await service.close()
+    await service.close()
