@@ -19,8 +19,11 @@ from voicefleet_infra.probes import unix_open
 class Gateways:
     """`with Gateways(folder, "stt", "tts") as gateways:` starts both and waits until they serve."""
 
-    def __init__(self, folder: Path, *names: str, **options: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, *names: str, seconds: float = 60, **options: tuple[str, ...]
+    ) -> None:
         self.folder = folder
+        self._seconds = seconds
         self.key = secrets.token_hex(32)
         self._commands = {name: options.get(name, ()) for name in names}
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -32,7 +35,7 @@ class Gateways:
         for name, options in self._commands.items():
             command = [sys.executable, "-m", "voicefleet_models", name, *options]
             command += [f"--socket={self.socket(name)}", f"--secret-file={secret}"]
-            with (self.folder / f"{name}.log").open("wb") as log:
+            with (self.folder / f"{name}.log").open("ab") as log:
                 self._processes.append(
                     subprocess.Popen(
                         command, stdout=log, stderr=log, cwd=self.folder, env={**os.environ}
@@ -53,9 +56,11 @@ class Gateways:
             process.terminate()
         for process in self._processes:
             process.wait(20)
+        self._clients.clear()
+        self._processes.clear()
 
     def _wait(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + self._seconds
         while True:
             if unix_open(self.socket(name)) and self.client(name).get("/healthz").is_success:
                 return

@@ -70,8 +70,6 @@ def _configure_logs(service: str) -> None:
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("voicefleet").setLevel(logging.INFO)
-    # It quotes requests that it cannot parse.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 def main() -> int:

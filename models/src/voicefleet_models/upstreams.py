@@ -69,7 +69,7 @@ class Llama:
         params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
         for cpu in (params.cpuparams, params.cpuparams_batch):
             cpu.n_threads = THREADS
-        # What a slot has read stays in it: no store that all share, no other slot's likeness.
+        # What a slot has read stays in it, and is not kept beside it (by default in up to 8 GiB).
         params.cache_ram_mib, params.cache_idle_slots = 0, False
         params.slot_prompt_similarity, params.kv_unified = 0.0, False
         # Without a path llama.cpp refuses to erase slots; nothing is written there.

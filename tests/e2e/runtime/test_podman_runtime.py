@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from support.gateways import Gateways
+from voicefleet_api import tokens
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected
 from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
 from voicefleet_operator.planning.observed import UnitSpec
@@ -260,6 +262,47 @@ async def test_a_pod_is_confined(
     command = await asyncio.to_thread(Path(f"/proc/{pid}/cmdline").read_text)
     assert livekit.secret not in inspected + logs + environment + command
     assert str(1024 << 20) in inspected
+
+
+_ASK = """
+import http.client, os, pathlib, socket, sys
+folder = pathlib.Path(os.environ["VOICEFLEET_MODELS"])
+own = pathlib.Path("/secrets/MODELS_TOKEN").read_text()
+for token in (own, "", own[:-3] + "abc"):
+    connection = http.client.HTTPConnection("tts")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(folder / "tts.sock"))
+    head = {"Authorization": f"Bearer {token}"}
+    connection.request("POST", "/v1/speech", '{"text": "Hello there."}', head)
+    print(connection.getresponse().status)
+try:
+    (folder / "stt.sock").touch()
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+async def test_a_pod_reaches_the_models_with_its_own_token_and_nothing_else_there(
+    podman_socket: Path, agent_image: str, tmp_path: Path, make_spec: Any, until: Any
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir(mode=0o755)
+    gateways = Gateways(models, "tts")
+    driver = PodmanRuntime(tmp_path / "state", podman_socket, agent_image, models)
+    spec = make_spec()
+    token = tokens.mint(gateways.key, spec.client_id)
+    spec = replace(spec, secrets={**spec.secrets, "MODELS_TOKEN": token})
+    command = ("exec", f"vf-{spec.client_id}-agent", "/usr/bin/python3.11", "-c", _ASK)
+    try:
+        await driver.apply(spec)
+        await until(driver, spec.client_id, lambda unit: unit.running, 30)
+        # A gateway that is restarted makes a new socket: the pod finds that one too.
+        for _ in range(2):
+            with gateways:
+                shown = await asyncio.to_thread(podman, *command)
+            assert shown.split("\n")[:4] == ["200", "401", "401", "Read-only file system"]
+    finally:
+        await driver.remove(spec.client_id)
 
 
 async def test_a_missing_image_is_a_definite_no(
