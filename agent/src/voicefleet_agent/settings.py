@@ -3,12 +3,14 @@
 | variable | default | |
 |---|---|---|
 | `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
-| `VOICEFLEET_DATA` | `/data` | the client's own volume: greetings made ahead, calendar |
+| `VOICEFLEET_DATA` | `/data` | the client's own volume: greetings, calendar, call records |
+| `VOICEFLEET_MODELS` | `/run/voicefleet/models` | folder of the platform's sockets |
 | `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
 | `VOICEFLEET_MAX_CALL_SECONDS` | `7200` | longest call, whatever LiveKit's trunk says |
 | `VOICEFLEET_DRAIN_SECONDS` | `20` | how long calls may go on after SIGTERM |
 | `VOICEFLEET_SECRETS` | `/secrets` | files, each a variable of the environment to be |
+| `MODELS_TOKEN` | | secret, the client's token for those sockets |
 | `CALDAV_USERNAME`, `CALDAV_PASSWORD` | | secrets, where the business has a CalDAV calendar |
 | `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, read by LiveKit's own SDK |
 """
@@ -21,7 +23,13 @@ from pathlib import Path
 
 from voicefleet_api.agentconfig import AgentConfig
 
-SECRETS = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "CALDAV_USERNAME", "CALDAV_PASSWORD")
+SECRETS = (
+    "LIVEKIT_API_KEY",
+    "LIVEKIT_API_SECRET",
+    "MODELS_TOKEN",
+    "CALDAV_USERNAME",
+    "CALDAV_PASSWORD",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,7 @@ class Settings:
 
     config: Path
     data: Path
+    models: Path
     health_host: str
     health_port: int
     max_call_seconds: float
@@ -42,6 +51,7 @@ class Settings:
         return cls(
             config=Path(env("VOICEFLEET_CONFIG", "/config/agent.json")),
             data=Path(env("VOICEFLEET_DATA", "/data")),
+            models=Path(env("VOICEFLEET_MODELS", "/run/voicefleet/models")),
             # In a pod this is the pod's own network namespace.
             health_host=env("VOICEFLEET_HEALTH_HOST", "0.0.0.0"),  # noqa: S104
             health_port=int(env("VOICEFLEET_HEALTH_PORT", "8081")),
@@ -58,6 +68,16 @@ class Settings:
     def calendar(self) -> Path:
         """Where appointments are kept."""
         return self.data / "calendar"
+
+    @property
+    def spool(self) -> Path:
+        """Where call records wait for their delivery."""
+        return self.data / "spool"
+
+    @property
+    def portal(self) -> Path:
+        """Socket of what receives call records."""
+        return self.models / "portal.sock"
 
 
 def load_secrets() -> None:

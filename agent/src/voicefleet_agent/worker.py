@@ -18,6 +18,7 @@ from voicefleet_agent import greetings
 from voicefleet_agent.caldav import keep_synced
 from voicefleet_agent.call import answer
 from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.records.delivery import Delivery
 from voicefleet_agent.settings import Settings, read_config
 from voicefleet_api.agentconfig import AgentConfig
 
@@ -80,7 +81,9 @@ def build(config: AgentConfig, settings: Settings) -> Worker:
     return worker
 
 
-async def serve_health(worker: Worker, config: AgentConfig, settings: Settings) -> web.AppRunner:
+async def serve_health(
+    worker: Worker, delivery: Delivery, config: AgentConfig, settings: Settings
+) -> web.AppRunner:
     """`GET /`: 200 while registered and taking calls, else 503; a JSON object either way."""
 
     async def health(_: web.Request) -> web.Response:
@@ -90,6 +93,8 @@ async def serve_health(worker: Worker, config: AgentConfig, settings: Settings) 
                 "registered": ready,
                 "agentName": config.agent_name,
                 "activeCalls": len(worker.active_jobs) if ready else 0,
+                "deliveredCalls": delivery.calls,
+                "callStates": delivery.states,
             },
             status=200 if ready else 503,
         )
@@ -143,10 +148,12 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         loop.add_signal_handler(signum, stop.set)
     started = asyncio.Event()
     worker.on("worker_started", started.set)
-    health = await serve_health(worker, config, settings)
+    delivery = Delivery(settings)
+    health = await serve_health(worker, delivery, config, settings)
     tried = asyncio.Event()
     greeting = asyncio.create_task(keep_greeting_ready(settings, tried))
     syncing = asyncio.create_task(keep_synced(settings))
+    delivering = asyncio.create_task(delivery.run())
 
     async def serve() -> None:
         # Not registered before it has something to say: a first caller would hear silence.
@@ -167,6 +174,6 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        for task in (greeting, syncing, stopping):
+        for task in (greeting, syncing, delivering, stopping):
             task.cancel()
         await health.cleanup()

@@ -48,7 +48,9 @@ class Client:
             greeting="H", time_zone="Europe/Berlin", profession="dentist", caldav_url=url,
         )  # fmt: skip
         self.configure(url)
-        self.settings = Settings(folder / "agent.json", folder / "data", "127.0.0.1", 0, 60, 1)
+        self.settings = Settings(
+            folder / "agent.json", folder / "data", folder, "127.0.0.1", 0, 60, 1
+        )
         self.book = Bookings(self.settings.calendar, self.config)
 
     def configure(self, url: str | None) -> None:
