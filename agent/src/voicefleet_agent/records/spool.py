@@ -120,7 +120,8 @@ class Spool:
         if part.exists() and not self.record(call_id).exists():
             part.replace(self.record(call_id))
             _sync(self.folder)
-        part.unlink(missing_ok=True)
+        for rest in (part, _partial(part), _partial(self.record(call_id))):
+            rest.unlink(missing_ok=True)
         if not self.record(call_id).exists():
             self.remove(call_id)
         self._lock(call_id).unlink(missing_ok=True)
@@ -209,7 +210,7 @@ class OpenCall:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}")
+    partial = _partial(path)
     try:
         with partial.open("wb") as out:
             out.write(data)
@@ -220,6 +221,10 @@ def _replace(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 def _sync(folder: Path) -> None:
