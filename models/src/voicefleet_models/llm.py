@@ -117,6 +117,10 @@ class Upstream(Protocol):
         """Make it ready."""
         ...
 
+    async def close(self) -> None:
+        """Let go of what `load` has taken."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """For /healthz."""
         ...
@@ -177,6 +181,7 @@ class Language:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        await self._upstream.close()
 
     def state(self) -> dict[str, Any]:
         return self._upstream.state()

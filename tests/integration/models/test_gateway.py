@@ -49,6 +49,9 @@ class Llama:
     async def load(self) -> None:
         """Nothing to load."""
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
     def state(self) -> dict[str, Any]:
         return {"state": "Ready"}
 
