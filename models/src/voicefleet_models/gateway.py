@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import time
 import traceback
@@ -303,6 +304,9 @@ async def serving(gateway: Gateway, socket: Path) -> AsyncIterator[None]:
 async def run(service: Service, key: str, socket: Path) -> None:
     """Serve until SIGTERM or SIGINT; raises what loading the model raises."""
     gateway = Gateway(service, key)
+    # One pod may hold a thousand connections (its own limit) on which it asks nothing.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
