@@ -114,7 +114,9 @@ class Bookings:
                 phone=phone,
                 notes=notes,
             )
-            self._store.write(f"{appointment.uid}.ics", events.compose(appointment))
+            file = f"{appointment.uid}.ics"
+            self._store.write(file, events.compose(appointment))
+            self._store.note(file)
             return appointment
 
     def move(self, uid: str, starts: datetime) -> Appointment:
@@ -133,6 +135,7 @@ class Bookings:
             )
             data = events.rescheduled(self._store.read(file), moved.starts, moved.ends)
             self._store.write(file, data)
+            self._store.note(file)
             return moved
 
     def cancel(self, uid: str) -> Appointment:
@@ -140,6 +143,7 @@ class Bookings:
         with self._store.locked():
             file, appointment = self._find(uid)
             self._store.remove(file)
+            self._store.note(file)
             return appointment
 
     def find(self, *, name: str | None, phone: str | None) -> Sequence[Appointment]:

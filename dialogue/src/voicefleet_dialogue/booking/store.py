@@ -80,17 +80,19 @@ class Store:
 
     def entries(self, now: datetime, zone: ZoneInfo) -> Mapping[str, Entry]:
         """All files by name; the same object for as long as nothing has changed."""
-        if self._index is None:
-            self._index = self._load()
         changed = self.changed
         index = self._index
+        if index is None or index.folder != changed:
+            noted = self._load()
+            if noted is not None and (index is None or noted.folder == changed):
+                index = noted
         if index is None or index.zone != zone.key:
             index = _Index(zone.key, int(now.timestamp()), 0, {})
         elif not 0 <= now.timestamp() - index.read_at < _AGAIN_DAYS * 86400:
             once = {n: e for n, e in index.entries.items() if e.event and not e.event.repeats}
             index = _Index(zone.key, int(now.timestamp()), 0, once)
         if index.folder != changed:
-            index = replace(index, folder=changed, entries=self._scan(index, zone))
+            index = replace(index, folder=changed, entries=self._scan(index))
             self._save(index)
         self._index = index
         return index.entries
@@ -150,6 +152,17 @@ class Store:
         (self._events / name).unlink()
         self._tell()
 
+    def note(self, name: str) -> None:
+        """The one change since `entries`, under the same lock: then nobody need list the folder."""
+        index = self._index
+        if index is not None:
+            entries = {other: entry for other, entry in index.entries.items() if other != name}
+            stamp = self.stamp(name)
+            if stamp is not None:
+                entries[name] = Entry(stamp, self._parse(name, index))
+            self._index = replace(index, folder=self.changed, entries=entries)
+            self._save(self._index)
+
     def _tell(self) -> None:
         now = time.time_ns()
         os.utime(self._events, ns=(now, now))
@@ -159,22 +172,22 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def _scan(self, known: _Index, zone: ZoneInfo) -> dict[str, Entry]:
+    def _scan(self, known: _Index) -> dict[str, Entry]:
         """The folder as it is now; only what is new is parsed."""
-        window = events.window_from(datetime.fromtimestamp(known.read_at, UTC), _WINDOW_DAYS)
         found = {}
         for name, stamp in self.stamps().items():
             entry = known.entries.get(name)
             if entry is None or entry.stamp != stamp:
                 with suppress(FileNotFoundError):  # removed since it was listed
-                    entry = Entry(stamp, self._parse(name, zone, window))
+                    entry = Entry(stamp, self._parse(name, known))
             if entry is not None:
                 found[name] = entry
         return found
 
-    def _parse(self, name: str, zone: ZoneInfo, window: events.Window) -> Event | None:
+    def _parse(self, name: str, index: _Index) -> Event | None:
+        window = events.window_from(datetime.fromtimestamp(index.read_at, UTC), _WINDOW_DAYS)
         try:
-            return events.read(self.read(name), zone, window)
+            return events.read(self.read(name), ZoneInfo(index.zone), window)
         except FileNotFoundError:
             raise
         except Exception as error:
