@@ -190,7 +190,7 @@ def test_how_busy_others_are_is_not_told(gateways: Gateways) -> None:
     assert gateways.client("llm").get("/metrics").status_code == 401
     assert gateways.client("llm", "vc-2").get("/metrics").status_code == 403
     shown = gateways.client("llm", PLATFORM).get("/metrics").text
-    assert 'voicefleet_models_queue_seconds_count{service="llm"}' in shown
+    assert "voicefleet_models_queue_seconds" in shown
     assert "vc-" not in shown
 
 
