@@ -9,7 +9,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from voicefleet_api.base import ApiModel
-from voicefleet_api.receptionist import Fact, OpeningHours
+from voicefleet_api.professions import AppointmentType
+from voicefleet_api.receptionist import Contact, Fact, OpeningHours
 
 
 class AgentConfig(ApiModel):
@@ -20,6 +21,7 @@ class AgentConfig(ApiModel):
     livekit_url: str = Field(description="ws:// or wss:// address of LiveKit.")
     business_name: str = Field(description="As the agent says it.")
     time_zone: str = Field(default="UTC", description="IANA time zone.")
+    locale: str = Field(default="en-US", description="Language and region that callers speak.")
     profession: str | None = Field(default=None, description="Key of a shipped profession.")
     greeting: str = Field(description="First words on a call, placeholders filled in.")
     prompt: str = Field(default="", description="Instructions for open questions.")
@@ -29,3 +31,7 @@ class AgentConfig(ApiModel):
     capacity: int = Field(default=1, description="Appointments at the same time.")
     caldav_url: str | None = Field(default=None, description="Collection to sync with.")
     facts: list[Fact] = Field(default_factory=list, description="What callers may be told.")
+    contacts: list[Contact] = Field(default_factory=list, description="Whom to connect to.")
+    appointments: list[AppointmentType] = Field(
+        default_factory=list, description="What can be booked, instead of the profession's."
+    )

@@ -59,6 +59,9 @@ class AppointmentType(_Data):
     key: Key = Field(description="Name of this kind of appointment.")
     title: str = Field(min_length=3, max_length=60, description="As it is spoken.")
     minutes: int = Field(ge=10, le=480, description="How long it takes.")
+    words: tuple[Annotated[str, Field(min_length=2, max_length=40)], ...] = Field(
+        default=(), max_length=12, description="What callers say who mean it, besides the title."
+    )
 
 
 class BookingRules(_Data):

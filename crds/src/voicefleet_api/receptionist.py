@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition, LocalRef
+from voicefleet_api.phonenumber import E164
+from voicefleet_api.professions import AppointmentType
 
 Text = Annotated[str, Field(max_length=1024)]
 Clock = Annotated[
@@ -84,6 +86,18 @@ class Fact(ApiModel):
     text: Text = Field(description="What the agent may say about it.")
 
 
+class Contact(ApiModel):
+    """A person whom callers are connected to."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="As the agent says it, for example 'the practice manager'."
+    )
+    phone: E164 = Field(description="Number that rings, for example +14155550100.")
+    when: Literal["Always", "OpeningHours"] = Field(
+        default="Always", description="Whether it rings when the business is closed, too."
+    )
+
+
 class ReceptionistSpec(ApiModel):
     """The client's own words; whatever is unset comes from the profession."""
 
@@ -109,6 +123,16 @@ class ReceptionistSpec(ApiModel):
         default_factory=list,
         max_length=16,
         description="Qualification questions, instead of the profession's.",
+    )
+    contacts: list[Contact] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Whom callers are connected to who need a person; the first that is there.",
+    )
+    appointments: list[AppointmentType] = Field(
+        default_factory=list,
+        max_length=12,
+        description="What can be booked, instead of the profession's; the first is the default.",
     )
     prompt: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
         default=None, description="A prompt of one's own, instead of the profession's."

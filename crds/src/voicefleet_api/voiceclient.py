@@ -46,6 +46,9 @@ class Business(ApiModel):
             json_schema_extra=rules.TIME_ZONE,
         ),
     ] = Field(default="UTC", description="IANA time zone, for example America/New_York.")
+    locale: Literal["en-US", "es-ES", "es-US"] = Field(
+        default="en-US", description="Language and region that callers speak."
+    )
     email: Email | None = Field(
         default=None,
         description="Where invoices go; needed where they are sent by e-mail.",

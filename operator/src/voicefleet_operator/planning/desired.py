@@ -314,6 +314,9 @@ def agent_config(
         capacity=(own.calendar and own.calendar.capacity) or 1,
         caldav_url=own.calendar.caldav.url if own.calendar and own.calendar.caldav else None,
         facts=own.facts,
+        locale=spec.business.locale,
+        contacts=own.contacts,
+        appointments=own.appointments,
     )
 
 

@@ -1,0 +1,251 @@
+"""One call's dialogue: the state, and what happens when an answer is really given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.calls import BookedAppointment, Message
+from voicefleet_api.professions import SlotType
+from voicefleet_dialogue import appointments, model, policy
+from voicefleet_dialogue.acts import Act, LanguageModel, ModelUnavailable, Say, Transfer
+from voicefleet_dialogue.calendar import Appointment, Calendar, Taken
+from voicefleet_dialogue.expectation import Expectation
+from voicefleet_dialogue.frame import frame
+from voicefleet_dialogue.questions import DATE, TIME
+from voicefleet_dialogue.replies import reply
+from voicefleet_dialogue.state import (
+    Book,
+    Drop,
+    Effect,
+    Move,
+    Outcome,
+    State,
+    TakeMessage,
+    Turn,
+)
+from voicefleet_dialogue.understanding.heard import Heard, hear
+
+FILLER_SECONDS = 1.5
+"""Silence that the caller is left in before a filler."""
+MODEL_SECONDS = 4.0
+"""For the model's first sentence; later it counts as unavailable."""
+
+_WEIGHT = ("HungUp", "Answered", "Message", "Cancelled", "Rescheduled", "Booked", "Transferred",
+           "Emergency")  # fmt: skip
+"""What counts of several things that came of one call: the last of these."""
+
+
+class Dialogue:
+    """Answers are considered without consequence and take effect when committed."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        calendar: Calendar,
+        *,
+        clock: Callable[[], datetime],
+        language_model: LanguageModel | None = None,
+        caller: str | None = None,
+        filler_seconds: float = FILLER_SECONDS,
+        model_seconds: float = MODEL_SECONDS,
+    ) -> None:
+        """`caller` is E.164; raises KeyError for a locale or profession that we do not have."""
+        self._frame = frame(config, calendar, clock, caller)
+        self._model = language_model
+        self._filler_seconds = filler_seconds
+        self._model_seconds = model_seconds
+        self.state = State()
+        self.outcome = Outcome()
+
+    def open(self) -> Turn:
+        """The greeting."""
+        return policy.opening(self._frame)
+
+    def consider(self, heard: str) -> Turn | None:
+        """What program alone answers, without consequence; None: `ask` the model."""
+        taken = hear(heard, self._frame)
+        if not taken.words:
+            return policy.silent(self._frame, self.state)
+        turn = policy.decide(self._frame, self.state, taken)
+        if turn is None and self._model is None:
+            return self._unsure(taken)
+        return turn
+
+    def _unsure(self, heard: Heard) -> Turn:
+        return policy.missed(self._frame, self.state, heard)
+
+    def silent(self) -> Turn:
+        """The caller says nothing: first, second prompt, then goodbye."""
+        return policy.silent(self._frame, self.state)
+
+    def unheard(self, text: str) -> None:
+        """Of the last words, these were not heard."""
+        self.state = replace(self.state, unheard=text)
+
+    def reload(self, config: AgentConfig) -> None:
+        """Go by another configuration from the next turn on."""
+        old = self._frame
+        self._frame = frame(config, old.calendar, old.clock, old.caller)
+        asked = self.state.asked
+        known = {question.key for question in self._frame.questions.items}
+        if asked is not None and self.state.phase == "Asking" and asked not in known:
+            self.state = replace(self.state, phase="Listening", asked=None)
+
+    def commit(self, turn: Turn) -> Sequence[Act]:
+        """Make it so: the calendar, the message, the state; what is to be said and done then."""
+        try:
+            for effect in turn.effects:
+                self._perform(effect)
+        except (Taken, KeyError):
+            return self.commit(appointments.taken(self._frame, self.state))
+        self.state = turn.state
+        self.outcome.slots = dict(turn.state.slots)
+        if turn.result and _WEIGHT.index(turn.result) > _WEIGHT.index(self.outcome.result):
+            self.outcome.result = turn.result
+        for act in turn.acts:
+            if isinstance(act, Transfer):
+                self.outcome.transferred_to = act.number
+        return turn.acts
+
+    def _perform(self, effect: Effect) -> None:
+        calendar = self._frame.calendar
+        if isinstance(effect, TakeMessage):
+            self.outcome.messages.append(
+                Message(
+                    text=effect.text, name=effect.name, phone=effect.phone, urgent=effect.urgent
+                )
+            )
+        elif isinstance(effect, Book):
+            done = calendar.book(
+                effect.kind,
+                effect.starts,
+                name=effect.name,
+                phone=effect.phone,
+                notes=effect.notes,
+            )
+            self._note("Booked", done)
+        elif isinstance(effect, Move):
+            self._note("Rescheduled", calendar.move(effect.uid, effect.starts))
+        else:
+            assert isinstance(effect, Drop)
+            self._note("Cancelled", calendar.cancel(effect.uid))
+
+    def _note(self, action: str, done: Appointment) -> None:
+        self.outcome.appointments.append(
+            BookedAppointment.model_validate(
+                {
+                    "uid": done.uid, "action": action, "title": done.title,
+                    "starts": done.starts, "ends": done.ends, "name": done.name,
+                }
+            )
+        )  # fmt: skip
+
+    # --- with the model ------------------------------------------------------------------------
+
+    async def ask(self, heard: str) -> AsyncIterator[Act]:
+        """The answer where grammar is not sure; the state moves as the answer goes.
+
+        An acknowledgement first. Without a model, or when it fails: asked to repeat.
+        """
+        turn = self.consider(heard)
+        if turn is not None:
+            for act in self.commit(turn):
+                yield act
+            return
+        assert self._model is not None
+        locale = self._frame.locale
+        yield Say(locale.say("ack"), "Program")
+        try:
+            async with asyncio.timeout(self._model_seconds):
+                words = await model.meaning(self._model, self._frame, self.state, heard)
+        except (ModelUnavailable, TimeoutError):
+            yield self._again()
+            return
+        if words is not None:
+            taken = hear(words, self._frame) if words else hear(heard, self._frame)
+            decided = policy.decide(self._frame, self.state, taken) if words else None
+            for act in self.commit(decided or self._unsure(hear(heard, self._frame))):
+                yield act
+            return
+        async for act in self._open_question(heard):
+            yield act
+
+    def _again(self) -> Say:
+        self.state = replace(self.state, misses=self.state.misses + 1)
+        return Say(self._frame.locale.say("again"), "Program")
+
+    async def _open_question(self, heard: str) -> AsyncIterator[Act]:
+        assert self._model is not None
+        sentences = model.answer(self._model, self._frame, heard)
+        spoken: list[str] = []
+        try:
+            async for sentence in self._in_time(sentences):
+                if isinstance(sentence, str):
+                    spoken.append(sentence)
+                    yield Say(sentence, "Model")
+                else:
+                    yield sentence
+        except (ModelUnavailable, TimeoutError):
+            if not spoken:
+                yield self._again()
+                return
+        if not spoken:
+            for act in self.commit(policy.unknown(self._frame, self.state)):
+                yield act
+            return
+        question = policy.again(self._frame, self.state)
+        then = reply(self.state, question, keep=self.state.phase != "Listening")
+        for act in self.commit(replace(then, result="Answered")):
+            yield act
+
+    async def _in_time(self, sentences: AsyncIterator[str]) -> AsyncIterator[str | Say]:
+        """A filler when the first sentence takes long; raises TimeoutError when too long."""
+        first = asyncio.ensure_future(anext(sentences, None))
+        done, _ = await asyncio.wait({first}, timeout=self._filler_seconds)
+        if not done:
+            yield Say(self._frame.locale.say("wait_longer"), "Program")
+        try:
+            async with asyncio.timeout(self._model_seconds):
+                sentence = await first
+        finally:
+            first.cancel()
+        while sentence is not None:
+            yield sentence
+            async with asyncio.timeout(self._model_seconds):
+                sentence = await anext(sentences, None)
+
+    # --- for the ears and the mouth ------------------------------------------------------------
+
+    @property
+    def expects(self) -> Expectation:
+        """What kind of answer would end the caller's turn."""
+        state, known = self.state, self._frame
+        if state.asked and state.phase in ("Asking", "Finding", "Message", "Changing"):
+            keys = {question.key for question in known.questions.items}
+            if state.asked in keys:
+                question = known.question(state.asked)
+                return Expectation(question.slot, known, question)
+        by_phase: dict[str, SlotType] = {
+            "When": "Date", "Offering": "Time", "Confirming": "YesNo", "Choosing": "Date",
+        }  # fmt: skip
+        return Expectation(by_phase.get(state.phase), known)
+
+    def prepared(self) -> Iterable[str]:
+        """Sentences that are the same in every call of this client."""
+        known, locale = self._frame, self._frame.locale
+        yield known.config.greeting
+        for question in known.questions.items:
+            if question.key not in (DATE, TIME):
+                yield question.text
+        yield from (emergency.say for emergency in known.emergencies)
+        yield from (fact.text for fact in known.config.facts)
+        yield known.knowledge.spoken_hours()
+        yield from (
+            text
+            for key, text in locale.data["say"].items()
+            if isinstance(text, str) and text.endswith((".", "?", "!")) and "{" not in text
+        )

@@ -1,0 +1,66 @@
+"""Whether what was heard so far is an answer, for the decision that the caller's turn is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from voicefleet_api.professions import Question, SlotType
+from voicefleet_dialogue.frame import Frame
+from voicefleet_dialogue.understanding import contact
+from voicefleet_dialogue.understanding.answers import yes_or_no
+from voicefleet_dialogue.understanding.heard import answer, hear
+from voicefleet_dialogue.understanding.text import even, with_digits
+
+Judgement = Literal["Complete", "Incomplete", "Unsure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What kind of answer would end the turn."""
+
+    slot: SlotType | None
+    """None: anything may come."""
+    frame: Frame
+    question: Question | None = None
+
+    def judge(self, heard: str) -> Judgement:
+        """Complete: it can be answered now; Incomplete: more is sure to come."""
+        if not heard.strip():
+            return "Unsure"
+        if heard.rstrip().endswith(("...", "\u2026", ",", "-")):
+            return "Incomplete"
+        locale = self.frame.locale
+        # The ending counts with its filler: "my number is um".
+        raw = " ".join(heard.lower().strip(" .?!").split())
+        words = even(heard, locale)
+        if not words or any(p.search(raw) for p in locale.patterns("unfinished")):
+            return "Incomplete"
+        if self.slot == "Phone":
+            said = contact.digits(words, locale)
+            if contact.find_phone(words, locale):
+                return "Complete"
+            return "Incomplete" if said or len(words.split()) <= 3 else "Unsure"
+        if self.slot == "Email":
+            found = contact.find_email(words, locale)
+            return "Complete" if found else "Incomplete" if len(words.split()) > 1 else "Unsure"
+        taken = hear(heard, self.frame)
+        if taken.emergency:
+            return "Complete"
+        if self.slot == "YesNo":
+            return "Complete" if yes_or_no(taken.digits, locale) is not None else "Unsure"
+        if self.slot in ("Date", "Time") and self.question is None:
+            when = taken.when(self.frame, bare=self.slot == "Time")
+            if when.day and when.at:
+                return "Complete"
+            return "Unsure"
+        if self.question is not None and self.slot != "Text":
+            found = answer(taken, self.question, self.frame)
+            if found is None:
+                return "Unsure"
+            if self.slot == "Name":
+                return "Complete" if " " in found else "Unsure"
+            if self.slot == "Date":
+                return "Complete" if len(with_digits(words, locale).split()) > 2 else "Unsure"
+            return "Complete" if self.slot != "Address" else "Unsure"
+        return "Unsure"

@@ -1,0 +1,91 @@
+"""What is asked of the language model: which of our meanings was meant, and open questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from voicefleet_dialogue import sentences
+from voicefleet_dialogue.acts import LanguageModel, ModelUnavailable
+from voicefleet_dialogue.frame import Frame
+from voicefleet_dialogue.guard import Guard
+from voicefleet_dialogue.state import State
+
+_MEANING_TOKENS = 60
+_ANSWER_TOKENS = 120
+_MOST_SENTENCES = 3
+
+
+async def meaning(model: LanguageModel, frame: Frame, state: State, heard: str) -> str | None:
+    """The caller's words in words that grammar is sure of; None where it is an open question.
+
+    The model chooses among what we know; what it would add to the caller's words (digits, names)
+    is not taken. Raises ModelUnavailable.
+    """
+    choices = _choices(frame, state)
+    schema: Mapping[str, Any] = {
+        "type": "object",
+        "properties": {"meaning": {"type": "string", "enum": [*choices, "question", "unclear"]}},
+        "required": ["meaning"],
+        "additionalProperties": False,
+    }
+    system = (
+        "You label what a caller of a business said on the phone. "
+        "Choose the label that has the same meaning; question: the caller asks for information; "
+        "unclear: none fits."
+    )
+    user = f"The business asked: {state.last}\nThe caller said: {heard}"
+    text = "".join(
+        [p async for p in model.complete(system, user, schema=schema, max_tokens=_MEANING_TOKENS)]
+    )
+    try:
+        found = json.loads(text)["meaning"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelUnavailable("no JSON of the schema asked for") from error
+    if found == "question":
+        return None
+    return choices.get(found, "")
+
+
+def _choices(frame: Frame, state: State) -> dict[str, str]:
+    """Label: the words that grammar understands."""
+    canonical: dict[str, str] = frame.locale.data["canonical"]
+    if state.phase in ("Listening", "Emergency"):
+        return dict(canonical)
+    choices = {key: canonical[key] for key in ("person", "message")}
+    if state.phase == "Confirming":
+        return {**choices, "yes": frame.locale.data["say"]["yes"], "no": "no"}
+    if state.phase == "Asking" and state.asked:
+        question = frame.question(state.asked)
+        if question.slot == "Choice":
+            choices |= {choice: choice for choice in question.choices}
+        if question.slot == "YesNo":
+            choices |= {"yes": frame.locale.data["say"]["yes"], "no": "no"}
+    return choices
+
+
+async def answer(model: LanguageModel, frame: Frame, heard: str) -> AsyncIterator[str]:
+    """Sentences that the client's facts bear out; ends at the first that they do not."""
+    told = [f"{fact.topic}: {fact.text}" for fact in frame.config.facts]
+    hours = frame.knowledge.spoken_hours()
+    system = "\n".join(
+        [
+            frame.config.prompt,
+            "Answer in one or two short sentences, only from these facts. "
+            "If they do not hold the answer, say that you do not know.",
+            "Facts:",
+            *told,
+            hours,
+        ]
+    )
+    guard = Guard([*told, hours, frame.config.business_name, heard], frame.locale)
+    count = 0
+    pieces = model.complete(system, heard, max_tokens=_ANSWER_TOKENS)
+    async for sentence in sentences.stream(pieces):
+        if not guard.allows(sentence):
+            return
+        yield sentence
+        count += 1
+        if count == _MOST_SENTENCES:
+            return

@@ -1,0 +1,90 @@
+"""Phone numbers, e-mail addresses and street addresses as they are dictated."""
+
+from __future__ import annotations
+
+import re
+
+import phonenumbers
+
+from voicefleet_dialogue.locale import Locale
+from voicefleet_dialogue.understanding.text import with_digits
+
+_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+
+
+def digits(text: str, locale: Locale) -> str:
+    """Every digit of an evened text, in order: "double five oh" is 550."""
+    done = with_digits(_hundreds(text, locale), locale)
+    words: list[str] = []
+    repeat = 1
+    for token in re.findall(r"[\w+]+", done):
+        digit = locale.data["digits"].get(token, token)
+        if token in locale.data["repeats"]:
+            repeat = locale.data["repeats"][token]
+        elif re.fullmatch(r"\+?\d+", digit):
+            words.append(digit[0] * repeat + digit[1:])
+            repeat = 1
+    return "".join(words)
+
+
+def _hundreds(text: str, locale: Locale) -> str:
+    """ "eight hundred five" of a phone number is 800 5, not 805."""
+    return re.sub(
+        locale.data["hundred"], lambda match: f"{with_digits(match['n'], locale)}00", text
+    )
+
+
+def find_phone(text: str, locale: Locale) -> str | None:
+    """E.164, where the digits said make a possible number of the region."""
+    said = digits(text, locale)
+    try:
+        number = phonenumbers.parse(said, locale.region)
+    except phonenumbers.NumberParseException:
+        return None
+    if (
+        phonenumbers.is_possible_number_with_reason(number)
+        != phonenumbers.ValidationResult.IS_POSSIBLE
+    ):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def unfinished_phone(text: str, locale: Locale) -> bool:
+    """Whether the digits so far are a number cut short."""
+    said = digits(text, locale)
+    return len(said) > 0 and find_phone(text, locale) is None
+
+
+def find_email(text: str, locale: Locale) -> str | None:
+    """anna.miller@example.com from "anna dot miller at example dot com"."""
+    words = locale.data["email"]
+    cues = "|".join(pattern.pattern for pattern in locale.patterns("lead_ins"))
+    done = re.sub(rf"^(?:(?:{cues})\s+)+", "", text)
+    done = with_digits(done, locale) if not _EMAIL.search(done) else done
+    done = re.sub(words["dot"], ".", done)
+    done = re.sub(words["underscore"], "_", done)
+    done = re.sub(words["dash"], "-", done)
+    done = re.sub(words["plus"], "+", done)
+    done = done.replace(words["at"], " @ ", 1) if "@" not in done else done
+    done = re.sub(r"\s*([@._+-])\s*", r"\1", done)
+    user, at, host = done.partition("@")
+    if not at:
+        return None
+    # What is spelled letter by letter, or said in several words, is one word.
+    last = user.split()
+    user = "".join(last) if all(len(piece) <= 2 for piece in last[:-1]) else "".join(last[-2:])
+    host = host.split()[0] if "." in host.split(" ")[0] else host.replace(" ", "")
+    match = _EMAIL.fullmatch(f"{user}@{host}")
+    return match[0] if match else None
+
+
+def find_address(text: str, locale: Locale) -> str | None:
+    """A house number and a street, as said."""
+    done = with_digits(text, locale)
+    cues = "|".join(pattern.pattern for pattern in locale.patterns("lead_ins"))
+    done = re.sub(rf"^(?:(?:{cues})\s+)+", "", done)
+    if re.search(r"\d", done) and re.search(r"[^\W\d]{2,}", done) and len(done.split()) >= 2:
+        # House numbers are said in pieces: "12 25 oak street" is 1225.
+        done = re.sub(r"^(\d{1,2}) (\d{2})\b(?=\s)", r"\1\2", done)
+        return re.sub(r"\b([^\W\d])", lambda m: m[1].upper(), done)
+    return None

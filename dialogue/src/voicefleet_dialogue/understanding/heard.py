@@ -1,0 +1,90 @@
+"""Everything that one utterance holds, found once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voicefleet_api.professions import Emergency, Question
+from voicefleet_dialogue.frame import Frame
+from voicefleet_dialogue.understanding import answers, contact
+from voicefleet_dialogue.understanding import when as whens
+from voicefleet_dialogue.understanding.emergency import find_emergency
+from voicefleet_dialogue.understanding.intents import Intent, find_intents, is_question
+from voicefleet_dialogue.understanding.names import find_name
+from voicefleet_dialogue.understanding.text import even, with_digits
+from voicefleet_dialogue.understanding.when import When
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One utterance; `words` is evened, `digits` also has number words as digits."""
+
+    raw: str
+    words: str
+    digits: str
+    intents: tuple[Intent, ...]
+    question: bool
+    correction: bool
+    emergency: Emergency | None
+
+    def when(self, frame: Frame, *, bare: bool = False) -> When:
+        """The time wished for, if any."""
+        return whens.find(
+            self.digits, frame.today(), frame.locale, frame.knowledge.opens, bare=bare
+        )
+
+
+def hear(raw: str, frame: Frame) -> Heard:
+    """Take an utterance apart."""
+    words = even(raw, frame.locale)
+    digits = with_digits(words, frame.locale)
+    return Heard(
+        raw=raw,
+        words=words,
+        digits=digits,
+        intents=tuple(find_intents(digits, frame.locale)),
+        question=is_question(digits, frame.locale),
+        correction=frame.locale.matches(words, "correction"),
+        emergency=find_emergency(words, frame.emergencies, frame.locale),
+    )
+
+
+def answer(heard: Heard, question: Question, frame: Frame) -> str | None:
+    """The value of the slot, in its written form; None where the words do not hold one for sure."""
+    locale = frame.locale
+    slot = question.slot
+    if slot == "Name":
+        return find_name(heard.words, locale, asked=True)
+    if slot == "Phone":
+        if frame.caller and locale.matches(heard.digits, "same_number"):
+            return frame.caller
+        return contact.find_phone(heard.words, locale)
+    if slot == "Email":
+        return contact.find_email(heard.words, locale)
+    if slot == "Address":
+        return contact.find_address(heard.words, locale)
+    if slot == "Date":
+        found = whens.find_date(heard.digits, frame.today(), locale)
+        if found is None and not question.required and locale.matches(heard.digits, "none"):
+            return "none"
+        return found.isoformat() if found else None
+    if slot == "Time":
+        at = heard.when(frame, bare=True).at
+        return at.isoformat("minutes") if at else None
+    if slot == "Number":
+        number = answers.number(heard.words, locale)
+        return str(number) if number is not None else None
+    if slot == "YesNo":
+        yes = answers.yes_or_no(heard.digits, locale, question.text)
+        return None if yes is None else "yes" if yes else "no"
+    if slot == "Choice":
+        index = answers.choose(heard.digits, question.choices, locale)
+        return question.choices[index] if index is not None else None
+    return _text(heard, frame)
+
+
+def _text(heard: Heard, frame: Frame) -> str | None:
+    if frame.locale.matches(heard.digits, "none"):
+        return "none"
+    spoken = heard.raw.strip().rstrip(".!").strip()
+    return spoken if len(heard.words) > 1 else None

@@ -1,0 +1,80 @@
+"""People's names, said or spelled."""
+
+from __future__ import annotations
+
+import re
+
+from nameparser import HumanName
+
+from voicefleet_dialogue.locale import Locale
+
+_MOST_WORDS = 4
+
+
+def find_name(text: str, locale: Locale, *, asked: bool) -> str | None:
+    """A name in an evened text; `asked`: the whole answer may be one.
+
+    Without being asked only after a cue ("this is ..."), and only words that are no common ones.
+    """
+    spelled = _spelled(text, locale)
+    if spelled and asked:
+        return spelled
+    cues = "|".join(locale.data["name_cues"])
+    for match in re.finditer(rf"(?<![\w'])(?:{cues}) ", text):
+        name = _words(text[match.end() :], locale)
+        if name and (asked or len(name) > 1 or _sure(match[0], locale)):
+            return _capital(name)
+    if not asked:
+        return None
+    lead = "|".join(pattern.pattern for pattern in locale.patterns("lead_ins"))
+    rest = re.sub(rf"^(?:(?:{lead})\s+)+", "", text)
+    trail = "|".join(pattern.pattern for pattern in locale.patterns("trail"))
+    rest = re.sub(rf"(?:\s+(?:{trail}))+$", "", rest)
+    words = rest.split()
+    if not 1 <= len(words) <= _MOST_WORDS + 1:
+        return None
+    name = _words(rest, locale)
+    return _capital(name) if name and len(name) == len(words) else None
+
+
+def _sure(cue: str, locale: Locale) -> bool:
+    return re.fullmatch("|".join(locale.data["sure_name_cues"]), cue.strip()) is not None
+
+
+def _words(rest: str, locale: Locale) -> list[str]:
+    """Leading words that may be a name."""
+    common = set(locale.data["not_names"].split())
+    found: list[str] = []
+    for word in rest.split():
+        if word in common or not re.fullmatch(r"[^\W\d_]+(?:['.-][^\W\d_]+)*", word):
+            break
+        found.append(word)
+    return found if len(found) <= _MOST_WORDS else []
+
+
+def _spelled(text: str, locale: Locale) -> str | None:
+    """ "anna miller m i double l e r": the spelling replaces the word that it spells."""
+    done = re.sub(locale.data["as_in"], r"\g<letter>", text)
+    done = re.sub(r"(?<=\b\w)-(?=\w\b)", " ", done)
+    for word, times in locale.data["repeats"].items():
+        done = re.sub(rf"\b{word} (\w)\b", lambda m, n=times: " ".join([m[1]] * n), done)
+    match = re.search(r"(?<![\w'])(?:[^\W\d_] ){2,}[^\W\d_](?![\w'])", done)
+    if match is None:
+        return None
+    word = match[0].replace(" ", "")
+    before = done[: match.start()]
+    for pattern in locale.patterns("spelling"):
+        before = pattern.sub(" ", before)
+    said = find_name(before.strip(), locale, asked=True) if before.strip() else None
+    if said is None:
+        return _capital([word])
+    kept = said.split()
+    nearest = max(range(len(kept)), key=lambda i: (kept[i][0].lower() == word[0], i))
+    kept[nearest] = word
+    return _capital([piece.lower() for piece in kept])
+
+
+def _capital(words: list[str]) -> str:
+    name = HumanName(" ".join(words))
+    name.capitalize(force=True)
+    return str(name)
