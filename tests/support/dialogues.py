@@ -43,7 +43,11 @@ def config(profession: str | None = "dentist", **changes: Any) -> AgentConfig:
         "prompt": shipped.prompt.replace("{business}", "Sunrise") if shipped else "",
         "questions": [q.text for q in shipped.questions] if shipped else [],
         "hours": [
-            {"day": day, "opens": "08:00", "closes": "22:00" if profession == "restaurant" else "18:00"}
+            {
+                "day": day,
+                "opens": "08:00",
+                "closes": "22:00" if profession == "restaurant" else "18:00",
+            }
             for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
         ],
         "facts": FACTS,

@@ -22,6 +22,8 @@ from voicefleet_dialogue.understanding.names import find_name
 from voicefleet_dialogue.understanding.when import When
 
 OFFERS = 3
+_SHORT = 4
+"""Words of an answer; what is longer adds to the message."""
 _LATEST = 400
 """Starts looked at to find the nearest ones."""
 
@@ -210,7 +212,10 @@ def offering(frame: Frame, state: State, heard: Heard) -> Turn | None:
     if told is not None:
         return told
     locale = frame.locale
-    chosen = _of_offers(frame, state, heard)
+    # "The first one" is none of the month.
+    index = ordinal(heard.digits, len(state.offers), locale)
+    by_place = index is not None and not locale.matches(heard.digits, "day_named")
+    chosen = state.offers[index or 0] if by_place else _of_offers(frame, state, heard)
     if chosen is not None:
         return confirm(frame, _wished(frame, replace(state, starts=chosen, misses=0), When(
             day=chosen.date(), at=chosen.time())))  # fmt: skip
@@ -225,12 +230,7 @@ def offering(frame: Frame, state: State, heard: Heard) -> Turn | None:
     if yes is False:
         then = replace(state, phase="When", wish=When(), offers=(), misses=0)
         return reply(then, locale.say("ask_other_when"))
-    index = ordinal(heard.digits, len(state.offers), locale)
-    if index is None and yes:
-        index = 0 if len(state.offers) == 1 else None
-    if index is None:
-        return None
-    return confirm(frame, replace(state, starts=state.offers[index], misses=0))
+    return None
 
 
 def _of_offers(frame: Frame, state: State, heard: Heard) -> datetime | None:
@@ -268,6 +268,9 @@ def confirming(frame: Frame, state: State, heard: Heard) -> Turn | None:
     if yes is False:
         return reply(replace(state, phase="Changing", misses=0), locale.say("no_change"))
     if not yes:
+        if state.task == "Message" and len(heard.words.split()) > _SHORT:
+            more = f"{state.message} {heard.raw.strip()}"
+            return messages.read_back(frame, replace(state, message=more, misses=0))
         return None
     if state.task == "Message":
         return messages.confirmed(frame, state)
@@ -296,7 +299,7 @@ def _change(frame: Frame, state: State, heard: Heard) -> State | None:
         slots[frame.questions.name] = name
     wish = heard.when(frame) if state.task != "Message" else When()
     if wish.day or wish.at or wish.part:
-        state = _wished(frame, replace(state, slots=slots), wish.over(state.wish))
+        state = _wished(frame, replace(state, slots=slots), wish.amending(state.wish))
         same = state.starts and (state.wish.day, state.wish.at) == (
             state.starts.date(), state.starts.time(),
         )  # fmt: skip

@@ -13,6 +13,17 @@ import yaml
 _FOLDER = files("voicefleet_dialogue") / "locales"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: here "no" and "on" are words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))  # type: ignore[no-untyped-call]
+
+
 class Locale:
     """A locale's patterns, compiled on first use, and sentences; shared, so never changed."""
 
@@ -24,7 +35,7 @@ class Locale:
         self.region = region or {"en": "US", "es": "ES"}[language]
         self.data: dict[str, Any] = yaml.load(
             (_FOLDER / f"{language}.yaml").read_text(encoding="utf-8"),
-            Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader),  # noqa: S506 - both are safe
+            Loader=_Loader,  # noqa: S506 - a safe one
         )
         self._compiled: dict[str, list[re.Pattern[str]]] = {}
 

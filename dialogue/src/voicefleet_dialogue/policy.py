@@ -86,6 +86,8 @@ def _at_any_time(frame: Frame, state: State, heard: Heard) -> Turn | None:
         return messages.begin(frame, state, heard)
     if "Goodbye" in intents and state.phase in ("Listening", "Emergency"):
         return ended(frame, state)
+    if locale.matches(heard.digits, "leaving") and not text_wanted:
+        return ended(frame, state)
     return None
 
 
@@ -322,7 +324,7 @@ def _corrected(frame: Frame, state: State, heard: Heard, asked: Question) -> Sta
     when = heard.when(frame)
     changed = False
     if state.wish and when and asked.slot not in ("Date", "Time"):
-        state = replace(state, wish=when.over(state.wish))
+        state = replace(state, wish=when.amending(state.wish))
         if when.day:
             _set_if_asked(frame, slots, DATE, when.day.isoformat())
         if when.at:
@@ -402,7 +404,7 @@ def _emergency(frame: Frame, state: State, heard: Heard) -> Turn | None:
     return _listening(frame, replace(state, phase="Listening"), heard)
 
 
-_BY_PHASE: Mapping[str, Callable[[Frame, State, Heard], Any]] = {
+_BY_PHASE: Mapping[str, Callable[[Frame, State, Heard], Turn | None]] = {
     "Listening": _listening,
     "Asking": _asking,
     "When": appointments.when,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from voicefleet_api.professions import Emergency, Question
@@ -67,6 +68,8 @@ def answer(heard: Heard, question: Question, frame: Frame) -> str | None:
         found = whens.find_date(heard.digits, frame.today(), locale)
         if found is None and not question.required and locale.matches(heard.digits, "none"):
             return "none"
+        if found and found > frame.today() and locale.matches(question.text.lower(), "birth"):
+            return None
         return found.isoformat() if found else None
     if slot == "Time":
         at = heard.when(frame, bare=True).at
@@ -87,4 +90,6 @@ def _text(heard: Heard, frame: Frame) -> str | None:
     if frame.locale.matches(heard.digits, "none"):
         return "none"
     spoken = heard.raw.strip().rstrip(".!").strip()
+    for pattern in frame.locale.patterns("text_leads"):
+        spoken = re.sub(pattern, "", spoken, flags=re.IGNORECASE).strip(" ,") or spoken
     return spoken if len(heard.words) > 1 else None

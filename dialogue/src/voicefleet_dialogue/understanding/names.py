@@ -17,9 +17,9 @@ def find_name(text: str, locale: Locale, *, asked: bool) -> str | None:
     Without being asked only after a cue ("this is ..."), and only words that are no common ones.
     """
     spelled = _spelled(text, locale)
-    if spelled and asked:
-        return spelled
     cues = "|".join(locale.data["name_cues"])
+    if spelled and (asked or re.search(rf"(?<![\w'])(?:{cues}) ", text)):
+        return spelled
     for match in re.finditer(rf"(?<![\w'])(?:{cues}) ", text):
         name = _words(text[match.end() :], locale)
         if name and (asked or len(name) > 1 or _sure(match[0], locale)):

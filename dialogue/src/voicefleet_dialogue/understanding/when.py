@@ -10,6 +10,7 @@ from datetime import date, time, timedelta
 
 from voicefleet_dialogue.locale import Locale
 
+_TWO_DIGITS = re.compile(r"\s+(\d\d)\b")
 _RUNS_ON = re.compile(r"\u00a7\s*\d")
 
 Opens = Callable[[date | None, time], bool]
@@ -27,6 +28,8 @@ class When:
     part: tuple[time, time] | None = None
     """Part of the day: from, to."""
     soonest: bool = False
+    weekday: bool = False
+    """Only a day of the week was said."""
 
     def __bool__(self) -> bool:
         return bool(self.day or self.at or self.part or self.soonest)
@@ -42,6 +45,14 @@ class When:
             part=self.part or (None if time_said or self.soonest else earlier.part),
             soonest=self.soonest or (earlier.soonest and not self),
         )
+
+    def amending(self, earlier: When) -> When:
+        """As a correction: "no, I meant Thursday" is that of the week talked about."""
+        new = self
+        if self.weekday and self.day and earlier.day and earlier.day > self.day:
+            weeks = round((earlier.day - self.day).days / 7)
+            new = replace(self, day=self.day + timedelta(weeks=weeks))
+        return new.over(earlier)
 
 
 def find(text: str, today: date, locale: Locale, opens: Opens, *, bare: bool = False) -> When:
@@ -64,7 +75,10 @@ def find_date(text: str, today: date, locale: Locale) -> date | None:
     for pattern in locale.patterns("dates", "month_day"):
         if match := pattern.search(text):
             month = _month(match["month"], locale)
-            year = _year(match["year"], today) if match["year"] else None
+            said = match["year"] or _TWO_DIGITS.match(text[match.end() :])
+            year = (
+                None if said is None else _year(said if isinstance(said, str) else said[1], today)
+            )
             if year is not None:
                 return _date(year, month, int(match["day"]))
             near = [_date(today.year + step, month, int(match["day"])) for step in (-1, 0, 1)]
@@ -129,7 +143,7 @@ def _rules(
         "weekday_after_weeks": lambda m: When(day=coming(weekday(m)) + timedelta(days=7)),
         "month_day": month_day,
         "next_weekday": lambda m: When(day=monday + timedelta(days=weekday(m))),
-        "weekday": lambda m: When(day=coming(weekday(m))),
+        "weekday": lambda m: When(day=coming(weekday(m)), weekday=True),
         "next_week": lambda m: When(day=monday, until=monday + timedelta(days=6)),
         "this_week": lambda m: When(day=today, until=monday - timedelta(days=1)),
         "day_of_month": day_of_month,
