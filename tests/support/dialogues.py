@@ -45,7 +45,7 @@ def config(profession: str | None = "dentist", **changes: Any) -> AgentConfig:
         "hours": [
             {
                 "day": day,
-                "opens": "08:00",
+                "opens": "11:00" if profession == "restaurant" else "08:00",
                 "closes": "22:00" if profession == "restaurant" else "18:00",
             }
             for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")

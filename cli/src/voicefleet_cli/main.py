@@ -15,6 +15,7 @@ import httpx
 import typer
 
 from voicefleet_cli import call as call_command
+from voicefleet_cli import chat as chat_command
 from voicefleet_cli import plan as plan_command
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, progress, step, table
 from voicefleet_infra.cluster import Cluster, KubectlFailed
@@ -200,6 +201,30 @@ def plan(
     raise typer.Exit(
         plan_command.show(None if own else _known(home).kubeconfig, file, namespace, output)
     )
+
+
+@app.command()
+def chat(
+    client: Annotated[str, typer.Argument(help="Name of the VoiceClient.")] = "",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Manifests instead of the cluster's.")
+    ] = None,
+    home: Home = default_home(),  # noqa: B008
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The client's.")] = "default",
+    model: Annotated[
+        str, typer.Option(help="none, or the address of an OpenAI-compatible server (http://…/v1).")
+    ] = "none",
+    caller: Annotated[
+        str | None, typer.Option("--from", help="Number that the caller shows.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show state and slots.")] = False,
+) -> None:
+    """Talk to a client's receptionist as text; bookings go to a calendar of this chat alone."""
+    own = os.environ.get("KUBECONFIG")
+    chat_command.chat(
+        None if own else _known(home).kubeconfig, client, file, namespace,
+        model=model, caller=caller, verbose=verbose,
+    )  # fmt: skip
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ _PLURALS = {
 }
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
+def read(file: Path) -> list[dict[str, Any]]:
+    """The documents of a manifest."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text()
     try:
         documents = [doc for doc in yaml.safe_load_all(text) if doc]
@@ -35,21 +37,24 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return documents
 
 
+def live(kubeconfig: Path | None, kind: str, ns: str, name: str) -> dict[str, Any] | None:
+    """The object as the cluster has it; None where it has none."""
+    command = [kubectl_path(), "get", _PLURALS[kind], name, "-o", "json", "--ignore-not-found"]
+    command += [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
+    command += [f"--namespace={ns}"] if ns else []
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        fail(f"asking the cluster: {done.stderr.strip()}", Exit.NOT_RUNNING)
+    found: dict[str, Any] | None = json.loads(done.stdout) if done.stdout.strip() else None
+    return found
+
+
 def show(kubeconfig: Path | None, file: Path, namespace: str, output: Output) -> Exit:
     """Print the plan; `Exit.CHANGES` where there is something to do."""
 
-    def lookup(kind: str, ns: str, name: str) -> dict[str, Any] | None:
-        command = [kubectl_path(), "get", _PLURALS[kind], name, "-o", "json", "--ignore-not-found"]
-        command += [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
-        command += [f"--namespace={ns}"] if ns else []
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            fail(f"asking the cluster: {done.stderr.strip()}", Exit.NOT_RUNNING)
-        found: dict[str, Any] | None = json.loads(done.stdout) if done.stdout.strip() else None
-        return found
-
+    lookup = partial(live, kubeconfig)
     try:
-        previews = preview(_read(file), lookup, namespace)
+        previews = preview(read(file), lookup, namespace)
     except Unmet as unmet:
         fail(f"{unmet.reason}: {unmet.message}")
     except ValidationError as error:

@@ -294,7 +294,7 @@ def _change(frame: Frame, state: State, heard: Heard) -> State | None:
     if phone := contact.find_phone(heard.words, frame.locale):
         slots[frame.questions.phone] = phone
     asked = state.phase == "Changing" and state.asked == frame.questions.name
-    name = find_name(heard.words, frame.locale, asked=asked)
+    name = find_name(heard.words, frame.locale, asked=asked, raw=heard.raw)
     if name and phone is None and (asked or heard.correction):
         slots[frame.questions.name] = name
     wish = heard.when(frame) if state.task != "Message" else When()
@@ -380,7 +380,7 @@ def taken(frame: Frame, state: State) -> Turn:
 def find(frame: Frame, state: State, heard: Heard, task: Task) -> Turn:
     """Whose it is: by the number shown, else by name and number."""
     slots = dict(state.slots)
-    if name := find_name(heard.words, frame.locale, asked=False):
+    if name := find_name(heard.words, frame.locale, asked=False, raw=heard.raw):
         slots[frame.questions.name] = name
     wish = heard.when(frame) if task == "Reschedule" else When()
     then = replace(state, task=task, slots=slots, wish=wish, offered_message=False)

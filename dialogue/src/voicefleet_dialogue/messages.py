@@ -43,7 +43,7 @@ def begin(frame: Frame, state: State, heard: Heard, *, text: bool = True) -> Tur
 def remember(frame: Frame, state: State, heard: Heard) -> State:
     """Name and number, where they are said along with it."""
     slots = dict(state.slots)
-    if name := find_name(heard.words, frame.locale, asked=False):
+    if name := find_name(heard.words, frame.locale, asked=False, raw=heard.raw):
         slots.setdefault(frame.questions.name, name)
     if phone := contact.find_phone(heard.words, frame.locale):
         slots.setdefault(frame.questions.phone, phone)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from voicefleet_api.professions import Emergency, Question
 from voicefleet_dialogue import appointments, messages, sentences
@@ -249,7 +248,7 @@ def _set_if_asked(frame: Frame, slots: dict[str, str], key: str, value: str) -> 
 def _unasked(frame: Frame, question: Question, heard: Heard, state: State) -> str | None:
     locale = frame.locale
     if question.key == frame.questions.name:
-        return find_name(heard.words, locale, asked=False)
+        return find_name(heard.words, locale, asked=False, raw=heard.raw)
     if question.slot == "Phone":
         return contact.find_phone(heard.words, locale)
     if question.slot == "Email" and "@" in heard.raw:
@@ -307,7 +306,7 @@ def accept(frame: Frame, state: State, heard: Heard, value: str) -> Turn:
             _set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
     elif question.key == TIME:
         then = replace(then, wish=heard.when(frame, bare=True).over(then.wish))
-    elif question.slot not in ("Date", "Time", "Phone", "Number", "Address"):
+    elif question.slot not in ("Name", "Date", "Time", "Phone", "Number", "Address"):
         then = remember(frame, then, heard)
     return appointments.proceed(frame, then)
 
@@ -330,7 +329,7 @@ def _corrected(frame: Frame, state: State, heard: Heard, asked: Question) -> Sta
         if when.at:
             _set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
         changed = True
-    name = find_name(heard.words, frame.locale, asked=False)
+    name = find_name(heard.words, frame.locale, asked=False, raw=heard.raw)
     if name and frame.questions.name in slots and asked.slot != "Name":
         slots[frame.questions.name] = name
         changed = True

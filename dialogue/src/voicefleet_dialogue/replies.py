@@ -10,7 +10,7 @@ from voicefleet_dialogue.state import State, Turn
 
 
 def reply(state: State, *words: str, keep: bool = False) -> Turn:
-    """Say it and go to that state; `keep`: it is a prompt, the words to repeat stay as they were."""
+    """Say it and go to that state; `keep`: a prompt, what to repeat stays."""
     words = tuple(word for word in words if word)
     last = state.last if keep else " ".join(words)
     then = replace(state, last=last, unheard="", misses=state.misses if keep else 0)

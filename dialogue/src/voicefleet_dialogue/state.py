@@ -43,7 +43,7 @@ class State:
     """Key of the question that the caller is answering."""
     put: frozenset[str] = frozenset()
     """Questions that were asked: an optional one is not asked twice."""
-    wish: When = When()
+    wish: When = field(default_factory=When)
     said: str = ""
     """The caller's words for the wanted kind of appointment."""
     offers: tuple[datetime, ...] = ()

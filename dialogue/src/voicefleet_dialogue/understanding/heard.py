@@ -55,7 +55,8 @@ def answer(heard: Heard, question: Question, frame: Frame) -> str | None:
     locale = frame.locale
     slot = question.slot
     if slot == "Name":
-        return find_name(heard.words, locale, asked=True)
+        # "Laura Stone, 415 555 0155": what follows is the number.
+        return find_name(re.split(r"\s(?=\d)", heard.digits)[0], locale, asked=True)
     if slot == "Phone":
         if frame.caller and locale.matches(heard.digits, "same_number"):
             return frame.caller
@@ -91,5 +92,5 @@ def _text(heard: Heard, frame: Frame) -> str | None:
         return "none"
     spoken = heard.raw.strip().rstrip(".!").strip()
     for pattern in frame.locale.patterns("text_leads"):
-        spoken = re.sub(pattern, "", spoken, flags=re.IGNORECASE).strip(" ,") or spoken
+        spoken = pattern.sub("", spoken).strip(" ,") or spoken
     return spoken if len(heard.words) > 1 else None

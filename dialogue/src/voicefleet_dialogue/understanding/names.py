@@ -11,10 +11,11 @@ from voicefleet_dialogue.locale import Locale
 _MOST_WORDS = 4
 
 
-def find_name(text: str, locale: Locale, *, asked: bool) -> str | None:
+def find_name(text: str, locale: Locale, *, asked: bool, raw: str = "") -> str | None:
     """A name in an evened text; `asked`: the whole answer may be one.
 
-    Without being asked only after a cue ("this is ..."), and only words that are no common ones.
+    Without being asked only after a cue ("this is ..."), and only words that are no common ones;
+    after a weak cue ("it's ...") only where `raw` has them as names.
     """
     spelled = _spelled(text, locale)
     cues = "|".join(locale.data["name_cues"])
@@ -22,7 +23,7 @@ def find_name(text: str, locale: Locale, *, asked: bool) -> str | None:
         return spelled
     for match in re.finditer(rf"(?<![\w'])(?:{cues}) ", text):
         name = _words(text[match.end() :], locale)
-        if name and (asked or len(name) > 1 or _sure(match[0], locale)):
+        if name and (asked or _sure(match, raw, name, locale)):
             return _capital(name)
     if not asked:
         return None
@@ -37,8 +38,16 @@ def find_name(text: str, locale: Locale, *, asked: bool) -> str | None:
     return _capital(name) if name and len(name) == len(words) else None
 
 
-def _sure(cue: str, locale: Locale) -> bool:
-    return re.fullmatch("|".join(locale.data["sure_name_cues"]), cue.strip()) is not None
+def _sure(match: re.Match[str], raw: str, name: list[str], locale: Locale) -> bool:
+    """A cue that only a name follows, or the caller's first words, or words written as a name."""
+    cue = match[0].strip()
+    if re.fullmatch("|".join(locale.data["sure_name_cues"]), cue):
+        return True
+    if cue in locale.data["first_name_cues"] and len(match.string[: match.start()].split()) <= 2:
+        return True
+    capital = [word for word in re.findall(r"[^\W\d_]+", raw) if word[0].isupper()]
+    lower = [word.lower() for word in capital]
+    return len(name) > 1 and all(word in lower for word in name)
 
 
 def _words(rest: str, locale: Locale) -> list[str]:

@@ -10,7 +10,7 @@ from text_to_num import alpha2digit
 from voicefleet_dialogue.locale import Locale
 
 _MERIDIEM = re.compile(r"\b([ap])\.? ?m\b\.?")
-_BETWEEN_DIGITS = re.compile(r"(?<=\d)(?:[-–.]|, ?(?=\d{3}\b))(?=\d)")
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)(?:[-\u2013.]|, ?(?=\d{3}\b))(?=\d)")
 _PUNCTUATION = re.compile(r"[^\w\s':@./+$-]|(?<!\w)[.:/'-]|[.:/'-](?!\w)|(?<!\d):|:(?!\d)")
 _HYPHEN = re.compile(r"(?<=\w\w)-(?=\w\w)")
 _SPACE = re.compile(r"\s+")
@@ -23,12 +23,12 @@ def even(heard: str, locale: Locale) -> str:
     text = _BETWEEN_DIGITS.sub(" ", text)
     text = _PUNCTUATION.sub(" ", text)
     text = _HYPHEN.sub(" ", text)
-    fillers = "|".join(map(re.escape, locale.data["fillers"]))
-    text = re.sub(rf"(?<![\w'])(?:{fillers})(?![\w'])", " ", text)
     text = _SPACE.sub(" ", text).strip()
     for pattern, by in locale.data["replace"].items():
         text = re.sub(pattern, by, text)
-    return text
+    fillers = "|".join(map(re.escape, locale.data["fillers"]))
+    text = re.sub(rf"(?<![\w'])(?:{fillers})(?![\w'])", " ", text)
+    return _SPACE.sub(" ", text).strip()
 
 
 def with_digits(text: str, locale: Locale) -> str:

@@ -1,0 +1,160 @@
+"""`voicefleet chat`: the same dialogue as on the phone, in a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import VoiceClientSpec
+from voicefleet_cli.console import fail, out
+from voicefleet_cli.plan import live, read
+from voicefleet_dialogue.acts import Act, End, ModelUnavailable, Say, Transfer
+from voicefleet_dialogue.booking import Bookings
+from voicefleet_dialogue.booking.bookings import now
+from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_operator.planning.desired import Unmet, agent_config
+from voicefleet_operator.planning.observed import Mark
+
+_MODEL_SECONDS = 30.0
+
+
+class ChatModel:
+    """An OpenAI-compatible server; its address ends in /v1."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    async def complete(
+        self, system: str, user: str, *, schema: Mapping[str, Any] | None = None, max_tokens: int
+    ) -> AsyncIterator[str]:
+        """Raises ModelUnavailable."""
+        body: dict[str, Any] = {
+            "model": "default",
+            "messages": [
+                {"role": "system", "content": system},
+                {"role": "user", "content": user},
+            ],
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "stream": True,
+        }
+        if schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": schema, "strict": True},
+            }
+        try:
+            async with (
+                httpx.AsyncClient(timeout=_MODEL_SECONDS) as http,
+                http.stream("POST", f"{self._url}/chat/completions", json=body) as answer,
+            ):
+                answer.raise_for_status()
+                async for line in answer.aiter_lines():
+                    data = line.removeprefix("data: ")
+                    if line.startswith("data: ") and data != "[DONE]":
+                        choices = json.loads(data)["choices"]
+                        yield (choices[0]["delta"].get("content") or "") if choices else ""
+        except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
+            raise ModelUnavailable(str(error)) from error
+
+
+def chat(
+    kubeconfig: Path | None,
+    client: str,
+    file: Path | None,
+    namespace: str,
+    *,
+    model: str,
+    caller: str | None,
+    verbose: bool,
+) -> None:
+    """Until the dialogue or the input ends."""
+    if model != "none" and not model.startswith(("http://", "https://")):
+        fail("--model: none, or an address such as http://127.0.0.1:8080/v1")
+    config = _config(kubeconfig, client, file, namespace)
+    with tempfile.TemporaryDirectory() as folder:
+        dialogue = Dialogue(
+            config,
+            Bookings(Path(folder), config),
+            clock=now,
+            language_model=None if model == "none" else ChatModel(model),
+            caller=caller,
+            model_seconds=_MODEL_SECONDS,
+        )
+        asyncio.run(_talk(dialogue, sys.stdin, verbose=verbose))
+
+
+async def _talk(dialogue: Dialogue, lines: Iterable[str], *, verbose: bool) -> None:
+    over = _show(dialogue.commit(dialogue.open()))
+    tty = sys.stdin.isatty()
+    for line in lines:
+        heard = line.strip()
+        if not tty:
+            out.print(f"> {heard}", markup=False)
+        turn = dialogue.consider(heard) if heard else dialogue.silent()
+        if turn is not None:
+            over = _show(dialogue.commit(turn))
+        else:
+            async for act in dialogue.ask(heard):
+                over = _show([act])
+        if verbose:
+            out.print(f"  {dialogue.state.phase} {dict(dialogue.state.slots)}", style="dim")
+        if over:
+            break
+    for item in dialogue.outcome.appointments:
+        out.print(f"[{item.action}: {item.title}, {item.starts:%Y-%m-%d %H:%M}, {item.name}]",
+                  markup=False)  # fmt: skip
+    for message in dialogue.outcome.messages:
+        urgent = "urgent message" if message.urgent else "message"
+        out.print(f"[{urgent}: {message.text} ({message.name}, {message.phone})]", markup=False)
+
+
+def _show(acts: Iterable[Act]) -> bool:
+    """Print them; whether the talk is over."""
+    over = False
+    for act in acts:
+        if isinstance(act, Say):
+            out.print(act.text, markup=False, soft_wrap=True)
+        elif isinstance(act, Transfer):
+            out.print(f"[transferred to {act.number}]", markup=False)
+            over = True
+        elif isinstance(act, End):
+            over = True
+    return over
+
+
+def _config(kubeconfig: Path | None, client: str, file: Path | None, namespace: str) -> AgentConfig:
+    """What the controller would give the client's agent."""
+    written = {(d["kind"], d["metadata"]["name"]): d for d in read(file)} if file else {}
+
+    def find(kind: str, name: str) -> dict[str, Any] | None:
+        return written.get((kind, name)) if file else live(kubeconfig, kind, namespace, name)
+
+    if not client:
+        names = [name for kind, name in written if kind == "VoiceClient"]
+        if len(names) != 1:
+            fail("name a client, as in: voicefleet chat bright-smile; see: kubectl get vc")
+        client = names[0]
+    found = find("VoiceClient", client)
+    if found is None:
+        fail(f"there is no VoiceClient {client} in {file or f'namespace {namespace}'}")
+    try:
+        spec = VoiceClientSpec.model_validate(found["spec"])
+        own = find("Receptionist", spec.receptionist_ref.name) if spec.receptionist_ref else None
+        words = ReceptionistSpec.model_validate(own["spec"]) if own else None
+        return agent_config(Mark("", "chat", namespace, client), spec, "ws://localhost", words)
+    except Unmet as unmet:
+        fail(f"{unmet.reason}: {unmet.message}")
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
+        fail(f"{client} is not valid: " + "; ".join(problems))
