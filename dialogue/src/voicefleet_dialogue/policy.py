@@ -269,7 +269,7 @@ def _asking(frame: Frame, state: State, heard: Heard) -> Turn | None:
     if question.slot != "Text" or heard.question:
         for intent in ("Cancel", "Reschedule"):
             if intent in heard.intents and question.slot not in ("Text", "Choice"):
-                return appointments.find(frame, state, heard, intent)  # type: ignore[arg-type]
+                return appointments.find(frame, state, heard, intent)
         told = inform(frame, state, heard) if heard.question else None
         if told is not None and answer(heard, question, frame) is None:
             return told

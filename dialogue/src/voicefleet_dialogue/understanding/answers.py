@@ -17,7 +17,7 @@ _ALIKE = 86
 
 def yes_or_no(text: str, locale: Locale, question: str = "") -> bool | None:
     """What the caller answers; what the question itself says turns around ("first time?")."""
-    asked = question.lower()
+    asked = with_digits(even(question, locale), locale)
     turned = any(word in asked and word in text for word in locale.data["turning"])
     if locale.matches(text, "double_no"):
         return True

@@ -66,7 +66,7 @@ def _spelled(text: str, locale: Locale) -> str | None:
     done = re.sub(locale.data["as_in"], r"\g<letter>", text)
     done = re.sub(r"(?<=\b\w)-(?=\w\b)", " ", done)
     for word, times in locale.data["repeats"].items():
-        done = re.sub(rf"\b{word} (\w)\b", lambda m, n=times: " ".join([m[1]] * n), done)
+        done = re.sub(rf"\b{word} (\w)\b", " ".join([r"\1"] * times), done)
     match = re.search(r"(?<![\w'])(?:[^\W\d_] ){2,}[^\W\d_](?![\w'])", done)
     if match is None:
         return None

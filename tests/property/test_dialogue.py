@@ -1,0 +1,133 @@
+"""What holds in every dialogue, whatever callers say and in whatever order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.dialogues import config, say, talk
+from voicefleet_api import professions
+from voicefleet_dialogue import speaking
+from voicefleet_dialogue.acts import End, Say, Transfer
+
+pytestmark = pytest.mark.property
+
+LINES = [
+    "hi", "I'd like to book an appointment", "yes", "no", "Anna Miller", "this is Bob Jones",
+    "four one five five five five oh one four two", "tomorrow at ten", "friday", "at three pm",
+    "next week", "the first one", "as soon as possible", "210 Market Street", "three",
+    "actually thursday", "no I meant Carol Smith", "january first nineteen ninety", "what",
+    "where are you", "how much is it", "can I leave a message", "cancel my appointment",
+    "blah blah", "anna at example dot com", "the number", "sunday at midnight", "yesterday",
+    "a year from now", "december 25th at noon", "none", "hold on", "twelve", "the second one",
+    "I need to reschedule", "",
+]  # fmt: skip
+SCRIPTS = st.lists(st.sampled_from(LINES), min_size=4, max_size=24)
+PROFESSIONS = st.sampled_from(professions.names())
+
+
+@settings(max_examples=120, deadline=None)
+@given(PROFESSIONS, SCRIPTS)
+def test_nothing_is_booked_outside_the_rules_or_without_read_back(
+    profession: str, script: list[str]
+) -> None:
+    dialogue, calendar = talk(profession, holidays=["2026-12-25"])
+    read_back = ""
+    before = 0
+    for line in ["I'd like to book an appointment", *script]:
+        acts = say(dialogue, line)
+        if len(calendar.entries) > before:
+            made = calendar.entries[-1]
+            assert made.name
+            assert made.name in read_back
+            assert made.phone
+            assert speaking.phone(made.phone) in read_back
+            assert speaking.moment(made.starts, dialogue.expects.frame.locale) in read_back
+            calendar.entries.remove(made)
+            assert calendar._fits(made.starts, (made.ends - made.starts).seconds // 60)
+            calendar.entries.append(made)
+            before = len(calendar.entries)
+        read_back = " ".join(act.text for act in acts if isinstance(act, Say))
+
+
+@settings(max_examples=120, deadline=None)
+@given(PROFESSIONS, SCRIPTS)
+def test_what_is_answered_is_not_asked(profession: str, script: list[str]) -> None:
+    dialogue, _ = talk(profession)
+    questions = {question.text: question.key for question in professions.load(profession).questions}
+    for line in ["I'd like to book an appointment", *script]:
+        before = dict(dialogue.state.slots)
+        phase = dialogue.state.phase
+        acts = say(dialogue, line)
+        if phase in ("Confirming", "Changing"):
+            continue  # "the number" that is wrong is asked again
+        for act in acts:
+            if isinstance(act, Say) and act.text in questions:
+                assert questions[act.text] not in before
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), PROFESSIONS, SCRIPTS)
+def test_an_emergency_escalates_in_that_very_turn(
+    data: st.DataObject, profession: str, script: list[str]
+) -> None:
+    emergency = data.draw(st.sampled_from(professions.load(profession).emergencies))
+    phrase = data.draw(st.sampled_from(emergency.phrases))
+    filled = data.draw(st.sampled_from(["{}", "oh god {}", "um wait {} please", "listen, {}!"]))
+    reachable = data.draw(st.booleans())
+    dialogue, _ = talk(profession, **({} if reachable else {"contacts": []}))
+    for line in script:
+        say(dialogue, line)
+    acts = say(dialogue, filled.format(phrase))
+    said = " ".join(act.text for act in acts if isinstance(act, Say))
+    assert dialogue.outcome.result == "Emergency"
+    if any(phrase in e.phrases and e is not emergency
+           for e in professions.load(profession).emergencies):  # fmt: skip
+        return
+    first = emergency.say.split(". ")[0]
+    if emergency.action == "Transfer":
+        assert any(isinstance(act, Transfer) for act in acts) is reachable
+    elif emergency.action == "CallEmergencyServices":
+        assert first in said
+        assert dialogue.outcome.messages[-1].urgent
+    else:
+        assert dialogue.state.urgent
+        assert first in said
+
+
+@settings(max_examples=150, deadline=None)
+@given(PROFESSIONS, st.lists(st.text(max_size=40) | st.sampled_from(LINES), max_size=12))
+def test_any_words_get_an_answer(profession: str, script: list[str]) -> None:
+    dialogue, _ = talk(profession)
+    for line in script:
+        assert dialogue.expects.judge(line) in ("Complete", "Incomplete", "Unsure")
+        acts = say(dialogue, line)
+        assert any(isinstance(act, Say | Transfer | End) for act in acts)
+
+
+@settings(max_examples=80, deadline=None)
+@given(PROFESSIONS, SCRIPTS, st.sampled_from(LINES))
+def test_considering_changes_nothing(profession: str, script: list[str], line: str) -> None:
+    dialogue, calendar = talk(profession)
+    for heard in script:
+        say(dialogue, heard)
+    state, entries = dialogue.state, list(calendar.entries)
+    messages = list(dialogue.outcome.messages)
+    assert dialogue.consider(line) == dialogue.consider(line)
+    assert dialogue.state is state
+    assert calendar.entries == entries
+    assert dialogue.outcome.messages == messages
+
+
+@given(PROFESSIONS)
+def test_a_receptionists_own_words_come_first(profession: str) -> None:
+    """Seed, property 11: a profession is where a client starts, not where it ends."""
+    own = ["May I have your name?", "What is your shoe size?"]
+    dialogue, _ = talk(profession, questions=own, greeting="Ahoy.")
+    assert next(iter(dialogue.prepared())) == "Ahoy."
+    shipped = {question.text for question in professions.load(profession).questions}
+    asked = {q.text for q in dialogue.expects.frame.questions.items}
+    assert set(own) <= asked
+    assert not asked & (shipped - set(own))
+    assert config(profession).greeting != "Ahoy."
