@@ -20,7 +20,6 @@ from voicefleet_dialogue.understanding.answers import keywords
 from voicefleet_dialogue.understanding.text import even
 
 _WORKING_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-_DEFAULT_KIND = AppointmentType(key="appointment", title="appointment", minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,12 @@ class Frame:
         return self.questions.get(key)
 
 
+def _default_kind(locale: Locale) -> AppointmentType:
+    return AppointmentType(
+        key="appointment", title=str(locale.data["say"]["default_kind"]), minutes=30
+    )
+
+
 def _fit(said: frozenset[str], wanted: frozenset[str]) -> float:
     hits = len(said & wanted)
     return hits + hits / len(wanted) if wanted else 0
@@ -83,9 +88,10 @@ def frame(
 ) -> Frame:
     """Raises KeyError for a locale or profession that we do not have."""
     locale = locales.load(config.locale)
-    profession = professions.load(config.profession) if config.profession else None
+    shipped = professions.load(config.profession) if config.profession else None
+    # The shipped professions speak English; in other languages the Receptionist's words count.
+    profession = shipped if locale.language == "en" else None
     booking = profession.booking if profession else None
-    english = locale.language == "en"
     hours = config.hours or [
         OpeningHours.model_validate({"day": day, "opens": "09:00", "closes": "17:00"})
         for day in _WORKING_DAYS
@@ -97,12 +103,14 @@ def frame(
         clock=clock,
         caller=caller,
         zone=ZoneInfo(config.time_zone),
-        questions=questions(config, profession, locale),
-        kinds=tuple(config.appointments) or (booking.appointments if booking else (_DEFAULT_KIND,)),
-        confirmation=booking.confirmation
-        if booking and english
-        else str(locale.data["say"]["confirm"]),
-        horizon_days=booking.horizon_days if booking else 60,
-        emergencies=profession.emergencies if profession else (),
+        questions=questions(config, shipped, locale),
+        kinds=tuple(config.appointments)
+        or (booking.appointments if booking else (_default_kind(locale),)),
+        confirmation=booking.confirmation if booking else str(locale.data["say"]["confirm"]),
+        horizon_days=shipped.booking.horizon_days if shipped else 60,
+        emergencies=(
+            *(profession.emergencies if profession else ()),
+            *(Emergency.model_validate(entry) for entry in locale.data["emergencies"]),
+        ),
         knowledge=Knowledge(config.facts, hours, locale),
     )

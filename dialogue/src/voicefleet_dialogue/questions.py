@@ -35,6 +35,8 @@ def questions(config: AgentConfig, profession: Profession | None, locale: Locale
     shipped = {question.text: question for question in (profession.questions if profession else ())}
     items: list[Question] = []
     for index, text in enumerate(config.questions):
+        if text in shipped and locale.language != "en":
+            continue  # in English
         own = shipped.get(text) or _guess(text, index, locale)
         if own.key not in [item.key for item in items]:
             items.append(own)

@@ -1,0 +1,261 @@
+"""The dialogue's edges: silence, interruption, reloading, a model that answers, lies or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from support.dialogues import FACTS, NOW, MemoryCalendar, config, say, talk
+from voicefleet_dialogue.acts import Act, End, ModelUnavailable, Say
+from voicefleet_dialogue.dialogue import Dialogue
+
+pytestmark = pytest.mark.unit
+
+
+class Model:
+    """Says what it is told to, or breaks."""
+
+    def __init__(self, meaning: str = "question", words: str = "", delay: float = 0) -> None:
+        self.meaning, self.words, self.delay = meaning, words, delay
+        self.fails = False
+
+    async def complete(
+        self, system: str, user: str, *, schema: Mapping[str, Any] | None = None, max_tokens: int
+    ) -> AsyncIterator[str]:
+        if self.fails:
+            raise ModelUnavailable("down")
+        if schema is not None:
+            yield f'{{"meaning": "{self.meaning}"}}'
+            return
+        await asyncio.sleep(self.delay)
+        for word in self.words.split(" "):
+            yield word + " "
+
+
+def with_model(model: Model, profession: str = "dentist") -> Dialogue:
+    settings = config(profession)
+    dialogue = Dialogue(
+        settings,
+        MemoryCalendar(settings),
+        clock=lambda: NOW,
+        language_model=model,
+        filler_seconds=0.02,
+        model_seconds=0.2,
+    )
+    dialogue.commit(dialogue.open())
+    return dialogue
+
+
+async def asked(dialogue: Dialogue, heard: str) -> list[str]:
+    assert dialogue.consider(heard) is None
+    return [act.text async for act in dialogue.ask(heard) if isinstance(act, Say)]
+
+
+OPEN = "do you think it takes long to heal afterwards"
+
+
+async def test_an_open_question_is_answered_behind_an_acknowledgement() -> None:
+    said = await asked(with_model(Model(words="It is on the third floor. Take the stairs.")), OPEN)
+    assert said == [
+        "One moment, please.",
+        "It is on the third floor.",
+        "Take the stairs.",
+        "Is there anything else I can do?",
+    ]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "A crown costs 400 dollars.", "It costs four hundred dollars.", "We are open on Sunday.",
+        "We are at 12 Elm Street.", "We are on Elm Street.", "Write to info@sunrise.com.",
+        "I have booked you in.", "There is an opening at noon.", "Parking is free of charge.",
+        "Your appointment is confirmed.",
+    ],
+)  # fmt: skip
+async def test_what_is_not_in_the_facts_is_not_said(lie: str) -> None:
+    said = await asked(with_model(Model(words=lie)), OPEN)
+    assert not any(lie in sentence for sentence in said)
+    assert "I don't have that information" in said[-1]
+
+
+async def test_a_model_that_fails_asks_to_repeat() -> None:
+    model = Model()
+    model.fails = True
+    said = await asked(with_model(model), OPEN)
+    assert said[-1] == "I'm sorry, I didn't catch that. Can you repeat?"
+
+
+async def test_a_slow_model_is_covered_and_then_given_up() -> None:
+    said = await asked(with_model(Model(words="Yes.", delay=0.05)), OPEN)
+    assert said[1] == "Just a second, I'm looking that up."
+    assert said[2] == "Yes."
+    said = await asked(with_model(Model(words="Yes.", delay=1)), OPEN)
+    assert said[-1] == "I'm sorry, I didn't catch that. Can you repeat?"
+
+
+async def test_the_model_chooses_among_what_we_know() -> None:
+    dialogue = with_model(Model(meaning="tooth pain"))
+    dialogue.commit(dialogue.consider("I want to book an appointment"))  # type: ignore[arg-type]
+    said = await asked(dialogue, "my molar is killing my mood")
+    assert dialogue.state.slots["reason"] == "tooth pain"
+    assert said[-1] == "Are you in pain right now, or is there any swelling?"
+
+
+def test_silence_is_prompted_twice_then_the_call_ends_with_a_message() -> None:
+    dialogue, _ = talk()
+    say(dialogue, "I need a cleaning, my name is Anna Miller")
+    first, second = (dialogue.commit(dialogue.silent()) for _ in range(2))
+    assert first != second
+    acts = dialogue.commit(dialogue.silent())
+    assert isinstance(acts[-1], End)
+    assert dialogue.outcome.messages[0].name == "Anna Miller"
+
+
+def test_speech_ends_the_count_of_silences() -> None:
+    dialogue, _ = talk()
+    for _ in range(4):
+        dialogue.commit(dialogue.silent())
+        acts: Any = say(dialogue, "do you have parking")
+        assert not any(isinstance(act, End) for act in acts)
+        dialogue.commit(dialogue.silent())
+        say(dialogue, "do you have parking")
+
+
+def _to_confirmation(dialogue: Dialogue) -> str:
+    for line in (
+        "I need a cleaning tomorrow at ten", "no", "yes", "Anna Miller", "May 1st 1980",
+        "415 555 0142", "none",
+    ):  # fmt: skip
+        acts = say(dialogue, line)
+    assert dialogue.state.phase == "Confirming"
+    return " ".join(act.text for act in acts if isinstance(act, Say))
+
+
+def test_a_yes_to_what_was_not_heard_books_nothing() -> None:
+    dialogue, calendar = talk()
+    words = _to_confirmation(dialogue)
+    dialogue.unheard(words[words.index("That is") :])
+    say(dialogue, "yes")
+    assert calendar.entries == []
+    say(dialogue, "yes")
+    assert len(calendar.entries) == 1
+
+
+def test_a_yes_that_cuts_off_only_the_question_books() -> None:
+    dialogue, calendar = talk()
+    _to_confirmation(dialogue)
+    dialogue.unheard("Shall I book it?")
+    say(dialogue, "yes")
+    assert len(calendar.entries) == 1
+
+
+def test_a_time_taken_meanwhile_leads_to_other_offers() -> None:
+    dialogue, calendar = talk()
+    _to_confirmation(dialogue)
+    turn = dialogue.consider("yes")
+    assert turn is not None
+    kind = dialogue.expects.frame.kinds[0]
+    start = dialogue.state.starts
+    assert start is not None
+    calendar.book(kind, start, name="Quick", phone=None, notes="")
+    acts = dialogue.commit(turn)
+    assert "somebody else has just taken" in " ".join(a.text for a in acts if isinstance(a, Say))
+    assert dialogue.state.phase == "Offering"
+    assert [entry.name for entry in calendar.entries] == ["Quick"]
+
+
+def test_changed_words_count_from_the_next_turn() -> None:
+    dialogue, _ = talk()
+    fact = {"topic": "price of a cleaning", "text": "A cleaning is 95 dollars."}
+    changed = config().to_json() | {"facts": [*FACTS, fact]}
+    assert "don't have a price" in _said(say(dialogue, "how much is a cleaning"))
+    dialogue.reload(config().model_validate(changed))
+    assert "A cleaning is 95 dollars." in _said(say(dialogue, "how much is a cleaning"))
+
+
+def test_a_reload_in_the_middle_of_a_question_that_is_gone() -> None:
+    dialogue, _ = talk()
+    say(dialogue, "I need a cleaning")
+    dialogue.reload(config().model_validate(config().to_json() | {"questions": ["Your name?"]}))
+    say(dialogue, "I want to book an appointment")
+    assert dialogue.state.phase == "Asking"
+
+
+def _said(acts: Any) -> str:
+    return " ".join(act.text for act in acts if isinstance(act, Say))
+
+
+@pytest.mark.parametrize(
+    ("lines", "heard", "expected"),
+    [
+        ([], "I'd like to book and", "Incomplete"), ([], "um", "Incomplete"),
+        ([], "my name is", "Incomplete"), ([], "I'd like to book an appointment", "Unsure"),
+        (["I need a cleaning"], "yes", "Complete"), (["I need a cleaning"], "no", "Complete"),
+        (["I need a cleaning"], "well it", "Unsure"),
+        (["I need a cleaning", "no", "yes"], "Anna Miller", "Complete"),
+        (["I need a cleaning", "no", "yes"], "Anna", "Unsure"),
+        (["I need a cleaning", "no", "yes"], "it's um", "Incomplete"),
+        (["I need a cleaning", "no", "yes", "Anna Miller", "May 1st 1980"], "four one five",
+         "Incomplete"),
+        (["I need a cleaning", "no", "yes", "Anna Miller", "May 1st 1980"],
+         "four one five five five five zero one four two", "Complete"),
+        (["I need a cleaning", "no", "yes", "Anna Miller"], "may first nineteen eighty", "Complete"),
+        (["I need a cleaning", "no", "yes", "Anna Miller"], "may", "Incomplete"),
+    ],
+)  # fmt: skip
+def test_whether_an_answer_is_complete(lines: list[str], heard: str, expected: str) -> None:
+    dialogue, _ = talk()
+    for line in lines:
+        say(dialogue, line)
+    assert dialogue.expects.judge(heard) == expected
+
+
+def test_a_full_time_completes_a_wish() -> None:
+    dialogue, _ = talk()
+    for line in (
+        "I need a cleaning",
+        "no",
+        "yes",
+        "Anna Miller",
+        "May 1st 1980",
+        "4155550142",
+        "none",
+    ):
+        say(dialogue, line)
+    assert dialogue.state.phase == "When"
+    assert dialogue.expects.judge("next tuesday at ten") == "Complete"
+    assert dialogue.expects.judge("next tuesday") == "Unsure"
+    assert dialogue.expects.judge("next tuesday at") == "Incomplete"
+
+
+def test_prepared_sentences_are_those_that_are_spoken() -> None:
+    dialogue, _ = talk()
+    prepared = set(dialogue.prepared())
+    spoken: list[Act] = []
+    for line in ("do you have parking", "I need a cleaning", "blah", "no", "yes"):
+        spoken += say(dialogue, line)
+    texts = [act.text for act in spoken if isinstance(act, Say)]
+    assert len([text for text in texts if text in prepared]) >= len(texts) - 1
+
+
+def test_a_turn_takes_milliseconds() -> None:
+    dialogue, _ = talk()
+    say(dialogue, "hello")
+    lines = (
+        "I need a cleaning",
+        "where are you",
+        "no",
+        "yes",
+        "Anna Miller",
+        "I don't know",
+        "what",
+    )
+    begun = time.perf_counter()
+    for line in lines * 3:
+        dialogue.consider(line)
+    assert (time.perf_counter() - begun) / len(lines * 3) < 0.02

@@ -1,0 +1,46 @@
+"""Spanish, as far as grammar and libraries carry."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.dialogues import say, talk
+from voicefleet_dialogue import locale
+from voicefleet_dialogue.acts import Say
+from voicefleet_dialogue.dialogue import Dialogue
+
+pytestmark = pytest.mark.unit
+
+
+def spoken(dialogue: Dialogue, heard: str) -> str:
+    return " ".join(act.text for act in say(dialogue, heard) if isinstance(act, Say))
+
+
+def test_both_languages_have_the_same_words() -> None:
+    english, spanish = locale.load("en-US").data, locale.load("es-ES").data
+    assert set(english) == set(spanish)
+    assert set(english["say"]) == set(spanish["say"])
+    assert list(english["intents"]) == list(spanish["intents"])
+
+
+def test_a_booking() -> None:
+    dialogue, calendar = talk("dentist", locale="es-US", greeting="Hola, ¿en qué puedo ayudarle?")
+    assert spoken(dialogue, "Hola, quiero pedir una cita") == "¿Me dice su nombre, por favor?"
+    assert "teléfono" in spoken(dialogue, "Me llamo Ana García")
+    assert "Qué día" in spoken(dialogue, "cuatro uno cinco cinco cinco cinco cero uno cuatro dos")
+    assert "martes 1 de diciembre a las 15:30" in spoken(
+        dialogue, "el martes de la semana que viene a las tres y media de la tarde"
+    )
+    assert "Hecho" in spoken(dialogue, "sí, por favor")
+    assert f"{calendar.entries[0].starts:%Y-%m-%d %H:%M}" == "2026-12-01 15:30"
+    assert calendar.entries[0].name == "Ana García"
+    assert calendar.entries[0].phone == "+14155550142"
+
+
+def test_emergency_fact_and_hours() -> None:
+    fact = {"topic": "aparcamiento", "text": "El aparcamiento es gratuito."}
+    dialogue, _ = talk("dentist", locale="es-ES", greeting="Hola.", facts=[fact])
+    assert "El aparcamiento es gratuito." in spoken(dialogue, "¿Tienen parking?")
+    assert "de lunes a viernes de 8:00 a 18:00" in spoken(dialogue, "¿qué horario tienen?")
+    assert "servicios de emergencia" in spoken(dialogue, "mi hijo no puede respirar")
+    assert dialogue.outcome.result == "Emergency"
