@@ -63,9 +63,8 @@ class MemoryCalendar:
     settings: AgentConfig
     now: datetime = NOW
     entries: list[Appointment] = field(default_factory=list)
-    broken_rules: list[datetime] = field(default_factory=list)
 
-    def _fits(self, starts: datetime, minutes: int, without: str = "") -> bool:
+    def fits(self, starts: datetime, minutes: int, without: str = "") -> bool:
         ends = starts + timedelta(minutes=minutes)
         day = f"{starts:%A}"
         opened = any(
@@ -92,18 +91,18 @@ class MemoryCalendar:
         found = []
         start = after.replace(minute=0, second=0, microsecond=0)
         while start < before and len(found) < limit and start < self.now + timedelta(days=40):
-            if start >= after and self._fits(start, kind.minutes):
+            if start >= after and self.fits(start, kind.minutes):
                 found.append(start)
             start += timedelta(minutes=30)
         return found
 
     def is_free(self, kind: AppointmentType, starts: datetime) -> bool:
-        return self._fits(starts, kind.minutes)
+        return self.fits(starts, kind.minutes)
 
     def book(
         self, kind: AppointmentType, starts: datetime, *, name: str, phone: str | None, notes: str
     ) -> Appointment:
-        if not self._fits(starts, kind.minutes):
+        if not self.fits(starts, kind.minutes):
             raise Taken(kind.key)
         ends = starts + timedelta(minutes=kind.minutes)
         made = Appointment(f"u{len(self.entries)}", kind.title, starts, ends, name, phone, notes)
@@ -120,7 +119,7 @@ class MemoryCalendar:
         index = self._at(uid)
         old = self.entries[index]
         length = old.ends - old.starts
-        if not self._fits(starts, int(length.total_seconds() // 60), uid):
+        if not self.fits(starts, int(length.total_seconds() // 60), uid):
             raise Taken(uid)
         self.entries[index] = replace(old, starts=starts, ends=starts + length)
         return self.entries[index]

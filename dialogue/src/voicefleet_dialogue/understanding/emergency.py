@@ -34,7 +34,7 @@ def find_emergency(text: str, emergencies: Sequence[Emergency], locale: Locale) 
 
 
 def _said(words: Sequence[str], phrase: str, locale: Locale) -> bool:
-    wanted = _content(even(phrase, locale), locale)
+    wanted = _content(phrase, locale)
     stems = [_root(word, locale) for word in words]
     denials = set(locale.data["negations"])
     denies_itself = any(word in denials or word in locale.data["can_not"] for word in wanted)
@@ -73,7 +73,7 @@ def _alike(wanted: str, said: str) -> bool:
 @lru_cache(maxsize=1024)
 def _content(phrase: str, locale: Locale) -> tuple[str, ...]:
     noise = set(locale.data["noise"])
-    words = phrase.split()
+    words = even(phrase, locale).split()
     kept = [word for word in words if word not in noise] or words
     return tuple(_root(word, locale) for word in kept)
 
