@@ -41,7 +41,8 @@ ANSWERS = {
     "Text": ["some words"],
 }
 WISHES = ["tomorrow at ten", "friday at three pm", "sunday at noon", "next week", "at midnight",
-          "december 25th at noon", "as soon as possible", "tuesday at 7 in the evening"]  # fmt: skip
+          "december 25th at noon", "as soon as possible",
+          "tuesday at 7 in the evening"]  # fmt: skip
 
 
 def fitting(data: st.DataObject, dialogue: Dialogue) -> str:
@@ -59,7 +60,7 @@ def fitting(data: st.DataObject, dialogue: Dialogue) -> str:
     return data.draw(st.sampled_from(by_phase.get(state.phase, ["I'd like an appointment"])))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data(), PROFESSIONS)
 def test_nothing_is_booked_outside_the_rules_or_without_read_back(
     data: st.DataObject, profession: str

@@ -90,7 +90,7 @@ class MemoryCalendar:
     ) -> Sequence[datetime]:
         found = []
         start = after.replace(minute=0, second=0, microsecond=0)
-        while start < before and len(found) < limit and start < self.now + timedelta(days=40):
+        while start < before and len(found) < limit and start < self.now + timedelta(days=10):
             if start >= after and self.fits(start, kind.minutes):
                 found.append(start)
             start += timedelta(minutes=30)

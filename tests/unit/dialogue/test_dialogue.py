@@ -204,7 +204,8 @@ def _said(acts: Any) -> str:
          "Incomplete"),
         (["I need a cleaning", "no", "yes", "Anna Miller", "May 1st 1980"],
          "four one five five five five zero one four two", "Complete"),
-        (["I need a cleaning", "no", "yes", "Anna Miller"], "may first nineteen eighty", "Complete"),
+        (["I need a cleaning", "no", "yes", "Anna Miller"], "may first nineteen eighty",
+        "Complete"),
         (["I need a cleaning", "no", "yes", "Anna Miller"], "may", "Incomplete"),
     ],
 )  # fmt: skip
