@@ -10,7 +10,7 @@ from voicefleet_agent.settings import Settings, load_secrets, read_config
 
 # Linear algebra is not what an agent does; its threads must not exist when the nursery forks.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# The warm-up of job processes would load models for listening (240 MB) that nothing uses yet.
+# The framework's warm-up would load a model for the end of turns (240 MB); a gateway has one.
 os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -20,6 +20,8 @@ def main() -> None:
     settings = Settings.from_env()
     load_secrets()
     config = read_config(settings.config)
+    # Where calls' processes reach LiveKit's API: to hang up and to transfer.
+    os.environ["LIVEKIT_URL"] = config.livekit_url
     logs.configure(config.client_id)
     # Only now: the framework takes two seconds to import, and a broken file is said at once.
     from voicefleet_agent import nursery

@@ -1,8 +1,7 @@
-"""One call, from the dispatch to the moment the caller is gone.
+"""One call, from the dispatch to the moment one side ends it. It runs in a job's process.
 
-It runs in a job's process. No `AgentSession`: nothing listens yet, and a session would bring
-voice activity detection, a transcriber and their memory into every pod. The dialogue of a later
-form takes over where the greeting ends.
+Not an `AgentSession`: who speaks when is decided by `turns`, what is said by the dialogue, and a
+pod must not hold the models and threads that a session brings.
 """
 
 from __future__ import annotations
@@ -10,14 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
+from typing import Any
 
-from livekit import rtc
+from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from voicefleet_agent import greetings
+from voicefleet_agent import ahead
+from voicefleet_agent.audio import SAMPLE_RATE
+from voicefleet_agent.conversation import Conversation, Ending
+from voicefleet_agent.listening import Ears
+from voicefleet_agent.live import Live
 from voicefleet_agent.logs import LOGGER
-from voicefleet_agent.settings import Settings, read_config
-from voicefleet_agent.speech import SAMPLE_RATE
+from voicefleet_agent.phrases import Phrases
+from voicefleet_agent.recording import CallLog
+from voicefleet_agent.settings import Settings
+from voicefleet_agent.speaking import QUEUE_MS, Mouth
+from voicefleet_agent.talk import MessageTaker
 
 CALLER_TIMEOUT = 20.0
 """Seconds until a room with nobody in it, or without a media path, is given up.
@@ -25,7 +33,8 @@ CALLER_TIMEOUT = 20.0
 Callers ring for less."""
 ANSWER_TIMEOUT = 5.0
 """Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
-FRAME_SAMPLES = SAMPLE_RATE // 50
+TRANSFER_TIMEOUT = 30.0
+"""Seconds that a transferred call may ring."""
 
 # LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
 # then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
@@ -35,23 +44,21 @@ log = logging.getLogger(LOGGER)
 
 
 async def answer(ctx: JobContext) -> None:
-    """Greet the caller and stay until one side ends the call."""
+    """Talk with the caller until one side ends the call."""
     begun = time.monotonic()
     settings = Settings.from_env()
-    config = read_config(settings.config)
+    live = Live(settings)
     log.info("call dispatched", extra={"action": "CallDispatched"})
-    # Made ahead as a rule; where the words are brand-new this runs beside connecting.
-    speech = asyncio.create_task(_greeting(settings, config.greeting))
     reason = "failed"
     try:
         async with asyncio.timeout(settings.max_call_seconds):
-            reason = await _talk(ctx, speech, begun)
+            reason = await _Call(ctx, settings, live, begun).run()
     except TimeoutError:
         reason = "maximum length"
         # Leaving is not enough: LiveKit SIP keeps the caller in a room without an agent.
         await ctx.delete_room()
     finally:
-        speech.cancel()
+        await live.aclose()
         log.info(
             "call ended",
             extra={"action": "CallEnded", "reason": reason, "seconds": _seconds_since(begun)},
@@ -59,64 +66,145 @@ async def answer(ctx: JobContext) -> None:
         ctx.shutdown(reason)
 
 
-async def _talk(ctx: JobContext, speech: asyncio.Task[bytes], begun: float) -> str:
-    """The call itself; says why it ended."""
-    gone = asyncio.Event()
-    ctx.room.on("disconnected", lambda *_: gone.set())
-    try:
-        async with asyncio.timeout(CALLER_TIMEOUT):
-            await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
-    except TimeoutError:
-        return "no media connection"
-    source = rtc.AudioSource(SAMPLE_RATE, 1)
-    publishing = asyncio.create_task(
-        ctx.room.local_participant.publish_track(
-            rtc.LocalAudioTrack.create_audio_track("voice", source),
-            rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE),
-        )
-    )
-    try:
-        async with asyncio.timeout(CALLER_TIMEOUT):
-            caller = await ctx.wait_for_participant()
-    except TimeoutError:
-        return "no caller"
-    ended = asyncio.create_task(_until_gone(ctx.room, caller, gone))
-    greeted = asyncio.create_task(_greet(ctx.room, source, publishing, caller, speech))
-    try:
-        await asyncio.wait({ended, greeted}, return_when=asyncio.FIRST_COMPLETED)
-        if greeted.done():
-            spoke_at = greeted.result()
-            log.info(
-                "greeted",
-                extra={"action": "Greeted", "firstSoundSeconds": round(spoke_at - begun, 3)},
+class _Call:
+    def __init__(self, ctx: JobContext, settings: Settings, live: Live, begun: float) -> None:
+        self._ctx = ctx
+        self._live = live
+        self._begun = begun
+        self._made = Phrases(settings.phrases)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._record = CallLog()
+
+    async def run(self) -> str:
+        """The call itself; says why it ended."""
+        ctx = self._ctx
+        gone = asyncio.Event()
+        ctx.room.on("disconnected", lambda *_: gone.set())
+        # Made ahead as a rule; where the words are brand-new this runs beside connecting.
+        greeting = self._start(
+            ahead.speak_somehow(
+                self._made, self._live.providers.speaker, [self._live.config.greeting]
             )
-        await ended
-        return "caller left"
-    finally:
-        # A caller who is gone before the media connection stands has no reason to be waited for.
-        for task in (ended, greeted, publishing):
-            task.cancel()
-        await source.aclose()
+        )
+        try:
+            async with asyncio.timeout(CALLER_TIMEOUT):
+                await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        except TimeoutError:
+            return "no media connection"
+        source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=QUEUE_MS)
+        publishing = self._start(
+            ctx.room.local_participant.publish_track(
+                rtc.LocalAudioTrack.create_audio_track("voice", source),
+                rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE),
+            )
+        )
+        try:
+            async with asyncio.timeout(CALLER_TIMEOUT):
+                caller = await ctx.wait_for_participant()
+        except TimeoutError:
+            return "no caller"
+        left = self._start(_until_gone(ctx.room, caller, gone))
+        talking = self._start(self._talk(source, caller, publishing, greeting))
+        try:
+            await asyncio.wait({left, talking}, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                return "caller left"
+            return await self._finish(talking.result(), caller, left)
+        finally:
+            # A caller who is gone before the media connection stands has no reason to be waited
+            # for.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await source.aclose()
+
+    async def _talk(
+        self,
+        source: rtc.AudioSource,
+        caller: rtc.RemoteParticipant,
+        publishing: asyncio.Task[rtc.LocalTrackPublication],
+        greeting: asyncio.Task[None],
+    ) -> Ending:
+        talk = MessageTaker(self._live.config)
+        self._live.on_change = talk.reload
+        conversation: Conversation
+        mouth = Mouth(source, lambda utterance: conversation.sounds(utterance))
+        conversation = Conversation(
+            talk,
+            self._live.look,
+            lambda text: ahead.find(self._made, self._live.providers.speaker, text),
+            mouth,
+            self._record,
+            fallback=self._live.config.forward_to,
+        )
+        ears = Ears(mouth.reference, conversation.window, self._record.sound)
+        conversation.hears(ears)
+        await (await publishing).wait_for_subscription()
+        await _until_answered(self._ctx.room, caller)
+        await greeting
+        self._start(mouth.run())
+        self._start(_hear(self._ctx.room, caller, ears))
+        log.info(
+            "greeted",
+            extra={"action": "Greeted", "firstSoundSeconds": _seconds_since(self._begun)},
+        )
+        return await conversation.run()
+
+    async def _finish(
+        self, ending: Ending, caller: rtc.RemoteParticipant, left: asyncio.Task[None]
+    ) -> str:
+        """Connect the caller elsewhere, or hang up."""
+        if ending.kind == "Transfer" and ending.number is not None:
+            self._record.state("Transferring")
+            if await self._transfer(caller, ending.number):
+                return "transferred"
+        await self._ctx.delete_room()
+        return ending.reason
+
+    async def _transfer(self, caller: rtc.RemoteParticipant, number: str) -> bool:
+        """Ask the carrier (SIP REFER) to connect the caller with `number`."""
+        if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
+            log.warning("only a phone call can be transferred", extra={"action": "NoTransfer"})
+            return False
+        try:
+            async with asyncio.timeout(TRANSFER_TIMEOUT):
+                await self._ctx.api.sip.transfer_sip_participant(
+                    api.TransferSIPParticipantRequest(
+                        room_name=self._ctx.room.name,
+                        participant_identity=caller.identity,
+                        transfer_to=f"tel:{number}",
+                    )
+                )
+        except (api.TwirpError, TimeoutError, OSError) as error:
+            log.error(
+                "transfer failed",
+                extra={"action": "TransferFailed", "error": type(error).__name__},
+            )
+            return False
+        return True
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        return task
 
 
-async def _greet(
-    room: rtc.Room,
-    source: rtc.AudioSource,
-    publishing: asyncio.Task[rtc.LocalTrackPublication],
-    caller: rtc.RemoteParticipant,
-    speech: asyncio.Task[bytes],
-) -> float:
-    """Say the first words once the caller can hear them; returns when sound began (monotonic)."""
-    await (await publishing).wait_for_subscription()
-    await _until_answered(room, caller)
-    pcm = await speech
-    begun = time.monotonic()
-    step = FRAME_SAMPLES * 2
-    for at in range(0, len(pcm), step):
-        block = pcm[at : at + step].ljust(step, b"\0")
-        await source.capture_frame(rtc.AudioFrame(block, SAMPLE_RATE, 1, FRAME_SAMPLES))
-    await source.wait_for_playout()
-    return begun
+async def _hear(room: rtc.Room, caller: rtc.RemoteParticipant, ears: Ears) -> None:
+    """Listen to the caller's microphone, whenever it comes."""
+    tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
+
+    def on_track(
+        track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        if participant.identity == caller.identity:
+            tracks.put_nowait(track)
+
+    room.on("track_subscribed", on_track)
+    for publication in caller.track_publications.values():
+        if publication.track is not None and publication.track.kind == rtc.TrackKind.KIND_AUDIO:
+            tracks.put_nowait(publication.track)
+    while True:
+        await ears.listen(await tracks.get())
 
 
 async def _until_answered(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:
@@ -151,10 +239,6 @@ async def _until_gone(room: rtc.Room, caller: rtc.RemoteParticipant, gone: async
     if caller.identity not in room.remote_participants:
         gone.set()
     await gone.wait()
-
-
-async def _greeting(settings: Settings, text: str) -> bytes:
-    return greetings.load(await greetings.ensure(settings.greetings, text))
 
 
 def _seconds_since(begun: float) -> float:

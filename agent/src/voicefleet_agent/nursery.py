@@ -29,6 +29,8 @@ def start() -> None:
     """
     # What every job process would do for itself before its first call.
     importlib.import_module("livekit.agents.ipc._preload")
+    # The voice activity detector: 2 MB, no thread (livekit-local-inference), shared by all calls.
+    importlib.import_module("livekit.local_inference").init_vad()
     # Started the same way: must be there before, or it would be forked too.
     multiprocessing.resource_tracker.ensure_running()
     # What is alive now stays alive; a collection that touched it would unshare its pages.

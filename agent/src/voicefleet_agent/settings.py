@@ -3,7 +3,7 @@
 | variable | default | |
 |---|---|---|
 | `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
-| `VOICEFLEET_DATA` | `/data` | the client's own volume: greetings, calendar, call records |
+| `VOICEFLEET_DATA` | `/data` | the client's own volume: sentences spoken ahead, calendar, call records |
 | `VOICEFLEET_MODELS` | `/run/voicefleet/models` | folder of the platform's sockets |
 | `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
@@ -43,6 +43,7 @@ class Settings:
     health_port: int
     max_call_seconds: float
     drain_seconds: int
+    secrets: Path
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -57,12 +58,13 @@ class Settings:
             health_port=int(env("VOICEFLEET_HEALTH_PORT", "8081")),
             max_call_seconds=float(env("VOICEFLEET_MAX_CALL_SECONDS", "7200")),
             drain_seconds=int(env("VOICEFLEET_DRAIN_SECONDS", "20")),
+            secrets=Path(env("VOICEFLEET_SECRETS", "/secrets")),
         )
 
     @property
-    def greetings(self) -> Path:
-        """Where greetings made ahead are kept."""
-        return self.data / "greetings"
+    def phrases(self) -> Path:
+        """Where sentences spoken ahead are kept."""
+        return self.data / "phrases"
 
     @property
     def calendar(self) -> Path:

@@ -8,22 +8,27 @@ import logging
 import math
 import signal
 import sys
-from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 from livekit.agents import AgentServer, JobExecutorType
 
-from voicefleet_agent import greetings
+from voicefleet_agent import ahead, phrases, speech
 from voicefleet_agent.caldav import keep_synced
 from voicefleet_agent.call import answer
+from voicefleet_agent.live import Live
 from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.phrases import Phrases
+from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.records.delivery import Delivery
-from voicefleet_agent.settings import Settings, read_config
+from voicefleet_agent.settings import Settings
+from voicefleet_agent.talk import MessageTaker
 from voicefleet_api.agentconfig import AgentConfig
 
 CONFIG_POLL = 1.0
 """Seconds between two looks at the configuration file (one `stat`)."""
+RETRY_AHEAD = 20.0
+"""Seconds until a voice that did not speak ahead is asked again."""
 
 log = logging.getLogger(LOGGER)
 
@@ -107,36 +112,67 @@ async def serve_health(
     return runner
 
 
-async def keep_greeting_ready(settings: Settings, tried: asyncio.Event) -> None:
-    """Speak new words as soon as they are in the configuration file; `tried` after the first time.
+async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
+    """Speak ahead what can be, whenever the configuration changes; `tried` after the first words.
 
     A call reads the file itself, so a broken file or a failing voice costs nothing here but the
-    head start; both are logged and tried again when the file changes.
+    head start; both are logged, and tried again when the file changes.
     """
-    seen: tuple[int, int] | None = None
+    live: Live | None = None
+    seen: AgentConfig | None = None
+    speaking: asyncio.Task[None] | None = None
+    try:
+        while True:
+            with contextlib.suppress(OSError, ValueError):
+                live = live or Live(settings)
+                live.look()
+                if live.config != seen:
+                    seen = live.config
+                    await _make_greeting(live, settings)
+                    if speaking is not None:
+                        speaking.cancel()
+                    speaking = asyncio.create_task(_speak_ahead(live, settings))
+            tried.set()
+            await asyncio.sleep(CONFIG_POLL)
+    finally:
+        if speaking is not None:
+            speaking.cancel()
+        if live is not None:
+            await live.aclose()
+
+
+async def _make_greeting(live: Live, settings: Settings) -> None:
+    try:
+        made = Phrases(settings.phrases)
+        await ahead.speak_somehow(made, live.providers.speaker, [live.config.greeting])
+        log.info("greeting ready", extra={"action": "GreetingReady"})
+    except ahead.SpeechFailed as error:
+        log.error(
+            "greeting not ready",
+            extra={"action": "GreetingFailed", "error": type(error).__name__},
+        )
+
+
+async def _speak_ahead(live: Live, settings: Settings) -> None:
+    """First what must be sayable in need, by whoever can; then all the rest by the client's voice.
+
+    Tried again until the voice has said all of it.
+    """
+    made, speaker = Phrases(settings.phrases), live.providers.speaker
+    needed = [live.config.greeting, *phrases.ESSENTIAL, *MessageTaker(live.config).prepared()]
     while True:
-        with contextlib.suppress(OSError):
-            now = _stamp(settings.config)
-            if now != seen:
-                seen = now
-                try:
-                    text = read_config(settings.config).greeting
-                    path = await greetings.ensure(settings.greetings, text)
-                    greetings.prune(settings.greetings, path)
-                    log.info("greeting ready", extra={"action": "GreetingReady"})
-                except (ValueError, greetings.SpeechFailed) as error:
-                    log.error(
-                        "greeting not ready",
-                        extra={"action": "GreetingFailed", "error": type(error).__name__},
-                    )
-        tried.set()
-        await asyncio.sleep(CONFIG_POLL)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Changes with every atomic replacement."""
-    stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns
+        try:
+            await ahead.speak_somehow(made, speaker, phrases.ESSENTIAL)
+            await ahead.speak(made, speaker, needed)
+            made.prune({speaker.name, speech.NAME}, needed)
+            log.info("phrases ready", extra={"action": "PhrasesReady", "count": len(needed)})
+            return
+        except (ProviderFailed, OSError, ahead.SpeechFailed) as error:
+            log.warning(
+                "phrases not ready",
+                extra={"action": "PhrasesFailed", "error": type(error).__name__},
+            )
+        await asyncio.sleep(RETRY_AHEAD)
 
 
 async def run(config: AgentConfig, settings: Settings) -> None:
@@ -151,7 +187,7 @@ async def run(config: AgentConfig, settings: Settings) -> None:
     delivery = Delivery(settings)
     health = await serve_health(worker, delivery, config, settings)
     tried = asyncio.Event()
-    greeting = asyncio.create_task(keep_greeting_ready(settings, tried))
+    greeting = asyncio.create_task(keep_phrases_ready(settings, tried))
     syncing = asyncio.create_task(keep_synced(settings))
     delivering = asyncio.create_task(delivery.run())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from voicefleet_api.base import ApiModel
+from voicefleet_api.pipeline import Pipeline
 from voicefleet_api.professions import AppointmentType
 from voicefleet_api.receptionist import Contact, Fact, OpeningHours
 
@@ -34,4 +35,8 @@ class AgentConfig(ApiModel):
     contacts: list[Contact] = Field(default_factory=list, description="Whom to connect to.")
     appointments: list[AppointmentType] = Field(
         default_factory=list, description="What can be booked, instead of the profession's."
+    )
+    forward_to: str | None = Field(default=None, description="Whom to connect in need (E.164).")
+    pipeline: Pipeline = Field(
+        default_factory=Pipeline, description="Who transcribes, thinks and speaks."
     )

@@ -32,3 +32,8 @@ DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 DNS_ZONE_PATTERN = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.?$"
 TIME_ZONE_PATTERN = r"^(UTC|GMT|[A-Z][A-Za-z_-]*(/[A-Za-z0-9_+-]+){1,2})$"
 """Area/City; whether the place exists is the controller's to check (CEL has no such list)."""
+
+
+def provider_secret(name: str) -> str:
+    """File in the pod's secrets that holds the `apiKey` of a client's Secret of that name."""
+    return f"PROVIDER_{name}"

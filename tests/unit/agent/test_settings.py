@@ -22,7 +22,7 @@ def test_the_environment_overrides_defaults(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("VOICEFLEET_DATA", "/elsewhere")
     settings = Settings.from_env()
     assert settings.health_port == 1234
-    assert settings.greetings == Path("/elsewhere/greetings")
+    assert settings.phrases == Path("/elsewhere/phrases")
     assert settings.config == Path("/config/agent.json")
 
 

@@ -1,0 +1,59 @@
+"""The client's configuration as it is now: a change applies from the next turn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.providers.build import Providers
+from voicefleet_agent.providers.chain import Resting
+from voicefleet_agent.settings import Settings, read_config
+from voicefleet_api.agentconfig import AgentConfig
+
+log = logging.getLogger(LOGGER)
+
+
+class Live:
+    """Follows the configuration file; one `stat` a look. To be closed."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises OSError, or ValueError where the file is not valid."""
+        self._settings = settings
+        self._resting = Resting()
+        self._old: list[Providers] = []
+        self._seen = self._stamp()
+        self.config = read_config(settings.config)
+        self.providers = Providers(self.config.pipeline, settings, self._resting)
+        self.on_change: Callable[[AgentConfig], None] = lambda _: None
+
+    def look(self) -> Providers:
+        """The providers of the next turn. A file that is not valid changes nothing."""
+        try:
+            stamp = self._stamp()
+            if stamp != self._seen:
+                self._seen = stamp
+                self._take(read_config(self._settings.config))
+        except (OSError, ValueError) as error:
+            log.error(
+                "configuration not taken",
+                extra={"action": "ConfigInvalid", "error": type(error).__name__},
+            )
+        return self.providers
+
+    async def aclose(self) -> None:
+        """Close all connections, also those of providers that a call has turned away from."""
+        for providers in (*self._old, self.providers):
+            await providers.aclose()
+
+    def _take(self, config: AgentConfig) -> None:
+        if config.pipeline != self.config.pipeline:
+            self._old.append(self.providers)
+            self.providers = Providers(config.pipeline, self._settings, self._resting)
+        self.config = config
+        self.on_change(config)
+
+    def _stamp(self) -> tuple[int, int]:
+        """Changes with every atomic replacement."""
+        stat = self._settings.config.stat()
+        return stat.st_ino, stat.st_mtime_ns

@@ -1,0 +1,90 @@
+"""From the client's `pipeline` to providers that work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import aiohttp
+
+from voicefleet_agent.providers.base import Speaker, Transcriber
+from voicefleet_agent.providers.chain import (
+    ModelChain,
+    NamedModel,
+    Resting,
+    SpeakerChain,
+    TranscriberChain,
+)
+from voicefleet_agent.providers.http import Endpoint
+from voicefleet_agent.providers.local import LocalSpeaker, LocalTranscriber, gateway
+from voicefleet_agent.providers.openai import OpenAIModel
+from voicefleet_agent.settings import Settings
+from voicefleet_api.names import provider_secret
+from voicefleet_api.pipeline import LanguageModel, Pipeline, SpeechToText, TextToSpeech
+
+OPENAI_URL = "https://api.openai.com"
+OPENAI_MODEL = "gpt-4.1-mini"
+
+
+class Providers:
+    """The three chains of one pipeline; made inside the event loop, to be closed."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, resting: Resting) -> None:
+        self.pipeline = pipeline
+        self._settings = settings
+        self._endpoints: list[Endpoint] = []
+        self._session: aiohttp.ClientSession | None = None
+        self.transcriber = TranscriberChain([self._stt(s) for s in pipeline.stt], resting)
+        self.model = ModelChain([self._llm(s) for s in pipeline.llm], resting)
+        self.speaker = SpeakerChain([self._tts(s) for s in pipeline.tts], resting)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for endpoint in self._endpoints:
+            await endpoint.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+    def _local(self, name: str) -> Endpoint:
+        token = os.environ.get("MODELS_TOKEN", "")
+        return self._kept(gateway(self._settings.models, name, token))
+
+    def _kept(self, endpoint: Endpoint) -> Endpoint:
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    def _http(self) -> aiohttp.ClientSession:
+        """One session for all plugins."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+    def _key(self, spec: SpeechToText | LanguageModel | TextToSpeech) -> str:
+        """The provider's key; empty where the client gives none, or none has come yet."""
+        if spec.secret_ref is None:
+            return ""
+        file: Path = self._settings.secrets / provider_secret(spec.secret_ref.name)
+        return file.read_text().strip() if file.is_file() else ""
+
+    def _stt(self, spec: SpeechToText) -> Transcriber:
+        if spec.provider == "Local":
+            return LocalTranscriber(self._local("stt"))
+        from voicefleet_agent.providers import plugins
+
+        return plugins.deepgram(spec, self._key(spec), self._http())
+
+    def _llm(self, spec: LanguageModel) -> NamedModel:
+        if spec.provider == "Local":
+            return OpenAIModel(self._local("llm"), spec.model or "default", "Local")
+        endpoint = self._kept(Endpoint(spec.url or OPENAI_URL, self._key(spec)))
+        model = spec.model or OPENAI_MODEL
+        return OpenAIModel(endpoint, model, f"OpenAI/{model}")
+
+    def _tts(self, spec: TextToSpeech) -> Speaker:
+        if spec.provider == "Local":
+            return LocalSpeaker(self._local("tts"), spec.voice)
+        from voicefleet_agent.providers import plugins
+
+        if spec.provider == "Cartesia":
+            return plugins.cartesia(spec, self._key(spec), self._http())
+        return plugins.elevenlabs(spec, self._key(spec), self._http())

@@ -1,0 +1,73 @@
+"""The machine's own gateways, by Unix sockets in one folder (docs/plan.md, "Gateways")."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+from voicefleet_agent.audio import resampled
+from voicefleet_agent.providers.base import ProviderFailed, Transcript
+from voicefleet_agent.providers.http import Endpoint
+
+DEADLINE_MS = 1500
+"""How long a transcript or the first sound of a sentence is of use."""
+VOICE = "en_US-joe-medium"
+
+
+def gateway(folder: Path, name: str, token: str) -> Endpoint:
+    """`stt`, `llm` or `tts`."""
+    return Endpoint("http://gateway", token, socket=folder / f"{name}.sock")
+
+
+class LocalTranscriber:
+    """A `Transcriber`."""
+
+    name = "Local"
+
+    def __init__(self, endpoint: Endpoint, language: str = "en") -> None:
+        self._endpoint = endpoint
+        self._language = language
+
+    async def transcribe(self, pcm: bytes) -> Transcript:
+        async with self._endpoint.post(
+            f"/v1/transcriptions?language={self._language}",
+            data=pcm,
+            headers={
+                "Content-Type": "audio/l16;rate=16000",
+                "Voicefleet-Deadline-Ms": str(DEADLINE_MS),
+            },
+        ) as response:
+            answer = await response.json()
+        try:
+            return Transcript(str(answer["text"]), float(answer["endOfTurn"]))
+        except (KeyError, TypeError, ValueError):
+            raise ProviderFailed("unexpected answer of the speech-to-text gateway") from None
+
+
+class LocalSpeaker:
+    """A `Speaker`."""
+
+    def __init__(self, endpoint: Endpoint, voice: str | None = None) -> None:
+        self.name = f"Local/{voice or VOICE}"
+        self._endpoint = endpoint
+        self._voice = voice or VOICE
+
+    async def speak(self, text: str) -> AsyncIterator[bytes]:
+        async with self._endpoint.post(
+            "/v1/speech",
+            json={"text": text, "voice": self._voice},
+            headers={"Voicefleet-Deadline-Ms": str(DEADLINE_MS)},
+        ) as response:
+            async for piece in resampled(response.content.iter_any(), _rate(response)):
+                yield piece
+
+
+def _rate(response: aiohttp.ClientResponse) -> int:
+    """Of `audio/l16;rate=…;channels=1`."""
+    for part in response.headers.get("Content-Type", "").split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == "rate" and value.isdigit():
+            return int(value)
+    raise ProviderFailed("the speech gateway does not say its rate")

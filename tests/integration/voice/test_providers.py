@@ -1,0 +1,188 @@
+"""Providers against stand-ins of their wire protocol, and our own gateways' contract."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from support.stand_ins import Gateways
+from voicefleet_agent.providers import ProviderFailed
+from voicefleet_agent.providers.build import Providers
+from voicefleet_agent.providers.chain import Resting
+from voicefleet_agent.settings import Settings
+from voicefleet_api.pipeline import Pipeline
+from voicefleet_dialogue.acts import ModelUnavailable
+
+pytestmark = pytest.mark.integration
+
+SECOND = b"\1\0" * 16_000
+
+
+class Vendor:
+    """Deepgram, Cartesia, ElevenLabs and OpenAI on one port, as far as we use them."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+
+    async def start(self) -> str:
+        app = web.Application(client_max_size=2**24)
+        app.router.add_post("/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.requests.append((request.path, dict(request.headers), await request.read()))
+        if self.status != 200:
+            return web.json_response({"error": "no"}, status=self.status)
+        if request.path == "/v1/listen":
+            heard = {"transcript": "on Tuesday", "confidence": 0.9, "words": []}
+            return web.json_response(
+                {
+                    "metadata": {"request_id": "1"},
+                    "results": {"channels": [{"alternatives": [heard]}]},
+                }
+            )
+        if request.path == "/v1/chat/completions":
+            pieces = [{"choices": [{"delta": {"content": word}}]} for word in ("Yes", ", we do.")]
+            lines = [*map(json.dumps, pieces), "[DONE]"]
+            return web.Response(
+                text="".join(f"data: {line}\n\n" for line in lines),
+                content_type="text/event-stream",
+            )
+        return web.Response(body=SECOND, content_type="audio/pcm")
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[tuple[Vendor, str]]:
+    made = Vendor()
+    yield made, await made.start()
+    await made.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("VOICEFLEET_MODELS", str(tmp_path))
+    monkeypatch.setenv("VOICEFLEET_SECRETS", str(tmp_path))
+    monkeypatch.setenv("MODELS_TOKEN", "token-of-the-client")
+    (tmp_path / "PROVIDER_cloud").write_text("key-of-the-client\n")
+    return Settings.from_env()
+
+
+def pipeline(url: str, part: str, provider: str, **more: Any) -> Pipeline:
+    spec = {"provider": provider, "url": url, "secretRef": {"name": "cloud"}, **more}
+    return Pipeline.model_validate({part: [spec]})
+
+
+async def spoken(providers: Providers, text: str) -> bytes:
+    return b"".join([piece async for piece in providers.speaker.speak(text)])
+
+
+async def thought(providers: Providers) -> str:
+    pieces = providers.model.complete("Be brief.", "Do you?", max_tokens=20)
+    return "".join([piece async for piece in pieces])
+
+
+async def test_deepgram(vendor: tuple[Vendor, str], settings: Settings) -> None:
+    stand_in, url = vendor
+    providers = Providers(pipeline(url, "stt", "Deepgram"), settings, Resting())
+    try:
+        assert (await providers.transcriber.transcribe(SECOND)).text == "on Tuesday"
+        path, headers, body = stand_in.requests[0]
+        assert path == "/v1/listen"
+        assert headers["Authorization"] == "Token key-of-the-client"
+        assert SECOND in body
+        stand_in.status = 401
+        with pytest.raises(ProviderFailed):
+            await providers.transcriber.transcribe(SECOND)
+        assert len(stand_in.requests) == 2
+    finally:
+        await providers.aclose()
+
+
+@pytest.mark.parametrize(
+    ("provider", "header"), [("Cartesia", "X-API-Key"), ("ElevenLabs", "xi-api-key")]
+)
+async def test_voices(
+    provider: str, header: str, vendor: tuple[Vendor, str], settings: Settings
+) -> None:
+    stand_in, url = vendor
+    chosen = pipeline(url, "tts", provider, voice="voice-of-the-client")
+    providers = Providers(chosen, settings, Resting())
+    try:
+        # The framework fills the last frame up with silence.
+        assert (await spoken(providers, "Hello there.")).startswith(SECOND[:31_000])
+        path, headers, body = stand_in.requests[0]
+        assert headers[header] == "key-of-the-client"
+        assert b"Hello there." in body
+        assert "voice-of-the-client" in path + body.decode()
+        stand_in.status = 500
+        with pytest.raises(ProviderFailed):
+            await spoken(providers, "Hello there.")
+        assert len(stand_in.requests) == 2
+    finally:
+        await providers.aclose()
+
+
+async def test_an_openai_compatible_model(vendor: tuple[Vendor, str], settings: Settings) -> None:
+    stand_in, url = vendor
+    providers = Providers(pipeline(url, "llm", "OpenAI", model="qwen"), settings, Resting())
+    try:
+        assert await thought(providers) == "Yes, we do."
+        _, headers, body = stand_in.requests[0]
+        assert headers["Authorization"] == "Bearer key-of-the-client"
+        assert json.loads(body)["model"] == "qwen"
+        stand_in.status = 429
+        with pytest.raises(ModelUnavailable):
+            await thought(providers)
+    finally:
+        await providers.aclose()
+
+
+async def test_our_gateways(settings: Settings) -> None:
+    async def hear(pcm: bytes) -> tuple[str, float]:
+        return f"{len(pcm)} bytes", 0.25
+
+    providers = Providers(Pipeline(), settings, Resting())
+    half_rate = Gateways(
+        settings.models,
+        hear=hear,
+        speak=lambda _: b"\1\0" * 22_050,
+        rate=22_050,
+        think=lambda body: str(body["messages"][1]["content"]),
+    )
+    try:
+        with pytest.raises(ProviderFailed):
+            await providers.transcriber.transcribe(SECOND)
+        async with half_rate:
+            heard = await providers.transcriber.transcribe(SECOND)
+            assert (heard.text, heard.end_of_turn) == ("32000 bytes", 0.25)
+            assert abs(len(await spoken(providers, "Hello")) - len(SECOND)) < 200
+            assert (await thought(providers)).strip() == "Do you?"
+            half_rate.status = 503
+            with pytest.raises(ProviderFailed):
+                await spoken(providers, "Hello")
+    finally:
+        await providers.aclose()
+
+
+def test_a_local_pipeline_loads_no_plugin() -> None:
+    code = (
+        "import sys, asyncio\n"
+        "from voicefleet_agent import call, worker\n"
+        "assert not [m for m in sys.modules if m.startswith('livekit.plugins.')]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
