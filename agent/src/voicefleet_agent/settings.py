@@ -3,7 +3,7 @@
 | variable | default | |
 |---|---|---|
 | `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
-| `VOICEFLEET_DATA` | `/data` | the client's own volume: sentences spoken ahead, calendar, call records |
+| `VOICEFLEET_DATA` | `/data` | the client's own: phrases made ahead, calendar, call records |
 | `VOICEFLEET_MODELS` | `/run/voicefleet/models` | folder of the platform's sockets |
 | `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |

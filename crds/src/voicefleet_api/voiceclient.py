@@ -12,6 +12,7 @@ from voicefleet_api.fleet import PlanName
 from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation, TimelineEntry
 from voicefleet_api.names import TIME_ZONE_PATTERN
 from voicefleet_api.phonenumber import E164, NumberRequest, ReclaimPolicy, Source
+from voicefleet_api.pipeline import Pipeline
 
 Email = Annotated[
     str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", json_schema_extra=rules.EMAIL)
@@ -155,6 +156,14 @@ class ClientRuntime(ApiModel):
     )
 
 
+class AgentSpec(ApiModel):
+    """What the client's agent works with."""
+
+    pipeline: Pipeline = Field(
+        default_factory=Pipeline, description="Who transcribes, thinks and speaks."
+    )
+
+
 class Onboarding(ApiModel):
     """What happens to a client that cannot be completed in time."""
 
@@ -214,6 +223,7 @@ class VoiceClientSpec(ApiModel):
     telephony: Telephony = Field(default=Telephony(), description="The client's phone line.")
     dns: ClientDNS | None = Field(default=None, description="The client's name in the zone.")
     runtime: ClientRuntime | None = Field(default=None, description="Where the agent runs.")
+    agent: AgentSpec | None = Field(default=None, description="What the client's agent works with.")
     onboarding: Onboarding | None = Field(
         default=None, description="A deadline for getting everything; none if unset."
     )

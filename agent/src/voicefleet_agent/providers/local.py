@@ -13,7 +13,7 @@ from voicefleet_agent.providers.http import Endpoint
 
 DEADLINE_MS = 1500
 """How long a transcript or the first sound of a sentence is of use."""
-VOICE = "en_US-joe-medium"
+VOICE = "piper/en_US-joe-medium"
 
 
 def gateway(folder: Path, name: str, token: str) -> Endpoint:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
 from voicefleet_api.phonenumber import NumberRequest
+from voicefleet_api.pipeline import Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
 from voicefleet_api.receptionist import ReceptionistSpec
@@ -317,6 +318,8 @@ def agent_config(
         locale=spec.business.locale,
         contacts=own.contacts,
         appointments=own.appointments,
+        forward_to=spec.telephony.fallback.forward_to if spec.telephony.fallback else None,
+        pipeline=spec.agent.pipeline if spec.agent else Pipeline(),
     )
 
 

@@ -39,7 +39,6 @@ from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.planner import plan
-from voicefleet_operator.reconcilers.calendar import calendar_secrets
 from voicefleet_operator.reconcilers.common import (
     SETTLE,
     Controller,
@@ -59,6 +58,7 @@ from voicefleet_operator.reconcilers.report import (
     tell,
     truths,
 )
+from voicefleet_operator.reconcilers.secrets import client_secrets
 from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
 
@@ -233,7 +233,9 @@ class _Pass:
         else:
             receptionist = self._receptionist()
             desired = desire(mark, self.spec, self.fleet_spec, self.fleet_status, receptionist)
-            secrets = await calendar_secrets(self.controller.kube, mark.namespace, receptionist)
+            secrets = await client_secrets(
+                self.controller.kube, mark.namespace, self.spec, receptionist
+            )
             secrets |= self.controller.models_token(mark.client_id)
         ctx = ClientContext(
             kube=self.controller.kube,

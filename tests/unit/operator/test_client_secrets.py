@@ -6,14 +6,29 @@ from typing import Any
 import pytest
 
 from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import VoiceClientSpec
 from voicefleet_operator.kube import KubeError
 from voicefleet_operator.planning.desired import Unmet
-from voicefleet_operator.reconcilers.calendar import calendar_secrets
+from voicefleet_operator.reconcilers.secrets import client_secrets
 
 pytestmark = pytest.mark.unit
 
 SPEC = ReceptionistSpec.model_validate(
     {"calendar": {"caldav": {"url": "https://dav.example/cal/", "secretRef": {"name": "cal"}}}}
+)
+CLIENT = VoiceClientSpec.model_validate({"business": {"name": "Shop"}, "plan": "Pro"})
+WITH_PROVIDERS = VoiceClientSpec.model_validate(
+    {
+        **CLIENT.to_json(),
+        "agent": {
+            "pipeline": {
+                "stt": [
+                    {"provider": "Local"},
+                    {"provider": "Deepgram", "secretRef": {"name": "cal"}},
+                ]
+            }
+        },
+    }
 )
 
 
@@ -29,7 +44,7 @@ class Cluster:
 
 
 async def secrets(answer: dict[str, str] | KubeError) -> dict[str, str]:
-    return await calendar_secrets(Cluster(answer), "shop", SPEC)  # type: ignore[arg-type]
+    return await client_secrets(Cluster(answer), "shop", CLIENT, SPEC)  # type: ignore[arg-type]
 
 
 async def test_the_credentials_get_the_names_that_the_agent_reads() -> None:
@@ -62,5 +77,14 @@ async def test_trouble_with_the_api_server_is_no_fault_of_the_manifest() -> None
 
 async def test_without_caldav_nothing_is_read() -> None:
     cluster: Any = Cluster({})
-    assert await calendar_secrets(cluster, "elsewhere", None) == {}
-    assert await calendar_secrets(cluster, "elsewhere", ReceptionistSpec()) == {}
+    assert await client_secrets(cluster, "elsewhere", CLIENT, None) == {}
+    assert await client_secrets(cluster, "elsewhere", CLIENT, ReceptionistSpec()) == {}
+
+
+async def test_a_providers_key_is_carried_and_its_field_named() -> None:
+    cluster: Any = Cluster({"apiKey": "quiet\n"})
+    found = await client_secrets(cluster, "shop", WITH_PROVIDERS, None)
+    assert found == {"PROVIDER_cal": "quiet"}
+    cluster = Cluster({})
+    with pytest.raises(Unmet, match=r"spec.agent.pipeline.stt\[1\].secretRef: .* lacks apiKey"):
+        await client_secrets(cluster, "shop", WITH_PROVIDERS, None)

@@ -1,0 +1,75 @@
+"""A client's own credentials, on their way from Secrets in its namespace to its agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from voicefleet_api.names import provider_secret
+from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import VoiceClientSpec
+from voicefleet_operator.kube import Kube, KubeError
+from voicefleet_operator.planning.desired import Unmet
+from voicefleet_operator.reconcilers.common import read_secret
+
+
+async def client_secrets(
+    kube: Kube, namespace: str, spec: VoiceClientSpec, receptionist: ReceptionistSpec | None
+) -> dict[str, str]:
+    """What the agent finds in /secrets beside the fleet's.
+
+    Raises `Unmet` where a Secret is not there, not readable or not whole.
+    """
+    found: dict[str, str] = {}
+    caldav = receptionist.calendar.caldav if receptionist and receptionist.calendar else None
+    if caldav is not None:
+        found |= await _read(
+            kube,
+            namespace,
+            caldav.secret_ref.name,
+            {"CALDAV_USERNAME": "username", "CALDAV_PASSWORD": "password"},
+            ("CalendarSecretNotUsable", "Receptionist spec.calendar.caldav.secretRef"),
+        )
+    pipeline = spec.agent.pipeline if spec.agent else None
+    for component in ("stt", "llm", "tts"):
+        for index, provider in enumerate(getattr(pipeline, component, ())):
+            if provider.secret_ref is not None:
+                name = provider.secret_ref.name
+                field = f"spec.agent.pipeline.{component}[{index}].secretRef"
+                found |= await _read(
+                    kube,
+                    namespace,
+                    name,
+                    {provider_secret(name): "apiKey"},
+                    ("ProviderSecretNotUsable", field),
+                )
+    return found
+
+
+async def _read(
+    kube: Kube,
+    namespace: str,
+    name: str,
+    keys: Mapping[str, str],
+    asked_by: tuple[str, str],
+) -> dict[str, str]:
+    """`keys`: name for the agent -> key in the Secret; `asked_by`: reason and field."""
+    reason, field = asked_by
+
+    def unmet(message: str) -> Unmet:
+        return Unmet(reason, f"{field}: {message}", stalled=False)
+
+    try:
+        data = await read_secret(kube, namespace, name)
+    except KubeError as error:
+        if error.status == 404:
+            raise unmet(f"there is no Secret {name!r} in namespace {namespace}") from None
+        if error.status == 403:
+            raise unmet(
+                f"the operator may not read Secret {name!r} in namespace {namespace}; bind the"
+                " ClusterRole voicefleet-client-secrets to its service account there"
+            ) from None
+        raise
+    missing = [key for key in keys.values() if not data.get(key)]
+    if missing:
+        raise unmet(f"Secret {name!r} in namespace {namespace} lacks {' and '.join(missing)}")
+    return {variable: data[key].strip() for variable, key in keys.items()}
