@@ -15,17 +15,17 @@ from typing import Any
 from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from voicefleet_agent import ahead
+from voicefleet_agent import ahead, talk
 from voicefleet_agent.audio import SAMPLE_RATE
 from voicefleet_agent.conversation import Conversation, Ending
 from voicefleet_agent.listening import Ears
 from voicefleet_agent.live import Live
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.phrases import Phrases
-from voicefleet_agent.recording import CallLog
+from voicefleet_agent.records import Recorder
 from voicefleet_agent.settings import Settings
 from voicefleet_agent.speaking import QUEUE_MS, Mouth
-from voicefleet_agent.talk import MessageTaker
+from voicefleet_dialogue.dialogue import Dialogue
 
 CALLER_TIMEOUT = 20.0
 """Seconds until a room with nobody in it, or without a media path, is given up.
@@ -39,6 +39,8 @@ TRANSFER_TIMEOUT = 30.0
 # LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
 # then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
 CALL_STATUS = "sip.callStatus"
+CALLER_NUMBER = "sip.phoneNumber"
+CALLED_NUMBER = "sip.trunkPhoneNumber"
 
 log = logging.getLogger(LOGGER)
 
@@ -73,10 +75,22 @@ class _Call:
         self._begun = begun
         self._made = Phrases(settings.phrases)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._record = CallLog()
+        self._recorder: Recorder | None = None
+        self._dialogue: Dialogue | None = None
+        self._settings = settings
 
     async def run(self) -> str:
         """The call itself; says why it ended."""
+        reason = "failed"
+        try:
+            reason = await self._run()
+            return reason
+        finally:
+            if self._recorder is not None and self._dialogue is not None:
+                self._recorder.state("Logging")
+                self._recorder.finish(reason, self._dialogue.outcome)
+
+    async def _run(self) -> str:
         ctx = self._ctx
         gone = asyncio.Event()
         ctx.room.on("disconnected", lambda *_: gone.set())
@@ -125,19 +139,31 @@ class _Call:
         publishing: asyncio.Task[rtc.LocalTrackPublication],
         greeting: asyncio.Task[None],
     ) -> Ending:
-        talk = MessageTaker(self._live.config)
-        self._live.on_change = talk.reload
+        dialogue = talk.begin(self._live, self._settings, caller.attributes.get(CALLER_NUMBER))
+        record = Recorder(
+            self._settings,
+            self._live.config,
+            caller=caller.attributes.get(CALLER_NUMBER),
+            called=caller.attributes.get(CALLED_NUMBER),
+        )
+        self._live.meter = record
+        self._recorder, self._dialogue = record, dialogue
         conversation: Conversation
         mouth = Mouth(source, lambda utterance: conversation.sounds(utterance))
         conversation = Conversation(
-            talk,
+            dialogue,
             self._live.look,
             lambda text: ahead.find(self._made, self._live.providers.speaker, text),
             mouth,
-            self._record,
+            record,
             fallback=self._live.config.forward_to,
         )
-        ears = Ears(mouth.reference, conversation.window, self._record.sound)
+
+        def sound(heard: bytes, said: bytes) -> None:
+            record.audio("caller", heard, SAMPLE_RATE)
+            record.audio("agent", said, SAMPLE_RATE)
+
+        ears = Ears(mouth.reference, conversation.window, sound)
         conversation.hears(ears)
         await (await publishing).wait_for_subscription()
         await _until_answered(self._ctx.room, caller)
@@ -155,7 +181,8 @@ class _Call:
     ) -> str:
         """Connect the caller elsewhere, or hang up."""
         if ending.kind == "Transfer" and ending.number is not None:
-            self._record.state("Transferring")
+            if self._recorder is not None:
+                self._recorder.state("Transferring")
             if await self._transfer(caller, ending.number):
                 return "transferred"
         await self._ctx.delete_room()

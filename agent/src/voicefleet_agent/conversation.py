@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -20,48 +20,30 @@ from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers import ProviderFailed, Speaker, Transcriber
 from voicefleet_agent.speaking import Mouth, Utterance
 from voicefleet_agent.turns import Turns
-from voicefleet_api.calls import CallState, StageLatencies
-from voicefleet_dialogue.acts import Act, End, ModelUnavailable, Origin, Say, Transfer
+from voicefleet_api.calls import CallState, StageLatencies, TranscriptTurn
+from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
+from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_dialogue.state import Outcome, State, Turn
 
 FILLER_SECONDS = 1.1
 """After a pause was noticed (0.12 s): so a sound comes within 1.5 s, whatever is slow."""
 STILL_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """For the whole of what a model says."""
-DEAF_LIMIT = 3
-"""Turns in a row that nobody could transcribe."""
+TROUBLE_LIMIT = 3
+"""Turns in a row that could not be transcribed or answered."""
 
 log = logging.getLogger(LOGGER)
 
 
-class Expectation(Protocol):
-    """What kind of answer would end the turn."""
-
-    def judge(self, heard: str) -> turns.Judgement:
-        """Whether `heard` is one."""
-        ...
-
-
-class Talk(Protocol):
-    """The dialogue (docs/plan.md)."""
-
-    @property
-    def expects(self) -> Expectation: ...
-    def open(self) -> Any: ...
-    def consider(self, heard: str) -> Any | None: ...
-    def ask(self, heard: str) -> AsyncIterator[Say]: ...
-    def commit(self, turn: Any) -> Sequence[Act]: ...
-    def silent(self) -> Any: ...
-    def unheard(self, text: str) -> None: ...
-
-
 class Record(Protocol):
-    """Who writes down what happens."""
+    """Who writes down what happens (`records.Recorder`)."""
 
     def state(self, state: CallState) -> None: ...
-    def caller_said(self, text: str) -> None: ...
-    def agent_said(self, text: str, origin: Origin, latency: StageLatencies | None) -> None: ...
-    def interrupted(self, unheard: str) -> None: ...
+    def said(self, turn: TranscriptTurn) -> None: ...
+    def interrupted(self) -> None: ...
+    def progress(self, outcome: Outcome) -> None: ...
+    def elapsed(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +63,32 @@ class _Attempt:
     paused_at: float
     stt_ms: float | None = None
     text: str = ""
-    turn: Any = None
+    turn: Turn | None = None
     spoken: dict[str, bytes] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def drop(self) -> None:
         for task in self.tasks:
             task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """Where the talk was before an answer: it goes back there if nothing has been done yet."""
+
+    state: State
+    done: tuple[int, int]
+
+    @classmethod
+    def of(cls, talk: Dialogue) -> _Before:
+        return cls(talk.state, (len(talk.outcome.appointments), len(talk.outcome.messages)))
+
+    def restore(self, talk: Dialogue) -> bool:
+        """False where it cannot: something was booked, or a message taken."""
+        if self.done != _Before.of(talk).done:
+            return False
+        talk.state = self.state
+        return True
 
 
 class Pipeline(Protocol):
@@ -104,7 +105,7 @@ class Conversation:
 
     def __init__(
         self,
-        talk: Talk,
+        talk: Dialogue,
         pipeline: Callable[[], Pipeline],
         made: Callable[[str], bytes | None],
         mouth: Mouth,
@@ -129,9 +130,15 @@ class Conversation:
         self._answering: asyncio.Task[None] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deaf = 0
         self._latency: StageLatencies | None = None
         self._silent_since = 0.0
+        self._said: list[tuple[str, TranscriptTurn]] = []
+        """What the agent says since the caller's last turn, and where it is written down."""
+        self._before: _Before | None = None
+        self._asked: TranscriptTurn | None = None
+        """The caller's turn that is being answered, and may go on."""
+        self._goes_on = False
+        self._trouble = 0
 
     # --- in ------------------------------------------------------------------------------------
 
@@ -211,38 +218,51 @@ class Conversation:
         if merged:
             self._stop_waiting()
         unheard = self._mouth.stop()
-        self._talk.unheard(unheard)
-        self._record.interrupted(unheard)
+        self._goes_on = merged and self._before is not None and self._before.restore(self._talk)
+        if not self._goes_on:
+            self._talk.unheard(" ".join(utterance.unheard for utterance in unheard))
+        for text, turn in self._said:
+            for utterance in unheard:
+                if utterance.text == text:
+                    turn.text = text[: len(text) - len(utterance.unheard)].rstrip()
+                    turn.interrupted = True
+        if not merged:
+            self._record.interrupted()
         self._record.state("Listening")
 
     async def _understand(self, attempt: _Attempt, since: float) -> None:
+        """Transcribe what was heard, and see what would be answered."""
         assert self._ears is not None
         pipeline = self._pipeline()
         try:
             transcript = await pipeline.transcriber.transcribe(self._ears.since(since))
-        except ProviderFailed:
+            attempt.stt_ms = _ms(attempt.paused_at)
+            judgement = self._talk.expects.judge(transcript.text)
+            if turns.words_of(transcript.text):
+                attempt.turn = self._talk.consider(transcript.text)
+        except Exception as error:
+            if not isinstance(error, ProviderFailed):
+                _failed(error)
             self._do(self._turns.failed(time.monotonic(), attempt.number))
             return
-        attempt.stt_ms = _ms(attempt.paused_at)
-        attempt.text = transcript.text
-        if turns.words_of(transcript.text):
-            attempt.turn = self._talk.consider(transcript.text)
-            attempt.tasks.append(asyncio.create_task(self._speak_ahead(attempt, pipeline.speaker)))
-        else:
+        if attempt.turn is not None:
+            ahead = self._speak_ahead(attempt, attempt.turn.acts, pipeline.speaker)
+            attempt.tasks.append(asyncio.create_task(ahead))
+        if not turns.words_of(transcript.text):
             self._stop_waiting()
         self._do(
             self._turns.transcribed(
                 time.monotonic(),
                 attempt.number,
                 transcript.text,
-                self._talk.expects.judge(transcript.text),
+                judgement,
                 transcript.end_of_turn,
             )
         )
 
-    async def _speak_ahead(self, attempt: _Attempt, speaker: Speaker) -> None:
+    async def _speak_ahead(self, attempt: _Attempt, acts: Sequence[Act], speaker: Speaker) -> None:
         """Make the sound of an answer that may be given."""
-        for act in getattr(attempt.turn, "acts", ()):
+        for act in acts:
             if isinstance(act, Say) and self._made(act.text) is None:
                 with contextlib.suppress(ProviderFailed):
                     attempt.spoken[act.text] = b"".join(
@@ -259,7 +279,11 @@ class Conversation:
         try:
             await answering
         except ProviderFailed:
-            await self._voiceless()
+            log.error("no voice speaks", extra={"action": "VoiceFailed"})
+            await self._give_up("no voice speaks")
+        except Exception as error:
+            _failed(error)
+            await self._in_trouble("answering fails")
         await self._mouth.idle.wait()
         self._stop_waiting()
         self._turns.finished(time.monotonic())
@@ -273,18 +297,24 @@ class Conversation:
         await self._perform(self._talk.commit(self._talk.silent()))
 
     async def _ask_again(self) -> None:
-        self._deaf += 1
-        if self._deaf < DEAF_LIMIT:
-            await self._say(Say(phrases.AGAIN, "Program"))
-            return
-        await self._say(Say(phrases.DEAF, "Program"))
-        await self._give_up("nobody transcribes")
+        await self._in_trouble("nobody transcribes")
 
     async def _answer(self, text: str) -> None:
         attempt, self._attempt = self._attempt, None
-        self._deaf = 0
         self._record.state("Processing")
-        self._record.caller_said(text)
+        if self._goes_on and self._asked is not None:
+            self._asked.text = text
+        else:
+            self._asked = TranscriptTurn(
+                speaker="Caller",
+                text=text,
+                at=self._record.elapsed(),
+                state=self._talk.state.phase,
+            )
+            self._record.said(self._asked)
+        self._goes_on = False
+        self._said = []
+        self._before = _Before.of(self._talk)
         self._silent_since = attempt.paused_at if attempt else time.monotonic()
         self._latency = StageLatencies(
             end_of_turn=_ms(self._silent_since), stt=attempt.stt_ms if attempt else None
@@ -293,40 +323,61 @@ class Conversation:
         if turn is not None:
             spoken = attempt.spoken if attempt else {}
             await self._perform(self._talk.commit(turn), spoken)
+            self._trouble = 0
             return
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                async for say in self._talk.ask(text):
-                    await self._say(say, answer=say.origin == "Model")
-        except (ModelUnavailable, TimeoutError):
-            await self._say(Say(phrases.AGAIN, "Program"))
+        asked = time.monotonic()
+        acknowledged = False
+        async with asyncio.timeout(ANSWER_SECONDS):
+            async for act in self._talk.ask(text):
+                if acknowledged and self._latency.llm is None:
+                    self._latency.llm = _ms(asked)
+                await self._perform([act], answer=acknowledged)
+                acknowledged = True
+        self._trouble = 0
 
-    async def _perform(self, acts: Sequence[Act], spoken: dict[str, bytes] | None = None) -> None:
+    async def _perform(
+        self,
+        acts: Sequence[Act],
+        spoken: dict[str, bytes] | None = None,
+        *,
+        answer: bool = True,
+    ) -> None:
+        self._record.progress(self._talk.outcome)
         for act in acts:
             if isinstance(act, Say):
-                await self._say(act, spoken=spoken)
+                await self._say(act, spoken or {}, answer=answer)
                 continue
             await self._mouth.idle.wait()
             if isinstance(act, Transfer):
                 self._end(Ending("Transfer", act.reason, act.number))
             else:
-                assert isinstance(act, End)
                 self._end(Ending("End", act.reason))
 
-    async def _say(
-        self, say: Say, *, answer: bool = True, spoken: dict[str, bytes] | None = None
-    ) -> None:
+    async def _say(self, say: Say, spoken: dict[str, bytes], *, answer: bool) -> None:
         """Raises ProviderFailed where no voice speaks it."""
         speaker = self._pipeline().speaker
         begun = time.monotonic()
-        sound = self._made(say.text) or (spoken or {}).get(say.text)
-        self._record.agent_said(say.text, say.origin, self._latency if answer else None)
-        if sound is None:
-            await self._mouth.say(say.text, speaker.speak(say.text), answer=answer)
-            if self._latency is not None and self._latency.tts is None:
-                self._latency.tts = _ms(begun)
-        else:
+        sound = self._made(say.text) or spoken.get(say.text)
+        self._note(say.text, say.origin, self._latency if answer else None)
+        latency = self._latency
+        if sound is not None:
             await self._mouth.say(say.text, sound, answer=answer)
+        else:
+            await self._mouth.say(say.text, speaker.speak(say.text), answer=answer)
+        if latency is not None and latency.tts is None:
+            latency.tts = 0.0 if sound is not None else _ms(begun)
+
+    def _note(self, text: str, origin: Origin, latency: StageLatencies | None) -> None:
+        turn = TranscriptTurn(
+            speaker="Agent",
+            text=text,
+            at=self._record.elapsed(),
+            state=self._talk.state.phase,
+            origin=origin,
+            latency=latency,
+        )
+        self._said.append((text, turn))
+        self._record.said(turn)
 
     # --- when something is slow or broken --------------------------------------------------------
 
@@ -345,27 +396,39 @@ class Conversation:
             self._waiting.cancel()
         self._waiting = None
 
-    async def _voiceless(self) -> None:
-        """No voice speaks: what was to be said stands in the record, the caller gets a person."""
-        log.error("no voice speaks", extra={"action": "VoiceFailed"})
-        await self._give_up("no voice speaks")
+    async def _in_trouble(self, reason: str) -> None:
+        """Ask the caller to repeat; after a few times in a row, give up."""
+        self._trouble += 1
+        if self._trouble < TROUBLE_LIMIT:
+            await self._say_made(phrases.AGAIN)
+            return
+        await self._say_made(phrases.DEAF)
+        await self._give_up(reason)
 
     async def _give_up(self, reason: str) -> None:
         """Connect the caller with a person, or say goodbye with what was made ahead."""
-        text = phrases.CONNECTING if self._fallback else phrases.GOODBYE
-        sound = self._made(text)
-        if sound is not None:
-            self._record.agent_said(text, "Program", None)
-            await self._mouth.say(text, sound, answer=True)
+        await self._say_made(phrases.CONNECTING if self._fallback else phrases.GOODBYE)
         await self._mouth.idle.wait()
         if self._fallback:
             self._end(Ending("Transfer", reason, self._fallback))
         else:
             self._end(Ending("Failed", reason))
 
+    async def _say_made(self, text: str) -> None:
+        """One of `phrases.ESSENTIAL`; nothing where not even that could be made."""
+        sound = self._made(text)
+        if sound is not None:
+            self._note(text, "Program", None)
+            await self._mouth.say(text, sound, answer=True)
+
     def _end(self, ending: Ending) -> None:
         if not self.ended.done():
             self.ended.set_result(ending)
+
+
+def _failed(error: Exception) -> None:
+    """Whatever it is, the caller hears something; an error's text may hold words of the call."""
+    log.error("answer failed", extra={"action": "AnswerFailed", "error": type(error).__name__})
 
 
 def _ms(since: float) -> float:

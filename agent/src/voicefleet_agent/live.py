@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers.build import Providers
-from voicefleet_agent.providers.chain import Resting
+from voicefleet_agent.providers.chain import Component, Meter, Resting
 from voicefleet_agent.settings import Settings, read_config
 from voicefleet_api.agentconfig import AgentConfig
 
@@ -20,11 +20,13 @@ class Live:
     def __init__(self, settings: Settings) -> None:
         """Raises OSError, or ValueError where the file is not valid."""
         self._settings = settings
+        self.meter: Meter | None = None
+        """Counts what the providers do, once a call has one."""
         self._resting = Resting()
         self._old: list[Providers] = []
         self._seen = self._stamp()
         self.config = read_config(settings.config)
-        self.providers = Providers(self.config.pipeline, settings, self._resting)
+        self.providers = Providers(self.config.pipeline, settings, self._resting, self)
         self.on_change: Callable[[AgentConfig], None] = lambda _: None
 
     def look(self) -> Providers:
@@ -41,6 +43,16 @@ class Live:
             )
         return self.providers
 
+    def used(self, component: Component, provider: str, amount: float) -> None:
+        """For the chains."""
+        if self.meter is not None:
+            self.meter.used(component, provider, amount)
+
+    def failed(self, component: Component, provider: str) -> None:
+        """For the chains."""
+        if self.meter is not None:
+            self.meter.failed(component, provider)
+
     async def aclose(self) -> None:
         """Close all connections, also those of providers that a call has turned away from."""
         for providers in (*self._old, self.providers):
@@ -49,7 +61,7 @@ class Live:
     def _take(self, config: AgentConfig) -> None:
         if config.pipeline != self.config.pipeline:
             self._old.append(self.providers)
-            self.providers = Providers(config.pipeline, self._settings, self._resting)
+            self.providers = Providers(config.pipeline, self._settings, self._resting, self)
         self.config = config
         self.on_change(config)
 

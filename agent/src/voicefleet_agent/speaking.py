@@ -142,10 +142,10 @@ class Mouth:
         """Go on."""
         self._going.set()
 
-    def stop(self) -> str:
-        """Be quiet at once and forget the rest; returns the words that were not heard."""
+    def stop(self) -> list[Utterance]:
+        """Be quiet at once and forget the rest; returns what was not heard, or not whole."""
         self._rewind()
-        unheard = " ".join(filter(None, (u.unheard for u in self._waiting)))
+        unheard = [utterance for utterance in self._waiting if utterance.unheard]
         self._waiting.clear()
         self._recent.clear()
         self._going.set()

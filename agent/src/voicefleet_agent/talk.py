@@ -1,64 +1,51 @@
-"""The dialogue of a call."""
+"""The dialogue of a call, with the client's calendar and language model."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
 
-from voicefleet_agent.turns import Judgement
+from voicefleet_agent.live import Live
+from voicefleet_agent.settings import Settings
 from voicefleet_api.agentconfig import AgentConfig
-from voicefleet_dialogue.acts import Act, End, ModelUnavailable, Say
+from voicefleet_dialogue.booking import Bookings
+from voicefleet_dialogue.booking.bookings import now
+from voicefleet_dialogue.dialogue import Dialogue
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What would be done."""
+class _CurrentModel:
+    """A `LanguageModel`: the one of the pipeline as it is now."""
 
-    acts: tuple[Act, ...]
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def complete(
+        self,
+        system: str,
+        user: str,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int,
+    ) -> AsyncIterator[str]:
+        model = self._live.providers.model
+        return model.complete(system, user, schema=schema, max_tokens=max_tokens)
 
 
-class _Anything:
-    def judge(self, heard: str) -> Judgement:
-        return "Unsure"
+def begin(live: Live, settings: Settings, caller: str | None) -> Dialogue:
+    """A new call's; `caller` is E.164. It follows the configuration."""
+    bookings = Bookings(settings.calendar, live.config)
+    dialogue = Dialogue(
+        live.config, bookings, clock=now, language_model=_CurrentModel(live), caller=caller
+    )
+
+    def reload(config: AgentConfig) -> None:
+        bookings.reload(config)
+        dialogue.reload(config)
+
+    live.on_change = reload
+    return dialogue
 
 
-class MessageTaker:
-    """The smallest dialogue: it hears what the caller wants, thanks and says goodbye."""
-
-    def __init__(self, config: AgentConfig) -> None:
-        self._config = config
-        self._silences = 0
-        self.expects = _Anything()
-
-    def open(self) -> Turn:
-        return Turn((Say(self._config.greeting, "Facts"),))
-
-    def consider(self, heard: str) -> Turn | None:
-        words = "Thank you. I will pass that on. Goodbye."
-        return Turn((Say(words, "Program"), End("message taken")))
-
-    async def ask(self, heard: str) -> AsyncIterator[Say]:
-        raise ModelUnavailable("not asked")
-        yield
-
-    def commit(self, turn: Turn) -> Sequence[Act]:
-        return turn.acts
-
-    def silent(self) -> Turn:
-        self._silences += 1
-        if self._silences > 2:
-            return Turn((Say("I can't hear you. Goodbye.", "Program"), End("caller silent")))
-        return Turn((Say("Hello? Are you there?", "Program"),))
-
-    def unheard(self, text: str) -> None:
-        pass
-
-    def reload(self, config: AgentConfig) -> None:
-        self._config = config
-
-    def prepared(self) -> Sequence[str]:
-        return (
-            "Thank you. I will pass that on. Goodbye.",
-            "Hello? Are you there?",
-            "I can't hear you. Goodbye.",
-        )
+def prepared(live: Live, settings: Settings) -> Iterable[str]:
+    """What every call of this client may say."""
+    return Dialogue(live.config, Bookings(settings.calendar, live.config), clock=now).prepared()

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 from livekit.agents import AgentServer, JobExecutorType
 
-from voicefleet_agent import ahead, phrases, speech
+from voicefleet_agent import ahead, phrases, speech, talk
 from voicefleet_agent.caldav import keep_synced
 from voicefleet_agent.call import answer
 from voicefleet_agent.live import Live
@@ -22,7 +22,6 @@ from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.records.delivery import Delivery
 from voicefleet_agent.settings import Settings
-from voicefleet_agent.talk import MessageTaker
 from voicefleet_api.agentconfig import AgentConfig
 
 CONFIG_POLL = 1.0
@@ -159,7 +158,7 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
     Tried again until the voice has said all of it.
     """
     made, speaker = Phrases(settings.phrases), live.providers.speaker
-    needed = [live.config.greeting, *phrases.ESSENTIAL, *MessageTaker(live.config).prepared()]
+    needed = [live.config.greeting, *phrases.ESSENTIAL, *talk.prepared(live, settings)]
     while True:
         try:
             await ahead.speak_somehow(made, speaker, phrases.ESSENTIAL)

@@ -48,6 +48,17 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return speak
 
 
+@pytest.fixture
+def tones() -> Callable[[str], bytes]:
+    """A voice without pauses: a tone of 60 ms a character."""
+
+    def speak(text: str) -> bytes:
+        at = np.arange(int(0.06 * RATE * len(text)))
+        return bytes((8000 * np.sin(2 * np.pi * 300 * at / RATE)).astype("<i2").tobytes())
+
+    return speak
+
+
 @dataclass
 class Agent:
     """The client's agent, running."""
@@ -137,6 +148,8 @@ async def agent(livekit: LiveKit, tmp_path: Path) -> AsyncIterator[Agent]:
             "agentName": name,
             "livekitURL": livekit.url,
             "businessName": "Bright Smile",
+            "profession": "dentist",
+            "timeZone": "America/New_York",
             "greeting": "Thank you for calling Bright Smile, the dentists on Main Street in"
             " Springfield, open from Monday to Friday. How can I help you?",
         },

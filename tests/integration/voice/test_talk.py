@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,41 +17,83 @@ pytestmark = pytest.mark.integration
 Voice = Callable[[str], Path]
 
 
-def hears(text: str) -> Any:
+def hears(*texts: str, sure: float = 0.9) -> Any:
+    """A transcriber that hears these, one after the other, then the last one again."""
+    waiting = list(texts)
+
     async def hear(_: bytes) -> tuple[str, float]:
         await asyncio.sleep(0.12)
-        return text, 0.9
+        return (waiting.pop(0) if len(waiting) > 1 else waiting[0]), sure
 
     return hear
 
 
 @pytest.fixture(scope="session")
 def request_(voice: Voice) -> Path:
-    return voice("I would like to leave a message please.")
+    return voice("I would like to know when you are open please.")
 
 
 @pytest.fixture(scope="session")
-def cough(voice: Voice) -> Path:
+def short(voice: Voice) -> Path:
     return voice("Mhm.")
 
 
-async def test_a_caller_is_heard_and_answered(agent: Any, call: Any, request_: Path) -> None:
-    await agent.registered()
-    async with Gateways(agent.models, hear=hears("I would like to leave a message")):
-        heard = await call({"quiet": 0.8}, {"say": request_}, {"quiet": 1.0}, {"sleep": 3})
+def record(agent: Any) -> dict[str, Any]:
+    [path] = (agent.folder / "data" / "spool").glob("*.json")
+    return dict(json.loads(path.read_text()))
+
+
+async def test_a_caller_is_heard_and_answered(
+    agent: Any, call: Any, request_: Path, tones: Any
+) -> None:
+    async with Gateways(agent.models, hear=hears("When are you open?"), speak=tones):
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        heard = await call({"quiet": 0.8}, {"say": request_}, {"quiet": 1.0})
     end = heard.speech(0.5)[-1][1]
     answer = next(begin for begin, _ in heard.sounds(0.5) if begin > end)
-    assert answer - end < 2.5
-    assert heard.ended_by_agent
-    assert "leave a message" not in agent.log()
+    print("gap", answer - end)
+    assert answer - end < 1.5
+    await agent.logged("CallEnded")
+    left = record(agent)
+    said = [(turn["speaker"], turn["text"]) for turn in left["transcript"]]
+    assert ("Caller", "When are you open?") in said
+    states = [change["state"] for change in left["states"]]
+    assert states[:5] == ["Greeting", "Responding", "Listening", "Processing", "Responding"]
+    assert states[-2:] == ["Logging", "Ended"]
+    print(left["latency"], left["providers"])
+    assert "When are you open" not in agent.log()
 
 
-async def test_barge_in_pauses_the_agent(agent: Any, call: Any, request_: Path) -> None:
-    await agent.registered()
-    async with Gateways(agent.models, hear=hears("I would like to leave a message")):
-        heard = await call({"sound": 20}, {"sleep": 1.5}, {"say": request_}, {"quiet": 0.5})
-    begin = heard.speech()[0][0]
-    end = next(end for _, end in heard.sounds(0.5) if end > begin)
-    print("stopped after", end - begin)
+async def test_barge_in_pauses_the_agent_and_a_cough_resumes_it(
+    agent: Any, call: Any, request_: Path, short: Path, tones: Any
+) -> None:
+    hear = hears("mhm", "When are you open?")
+    async with Gateways(agent.models, hear=hear, speak=tones):
+        await agent.registered()
+        heard = await call(
+            {"sound": 20},
+            {"sleep": 1.5},
+            {"say": short},
+            {"sleep": 1.5},
+            {"say": request_},
+            {"quiet": 0.5},
+        )
+    (cough, cough_end), (begin, _) = heard.speech(0.5)[:2]
+    sounds = heard.sounds(0.1)
+    print(heard.speech(0.5), sounds)
+    paused = next(end for _, end in sounds if end > cough)
+    resumed = next(start for start, _ in sounds if start > paused)
+    stopped = next(end for _, end in sounds if end > begin)
+    print("paused", paused - cough, "resumed", resumed - cough, "stopped", stopped - begin)
     # 200 ms of ours, and what the network's and the caller's buffers still hold.
-    assert end - begin < 0.4
+    assert paused - cough < 0.35
+    assert resumed - cough < 0.8
+    assert stopped - begin < 0.35
+    await agent.logged("CallEnded")
+    left = record(agent)
+    assert left["interruptions"] == 1
+    greeting = left["transcript"][0]
+    assert greeting["interrupted"]
+    assert agent.config["greeting"].startswith(greeting["text"])
+    assert len(greeting["text"]) < len(agent.config["greeting"])

@@ -9,6 +9,7 @@ import aiohttp
 
 from voicefleet_agent.providers.base import Speaker, Transcriber
 from voicefleet_agent.providers.chain import (
+    Meter,
     ModelChain,
     NamedModel,
     Resting,
@@ -29,14 +30,20 @@ OPENAI_MODEL = "gpt-4.1-mini"
 class Providers:
     """The three chains of one pipeline; made inside the event loop, to be closed."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, resting: Resting) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        resting: Resting,
+        meter: Meter | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self._settings = settings
         self._endpoints: list[Endpoint] = []
         self._session: aiohttp.ClientSession | None = None
-        self.transcriber = TranscriberChain([self._stt(s) for s in pipeline.stt], resting)
-        self.model = ModelChain([self._llm(s) for s in pipeline.llm], resting)
-        self.speaker = SpeakerChain([self._tts(s) for s in pipeline.tts], resting)
+        self.transcriber = TranscriberChain([self._stt(s) for s in pipeline.stt], resting, meter)
+        self.model = ModelChain([self._llm(s) for s in pipeline.llm], resting, meter)
+        self.speaker = SpeakerChain([self._tts(s) for s in pipeline.tts], resting, meter)
 
     async def aclose(self) -> None:
         """Close all connections."""

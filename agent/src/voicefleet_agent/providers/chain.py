@@ -10,9 +10,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from voicefleet_agent.audio import seconds_of
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers.base import ProviderFailed, Speaker, Transcriber, Transcript
 from voicefleet_dialogue.acts import LanguageModel, ModelUnavailable
@@ -41,14 +41,16 @@ P = TypeVar("P", bound=Named)
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Use:
-    """What one provider did in a call."""
+class Meter(Protocol):
+    """Who counts what providers do in a call."""
 
-    requests: int = 0
-    failures: int = 0
-    amount: float = 0.0
-    """Seconds of sound, or characters."""
+    def used(self, component: Component, provider: str, amount: float) -> None:
+        """It has answered; `amount` in seconds of sound, or characters."""
+        ...
+
+    def failed(self, component: Component, provider: str) -> None:
+        """It has not, or too late."""
+        ...
 
 
 class Resting:
@@ -76,22 +78,24 @@ class Resting:
 class _Chain(Generic[P]):
     component: Component
 
-    def __init__(self, providers: Sequence[P], resting: Resting | None = None) -> None:
+    def __init__(
+        self, providers: Sequence[P], resting: Resting | None = None, meter: Meter | None = None
+    ) -> None:
         self.providers = list(providers)
-        self.uses: dict[str, Use] = {}
+        self._meter = meter
         self._resting = resting or Resting()
 
     def _order(self) -> list[P]:
         return self._resting.order(self.providers)
 
     def _worked(self, provider: P, amount: float) -> None:
-        use = self.uses.setdefault(provider.name, Use())
-        use.requests += 1
-        use.amount += amount
+        if self._meter is not None:
+            self._meter.used(self.component, provider.name, amount)
         self._resting.worked(provider.name)
 
     def _failed(self, provider: P, error: Exception) -> None:
-        self.uses.setdefault(provider.name, Use()).failures += 1
+        if self._meter is not None:
+            self._meter.failed(self.component, provider.name)
         self._resting.failed(provider.name)
         reason = "took too long" if isinstance(error, TimeoutError) else str(error)
         log.warning(
@@ -137,7 +141,7 @@ class TranscriberChain(_Chain[Transcriber]):
             except (ProviderFailed, TimeoutError) as error:
                 self._failed(provider, error)
                 continue
-            self._worked(provider, len(pcm) / 32_000)
+            self._worked(provider, seconds_of(pcm))
             return transcript
         raise ProviderFailed("no transcriber answers")
 
