@@ -43,7 +43,7 @@ class Settings:
     health_port: int
     max_call_seconds: float
     drain_seconds: int
-    secrets: Path
+    secrets: Path = Path("/secrets")
 
     @classmethod
     def from_env(cls) -> Settings:

@@ -35,7 +35,7 @@ def request_(voice: Voice) -> Path:
 
 @pytest.fixture(scope="session")
 def short(voice: Voice) -> Path:
-    return voice("Mhm.")
+    return voice("Right.")
 
 
 def record(agent: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ async def test_a_caller_is_heard_and_answered(
 async def test_barge_in_pauses_the_agent_and_a_cough_resumes_it(
     agent: Any, call: Any, request_: Path, short: Path, tones: Any
 ) -> None:
-    hear = hears("mhm", "When are you open?")
+    hear = hears("right", "When are you open?")
     async with Gateways(agent.models, hear=hear, speak=tones):
         await agent.registered()
         heard = await call(
@@ -79,7 +79,7 @@ async def test_barge_in_pauses_the_agent_and_a_cough_resumes_it(
             {"say": request_},
             {"quiet": 0.5},
         )
-    (cough, cough_end), (begin, _) = heard.speech(0.5)[:2]
+    (cough, _), (begin, _) = heard.speech(0.5)[:2]
     sounds = heard.sounds(0.1)
     print(heard.speech(0.5), sounds)
     paused = next(end for _, end in sounds if end > cough)

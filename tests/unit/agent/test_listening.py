@@ -1,0 +1,78 @@
+"""The detector hears the caller and not the agent's echo; sound made by Piper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voicefleet_agent import ahead, speech
+from voicefleet_agent.listening import BLOCK_SAMPLES, Ears
+from voicefleet_agent.phrases import Phrases
+from voicefleet_agent.speaking import Reference
+
+pytestmark = pytest.mark.unit
+
+AGENT = (
+    "Thank you for calling Bright Smile Dental. We are open Monday to Friday from eight to five."
+)
+CALLER = "No, I would like to come on Thursday."
+Sound = np.ndarray[Any, np.dtype[np.int16]]
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sound]:
+    made = Phrases(tmp_path_factory.mktemp("voice"))
+    asyncio.run(ahead.speak_here(made, [AGENT, CALLER]))
+    return lambda text: np.frombuffer(made.find(speech.NAME, text) or b"", dtype=np.int16)
+
+
+def listen(agent: Sound, caller: Sound) -> list[float]:
+    """Probability of speech of each window, both sounds being played from the same moment."""
+    reference = Reference()
+    heard: list[float] = []
+    ears = Ears(reference, lambda _, __, probability: heard.append(probability), lambda *_: None)
+    for index, at in enumerate(range(0, len(agent) - BLOCK_SAMPLES, BLOCK_SAMPLES)):
+        reference.push(agent[at : at + BLOCK_SAMPLES].tobytes())
+        ears.hear(caller[at : at + BLOCK_SAMPLES].tobytes(), index / 100)
+    return heard
+
+
+def runs(heard: list[float], length: int = 3, least: float = 0.65) -> list[float]:
+    """Seconds at which so many windows in a row were speech."""
+    found, run = [], 0
+    for index, probability in enumerate(heard):
+        run = run + 1 if probability >= least else 0
+        if run == length:
+            found.append((index + 1) * 0.032)
+    return found
+
+
+def line(agent: Sound, echo: float, delay: float) -> Sound:
+    """What comes back of the agent's sound, with some noise."""
+    back = np.random.default_rng(1).normal(0, 8, len(agent))
+    shift = int(delay * 16_000)
+    back[shift:] += echo * agent[: len(agent) - shift]
+    return back.astype(np.int16)
+
+
+@pytest.mark.parametrize("echo", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("delay", [0.1, 0.25, 0.4])
+def test_an_echo_is_no_speech(voice: Callable[[str], Sound], echo: float, delay: float) -> None:
+    agent = voice(AGENT)
+    assert runs(listen(agent, line(agent, echo, delay))) == []
+
+
+@pytest.mark.parametrize("echo", [0.0, 0.1])
+def test_a_caller_who_cuts_in_is_heard_at_once(voice: Callable[[str], Sound], echo: float) -> None:
+    agent, words = voice(AGENT), voice(CALLER)
+    sound = line(agent, echo, 0.25)
+    at = 3 * 16_000
+    room = min(len(words), len(sound) - at)
+    sound[at : at + room] += words[:room]
+    begins = 3 + float(np.argmax(np.abs(words) > 1000)) / 16_000
+    first = runs(listen(agent, sound))[0]
+    assert 0 < first - begins < 0.25
