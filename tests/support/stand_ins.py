@@ -32,6 +32,10 @@ class Gateways:
         self.delay = 0.0
         """Seconds before each answer."""
         self.status = 200
+        self.broken: set[str] = set()
+        """Parts that refuse everything: stt, tts, llm."""
+        self.voices: set[str] = set()
+        """That were asked for."""
         self._hear, self._speak, self._rate, self._think = hear, speak, rate, think
         self._runners: list[web.AppRunner] = []
 
@@ -59,7 +63,8 @@ class Gateways:
     async def _before(self, request: web.Request) -> None:
         assert request.headers["Authorization"] == "Bearer token-of-the-client"
         await asyncio.sleep(self.delay)
-        if self.status != 200:
+        part = {"/v1/transcriptions": "stt", "/v1/speech": "tts"}.get(request.path, "llm")
+        if self.status != 200 or part in self.broken:
             raise web.HTTPServiceUnavailable(text='{"error": {"message": "no"}}')
 
     async def _stt(self, request: web.Request) -> web.Response:
@@ -71,7 +76,9 @@ class Gateways:
         return web.json_response({"text": text, "endOfTurn": end_of_turn})
 
     async def _tts(self, request: web.Request) -> web.StreamResponse:
-        text = (await request.json())["text"]
+        asked = await request.json()
+        text = asked["text"]
+        self.voices.add(asked["voice"])
         await self._before(request)
         assert self._speak is not None
         self.spoken.append(text)

@@ -185,6 +185,10 @@ class _Call:
                 self._recorder.state("Transferring")
             if await self._transfer(caller, ending.number):
                 return "transferred"
+        if ending.kind == "Failed" and self._dialogue is not None:
+            outcome = self._dialogue.outcome
+            if outcome.result in ("HungUp", "Answered"):
+                outcome.result = "Failed"
         await self._ctx.delete_room()
         return ending.reason
 

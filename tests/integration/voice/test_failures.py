@@ -1,0 +1,86 @@
+"""When a provider fails in a call: the caller always hears something, and is not left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.stand_ins import Gateways
+
+pytestmark = pytest.mark.integration
+
+
+async def hear(_: bytes) -> tuple[str, float]:
+    await asyncio.sleep(0.05)
+    return "When are you open?", 0.9
+
+
+@pytest.fixture(scope="session")
+def question(voice: Callable[[str], Path]) -> Path:
+    return voice("When are you open?")
+
+
+def record(agent: Any) -> dict[str, Any]:
+    [path] = (agent.folder / "data" / "spool").glob("*.json")
+    return dict(json.loads(path.read_text()))
+
+
+async def test_nobody_transcribes(agent: Any, call: Any, question: Path, tones: Any) -> None:
+    """Asked to repeat twice, then a goodbye; never 1.5 s without a sound after the caller."""
+    async with Gateways(agent.models, speak=tones):
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        heard = await call(*[{"quiet": 0.8}, {"say": question}] * 3, {"quiet": 0.8}, {"sleep": 1.5})
+    for _, end in heard.speech(0.5):
+        assert next(begin for begin, _ in heard.sounds() if begin > end) - end < 1.5
+    await agent.logged("CallEnded")
+    assert heard.ended_by_agent
+    assert record(agent)["ended"] == "nobody transcribes"
+    assert record(agent)["providers"][0]["failures"] >= 1
+
+
+async def test_no_voice_speaks(agent: Any, call: Any, question: Path, tones: Any) -> None:
+    """What was to be said stands in the record; what was made ahead says goodbye."""
+    voice = Gateways(agent.models, hear=hear, speak=tones)
+    async with voice:
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        for phrase in (agent.folder / "data" / "phrases").glob("*.wav"):
+            if phrase.stat().st_size == len(tones(HOURS)) + 44:
+                phrase.unlink()
+        voice.status = 200
+        voice.broken.add("tts")
+        heard = await call({"quiet": 0.8}, {"say": question}, {"quiet": 0.8}, {"sleep": 1.5})
+    [(_, end)] = heard.speech(0.5)
+    assert next(begin for begin, _ in heard.sounds() if begin > end) - end < 1.5
+    await agent.logged("CallEnded")
+    left = record(agent)
+    assert (left["ended"], left["success"]) == ("no voice speaks", False)
+    assert HOURS in [turn["text"] for turn in left["transcript"]]
+
+
+HOURS = "We are open Monday to Friday from 9 AM to 5 PM."
+
+
+async def test_a_switch_of_the_voice_in_a_call_applies_from_the_next_turn(
+    agent: Any, call: Any, question: Path, tones: Any, tmp_path: Path
+) -> None:
+    async with Gateways(agent.models, hear=hear, speak=tones) as gateways:
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        talking = asyncio.create_task(
+            call(*[{"quiet": 0.8}, {"say": question}] * 2, {"quiet": 0.8})
+        )
+        await agent.logged("Greeted")
+        gateways.voices.clear()
+        agent.configure(pipeline={"tts": [{"provider": "Local", "voice": "piper/other"}]})
+        heard = await talking
+    assert len(heard.speech(0.5)) == 2
+    assert "piper/other" in gateways.voices
+    answers = [begin for begin, _ in heard.sounds(0.5) if begin > heard.speech(0.5)[0][1]]
+    assert len(answers) >= 2
