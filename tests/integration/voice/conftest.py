@@ -84,12 +84,15 @@ class Agent:
         partial.replace(self.folder / "agent.json")
 
     def start(self) -> None:
-        port = free_port()
         self.models.mkdir()
         (self.folder / "secrets").mkdir()
         (self.folder / "secrets" / "MODELS_TOKEN").write_text("token-of-the-client")
         self.configure()
-        with (self.folder / "agent.log").open("wb") as log:
+        self.launch()
+
+    def launch(self) -> None:
+        port = free_port()
+        with (self.folder / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "voicefleet_agent"],
                 env={
@@ -126,6 +129,11 @@ class Agent:
 
     def log(self) -> str:
         return (self.folder / "agent.log").read_text()
+
+    def restart(self) -> None:
+        """With what its files say now."""
+        self.stop()
+        self.launch()
 
     def stop(self) -> None:
         if self.process is not None:
