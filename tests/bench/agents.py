@@ -1,0 +1,154 @@
+"""The agents that are measured, as the caller robot sees them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from livekit import rtc
+
+from bench.hearing import Utterance
+from bench.line import RoomLine
+from bench.robot import PATIENCE, until_finished
+from voicefleet_api.calls import CallEvent, CallRecord
+
+BUSY = ("thinking", "speaking")
+
+
+class Stock:
+    """LiveKit's own pipeline (`stock/agent.py`): told what to ask; all it says is an answer."""
+
+    tells_fillers = False
+
+    def __init__(self, line: RoomLine) -> None:
+        self._line = line
+        self._items: list[tuple[float, dict[str, Any]]] = []
+        line.room.on("data_received", self._on_data)
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        self._items.append((self._line.now, json.loads(packet.data)))
+
+    async def ask(self, question: str) -> None:
+        (agent,) = self._line.room.remote_participants
+        since = self._line.now
+        await self._line.room.local_participant.perform_rpc(
+            destination_identity=agent, method="bench.ask", payload=question
+        )
+        await until_finished(self._line, self, since, PATIENCE)
+
+    def speaking(self) -> bool:
+        participants = self._line.room.remote_participants.values()
+        return any(p.attributes.get("lk.agent.state") in BUSY for p in participants)
+
+    def said(self) -> Sequence[Utterance]:
+        return [
+            Utterance(at, answer=True, text=item["text"] or "")
+            for at, item in self._items
+            if item["role"] == "assistant"
+        ]
+
+    def commits(self) -> int:
+        return sum(item["role"] == "user" for _, item in self._items)
+
+    def stages(self) -> list[dict[str, float]]:
+        """Milliseconds by stage, of each answer."""
+        names = {
+            "transcription_delay": "stt",
+            "end_of_turn_delay": "endOfTurn",
+            "llm_node_ttft": "llm",
+            "tts_node_ttfb": "tts",
+            "e2e_latency": "total",
+        }
+        return [
+            {names[key]: 1000 * value for key, value in item["metrics"].items() if key in names}
+            for _, item in self._items
+        ]
+
+
+@dataclass
+class Portal:
+    """Takes call records and live events as the platform's portal does, into memory."""
+
+    socket: Path
+    events: dict[str, list[tuple[float, CallEvent]]] = field(default_factory=dict)
+    """By call, in order, with the monotonic time of their coming."""
+    records: dict[str, CallRecord] = field(default_factory=dict)
+    _runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/calls/{call}/events", self._event)
+        app.router.add_put("/v1/calls/{call}", self._record)
+        app.router.add_put("/v1/calls/{call}/audio/{side}", self._audio)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.UnixSite(self._runner, self.socket).start()
+
+    async def stop(self) -> None:
+        """No longer listen."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _event(self, request: web.Request) -> web.Response:
+        event = CallEvent.model_validate_json(await request.read())
+        self.events.setdefault(event.call_id, []).append((time.monotonic(), event))
+        return web.Response(status=204)
+
+    async def _record(self, request: web.Request) -> web.Response:
+        record = CallRecord.model_validate_json(await request.read())
+        self.records[record.call_id] = record
+        return web.Response(status=204)
+
+    async def _audio(self, request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=204)
+
+
+class Ours:
+    """Our agent: asks by itself; its live events say what it says, and what is no answer."""
+
+    tells_fillers = True
+
+    def __init__(self, line: RoomLine, portal: Portal) -> None:
+        self._line = line
+        self._portal = portal
+        self._known = set(portal.events)
+
+    async def ask(self, question: str) -> None:
+        """It decides itself."""
+
+    @property
+    def call(self) -> str | None:
+        """The call's id, once an event has told it."""
+        new = [call for call in self._portal.events if call not in self._known]
+        return new[0] if new else None
+
+    def _events(self) -> list[tuple[float, CallEvent]]:
+        return self._portal.events.get(self.call or "", [])
+
+    def speaking(self) -> bool:
+        states = [event.change.state for _, event in self._events() if event.change]
+        return bool(states) and states[-1] in ("Greeting", "Processing", "Responding")
+
+    def said(self) -> Sequence[Utterance]:
+        """By the line's clock: the call began before its first event came."""
+        turns = [(at, event.turn) for at, event in self._events() if event.turn]
+        if not turns:
+            return []
+        offset = min(at - turn.at for at, turn in turns) - self._line.began
+        return [
+            Utterance(turn.at + offset, answer=turn.latency is not None, text=turn.text)
+            for _, turn in turns
+            if turn.speaker == "Agent"
+        ]
+
+    def commits(self) -> int:
+        return sum(
+            event.turn is not None and event.turn.speaker == "Caller" for _, event in self._events()
+        )

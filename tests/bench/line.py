@@ -1,0 +1,181 @@
+"""A telephone line to an agent: what the caller says goes in, what the caller hears comes out.
+
+Both directions are recorded on one clock, which begins when the line is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import numpy as np
+from livekit import api, rtc
+
+from bench.corpus.sound import RATE, Samples, levels, mu_law
+from bench.hearing import LOUD
+
+FRAME = RATE // 100
+"""Samples in 10 ms."""
+LATE = 0.08
+"""Seconds: sound that comes this much later than the clock says has had a gap before it."""
+
+
+class Line(Protocol):
+    """Somebody is at the other end."""
+
+    @property
+    def now(self) -> float:
+        """Seconds since the line was opened."""
+        ...
+
+    @property
+    def last_loud(self) -> float | None:
+        """When the agent was last heard; None before it was."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the other side has hung up."""
+        ...
+
+    async def say(self, speech: Samples) -> tuple[float, float]:
+        """Speak; returns when the first and the last sample went out, once the last one has."""
+        ...
+
+    def recordings(self) -> tuple[Samples, Samples]:
+        """What the caller said and what it heard."""
+        ...
+
+    async def hang_up(self) -> None: ...
+
+
+class Tape:
+    """One direction: blocks of samples, each at its place in time."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[int, Samples]] = []
+        self._end = 0
+        self.last_loud: float | None = None
+
+    def add(self, block: Samples, now: float) -> None:
+        """A block whose last sample came at `now` (seconds).
+
+        Blocks follow one another without a gap, however unsteadily they come, until they are
+        `LATE`: then nothing was sent for a while, which is silence.
+        """
+        place = round(now * RATE) - len(block)
+        start = place if place - self._end > LATE * RATE else self._end
+        self._blocks.append((start, block))
+        self._end = start + len(block)
+        if levels(block).max() > LOUD:
+            self.last_loud = self._end / RATE
+
+    def samples(self) -> Samples:
+        """All of it."""
+        whole = np.zeros(self._end)
+        for start, block in self._blocks:
+            whole[start : start + len(block)] = block
+        return whole
+
+
+class RoomLine:
+    """A participant of a LiveKit room, with the sound of a telephone (8 kHz, G.711)."""
+
+    def __init__(self, noise: Samples) -> None:
+        """`noise` goes on, repeated, for as long as the line is open."""
+        self.room = rtc.Room()
+        self.gone = False
+        self._noise = noise
+        self._source = rtc.AudioSource(RATE, 1, queue_size_ms=0)
+        self._saying: Samples = np.zeros(0)
+        self._said = asyncio.Event()
+        self._frames = 0
+        self.began = 0.0
+        """Monotonic time of the clock's zero."""
+        self._mouth = Tape()
+        self._ear = Tape()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def last_loud(self) -> float | None:
+        return self._ear.last_loud
+
+    async def open(self, url: str, token: str) -> None:
+        """Join, and begin to send the noise; who dispatches the agent is the room's business."""
+        self.room.on("track_subscribed", lambda track, *_: self._go(self._listen(track)))
+        self.room.on("participant_disconnected", lambda _: setattr(self, "gone", True))
+        self.began = time.monotonic()
+        await self.room.connect(url, token)
+        track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
+        # The silence between two sentences is sent like everything else, as on a telephone line.
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False)
+        await self.room.local_participant.publish_track(track, options)
+        self._go(self._send())
+
+    async def say(self, speech: Samples) -> tuple[float, float]:
+        start = self._frames * FRAME / RATE
+        self._saying = speech
+        self._said.clear()
+        await self._said.wait()
+        return start, start + len(speech) / RATE
+
+    def recordings(self) -> tuple[Samples, Samples]:
+        return self._mouth.samples(), self._ear.samples()
+
+    async def hang_up(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.room.disconnect()
+        await self._source.aclose()
+
+    async def _send(self) -> None:
+        """A frame every 10 ms, by the clock."""
+        self._frames = round(self.now * RATE / FRAME)
+        while True:
+            wait = self._frames * FRAME / RATE - self.now
+            if wait > 0:
+                await asyncio.sleep(wait)
+            block = np.pad(self._saying[:FRAME], (0, max(0, FRAME - len(self._saying))))
+            at = self._frames * FRAME
+            self._frames += 1
+            if len(self._saying):
+                self._saying = self._saying[FRAME:]
+                if not len(self._saying):
+                    self._said.set()
+            block = mu_law(block + self._noise.take(range(at, at + FRAME), mode="wrap"))
+            self._mouth.add(block, self._frames * FRAME / RATE)
+            pcm = (block * 32767).astype("<i2").tobytes()
+            await self._source.capture_frame(rtc.AudioFrame(pcm, RATE, 1, FRAME))
+
+    async def _listen(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=10)
+        async for event in stream:
+            self._ear.add(np.frombuffer(event.frame.data, "<i2") / 32768, self.now)
+
+    def _go(self, work: Awaitable[None]) -> None:
+        self._tasks.add(asyncio.ensure_future(work))
+
+
+def caller_token(room: str) -> str:
+    """For the caller of that room; LIVEKIT_API_KEY and LIVEKIT_API_SECRET sign it."""
+    grants = api.VideoGrants(room_join=True, room=room)
+    return api.AccessToken().with_identity("caller").with_grants(grants).to_jwt()
+
+
+async def dispatch(url: str, room: str, agent: str) -> None:
+    """Ask for the agent."""
+    async with api.LiveKitAPI(url.replace("ws", "http", 1)) as livekit:
+        await livekit.agent_dispatch.create_dispatch(
+            api.CreateAgentDispatchRequest(agent_name=agent, room=room, metadata="{}")
+        )
+
+
+Opened = Callable[[Samples], Awaitable[Line]]
+"""Opens a line with that noise in the background."""

@@ -1,0 +1,165 @@
+"""What a voice bench runs on: LiveKit, the model gateways, and the agents that are measured.
+
+The agents get what the operator and a pod would give them: a configuration file, a folder of
+sockets, secrets in the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from bench import corpus
+from bench.agents import Portal
+from support.controlplane import ControlPlane
+from voicefleet_api import professions, tokens
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.receptionist import Fact, OpeningHours
+from voicefleet_infra import services
+from voicefleet_infra.services import Service
+
+GATEWAYS = ("stt", "tts", "llm")
+LOADING = 180.0
+"""Seconds for a model, or a worker with warm processes, on a busy machine."""
+WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client whose agent runs."""
+
+    name: str
+    agent: str
+    portal: Portal
+
+
+def free_port() -> int:
+    """Of TCP, on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Machine(ControlPlane):
+    """`with Machine() as machine:` runs LiveKit and the gateways; agents are added to it."""
+
+    def __enter__(self) -> Self:
+        try:
+            for make in (services.redis, services.livekit):
+                self._start(make(self.platform))
+            self.models = self.platform.folder("models")
+            self._key = self.folder / "models.key"
+            self._key.write_text(secrets.token_hex(32))
+            for name in GATEWAYS:
+                self._start(self._gateway(name))
+            key, secret = services.livekit_keys(self.platform)
+            os.environ |= {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    @property
+    def url(self) -> str:
+        """LiveKit's."""
+        return f"ws://{self.platform.address}:{self.platform.port('livekit')}"
+
+    def _gateway(self, name: str) -> Service:
+        path = self.models / f"{name}.sock"
+        command = (sys.executable, "-m", "voicefleet_models", name)
+        arguments = ("--secret-file", str(self._key), "--socket", str(path))
+        return Service(name, command + arguments, str(path), path.exists)
+
+    async def ready(self) -> None:
+        """Wait until all models are loaded; raises TimeoutError."""
+        for name in GATEWAYS:
+            connector = aiohttp.UnixConnector(str(self.models / f"{name}.sock"))
+            async with (
+                asyncio.timeout(LOADING),
+                aiohttp.ClientSession("http://gateway", connector=connector) as session,
+            ):
+                while (await session.get("/healthz")).status != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+
+    def _environment(self, client: str) -> dict[str, str]:
+        return {
+            "LIVEKIT_URL": self.url,
+            "MODELS_TOKEN": tokens.mint(self._key.read_text(), client),
+            "VOICEFLEET_MODELS": str(self.models),
+        }
+
+    def start_stock(self, calls: int) -> None:
+        """LiveKit's own pipeline, with a warm process for each call."""
+        agent = Path(__file__).parent / "stock" / "agent.py"
+        environment = {**self._environment("stock"), "BENCH_CALLS": str(calls)}
+        log = self.folder / "stock.log"
+        command = (sys.executable, str(agent), "start")
+        self._start(
+            Service(
+                "stock",
+                command,
+                self.url,
+                lambda: (
+                    log.read_text().count("process initialized") >= calls
+                    and "registered worker" in log.read_text()
+                ),
+                environment,
+            )
+        )
+
+    async def start_ours(self, profession: str) -> Client:
+        """A client's agent, as its pod runs it."""
+        folder = self.platform.folder(f"client-{profession}")
+        models = folder / "sockets"
+        models.mkdir()
+        for name in GATEWAYS:
+            (models / f"{name}.sock").symlink_to(self.models / f"{name}.sock")
+        portal = Portal(models / "portal.sock")
+        await portal.start()
+        config = folder / "agent.json"
+        config.write_text(self._config(profession).model_dump_json(by_alias=True))
+        health = free_port()
+        environment = self._environment(profession) | {
+            "VOICEFLEET_CONFIG": str(config),
+            "VOICEFLEET_DATA": str(folder),
+            "VOICEFLEET_MODELS": str(models),
+            "VOICEFLEET_SECRETS": str(folder / "none"),
+            "VOICEFLEET_HEALTH_HOST": "127.0.0.1",
+            "VOICEFLEET_HEALTH_PORT": str(health),
+        }
+        await asyncio.to_thread(
+            self._start,
+            Service(
+                f"agent-{profession}",
+                (sys.executable, "-m", "voicefleet_agent"),
+                self.url,
+                lambda: services.http_ok(health, "/"),
+                environment,
+            ),
+        )
+        return Client(profession, f"bench-{profession}", portal)
+
+    def _config(self, name: str) -> AgentConfig:
+        profession, known = professions.load(name), corpus.clients()[name]
+        return AgentConfig(
+            client_id=name,
+            agent_name=f"bench-{name}",
+            livekit_url=self.url,
+            business_name=known["business"],
+            time_zone="America/Chicago",
+            profession=name,
+            greeting=profession.greeting.replace(professions.BUSINESS, known["business"]),
+            prompt=profession.prompt.replace(professions.BUSINESS, known["business"]),
+            questions=[question.text for question in profession.questions],
+            hours=[OpeningHours(day=day, opens="08:00", closes="18:00") for day in WEEK]
+            + [OpeningHours(day="Saturday", opens="09:00", closes="14:00")],
+            facts=[Fact(**fact) for fact in known["facts"]],
+        )
