@@ -69,6 +69,10 @@ bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG
 bench-scale: provision ## The controller with many clients (ARGS="--clients 1000"), on a platform of its own
 	@$(BIN)/python tests/bench/scale.py $(ARGS)
 
+.PHONY: bench-voice
+bench-voice: provision ## How long callers wait for an answer, beside LiveKit's own pipeline (ARGS="--turns 40")
+	@$(BIN)/python tests/bench/voice.py $(ARGS)
+
 MINUTES ?= 60
 .PHONY: soak
 soak: provision ## Create, edit, fault and delete for MINUTES=60; fails where something has leaked

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-
-import aiohttp
 
 from bench import corpus
 from bench.agents import Portal
@@ -26,9 +23,6 @@ from voicefleet_api.receptionist import Fact, OpeningHours
 from voicefleet_infra import services
 from voicefleet_infra.services import Service
 
-GATEWAYS = ("stt", "tts", "llm")
-LOADING = 180.0
-"""Seconds for a model, or a worker with warm processes, on a busy machine."""
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
 
@@ -55,11 +49,9 @@ class Machine(ControlPlane):
         try:
             for make in (services.redis, services.livekit):
                 self._start(make(self.platform))
-            self.models = self.platform.folder("models")
-            self._key = self.folder / "models.key"
-            self._key.write_text(secrets.token_hex(32))
-            for name in GATEWAYS:
-                self._start(self._gateway(name))
+            for name in services.GATEWAYS:
+                self._start(services.gateway(self.platform, name))
+            self._models = services.models_folder(self.platform)
             key, secret = services.livekit_keys(self.platform)
             os.environ |= {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
         except BaseException:
@@ -72,28 +64,13 @@ class Machine(ControlPlane):
         """LiveKit's."""
         return f"ws://{self.platform.address}:{self.platform.port('livekit')}"
 
-    def _gateway(self, name: str) -> Service:
-        path = self.models / f"{name}.sock"
-        command = (sys.executable, "-m", "voicefleet_models", name)
-        arguments = ("--secret-file", str(self._key), "--socket", str(path))
-        return Service(name, command + arguments, str(path), path.exists)
-
-    async def ready(self) -> None:
-        """Wait until all models are loaded; raises TimeoutError."""
-        for name in GATEWAYS:
-            connector = aiohttp.UnixConnector(str(self.models / f"{name}.sock"))
-            async with (
-                asyncio.timeout(LOADING),
-                aiohttp.ClientSession("http://gateway", connector=connector) as session,
-            ):
-                while (await session.get("/healthz")).status != 200:  # noqa: ASYNC110
-                    await asyncio.sleep(0.2)
-
     def _environment(self, client: str) -> dict[str, str]:
         return {
             "LIVEKIT_URL": self.url,
-            "MODELS_TOKEN": tokens.mint(self._key.read_text(), client),
-            "VOICEFLEET_MODELS": str(self.models),
+            "MODELS_TOKEN": tokens.mint(
+                services.models_key(self.platform).read_text().strip(), client
+            ),
+            "VOICEFLEET_MODELS": str(self._models),
         }
 
     def start_stock(self, calls: int) -> None:
@@ -120,8 +97,8 @@ class Machine(ControlPlane):
         folder = self.platform.folder(f"client-{profession}")
         models = folder / "sockets"
         models.mkdir()
-        for name in GATEWAYS:
-            (models / f"{name}.sock").symlink_to(self.models / f"{name}.sock")
+        for name in services.GATEWAYS:
+            (models / f"{name}.sock").symlink_to(self._models / f"{name}.sock")
         portal = Portal(models / "portal.sock")
         await portal.start()
         config = folder / "agent.json"

@@ -223,7 +223,6 @@ def mixed_clients() -> list[corpus.Call]:
 
 async def run(args: argparse.Namespace, machine: Machine) -> list[Figures]:
     """All measurements."""
-    await machine.ready()
     bench = Bench(machine, args.record)
     counts = [int(count) for count in args.calls.split(",")]
     if not args.ours_only:

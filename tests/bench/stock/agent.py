@@ -76,9 +76,10 @@ server = AgentServer(
 async def answer(ctx: JobContext) -> None:
     """One call; the room's name is `client--anything`."""
     models, token = Path(os.environ["VOICEFLEET_MODELS"]), os.environ["MODELS_TOKEN"]
+    model = Model(Gateway(models / "llm.sock", token))
     session = AgentSession(
         stt=Ear(Gateway(models / "stt.sock", token)),
-        llm=Model(Gateway(models / "llm.sock", token)),
+        llm=model,
         tts=Voice(Gateway(models / "tts.sock", token)),
         vad=ctx.proc.userdata["vad"],
         turn_handling=TURNS,
@@ -97,7 +98,10 @@ async def answer(ctx: JobContext) -> None:
             words = ctx.room.local_participant.publish_data(json.dumps(item), topic=TOPIC)
             telling.add(asyncio.create_task(words))
 
-    await session.start(Agent(instructions=prompt(client)), room=ctx.room)
+    instructions = prompt(client)
+    await session.start(Agent(instructions=instructions), room=ctx.room)
+    # While the greeting is spoken the model reads the prompt, so that no caller waits for that.
+    warming = asyncio.create_task(model.read(instructions))
 
     @ctx.room.local_participant.register_rpc_method("bench.ask")
     async def ask(data: rtc.RpcInvocationData) -> str:
@@ -105,6 +109,7 @@ async def answer(ctx: JobContext) -> None:
         return ""
 
     await session.say(professions.load(client).greeting.replace(professions.BUSINESS, "our office"))
+    await warming
     await asyncio.Event().wait()
 
 

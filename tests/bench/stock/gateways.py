@@ -110,6 +110,13 @@ class Model(llm.LLM):
         super().__init__()
         self.gateway = gateway
 
+    async def read(self, instructions: str) -> None:
+        """Have the model read the beginning of all conversations, which it then remembers."""
+        messages = [{"role": "system", "content": instructions}, {"role": "user", "content": "Hi"}]
+        body = {"messages": messages, "max_tokens": 1}
+        async with self.gateway.session.post("/v1/chat/completions", json=body) as answer:
+            await answer.read()
+
     def chat(
         self,
         *,
