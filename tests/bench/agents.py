@@ -13,7 +13,7 @@ from aiohttp import web
 from livekit import rtc
 
 from bench.hearing import Utterance
-from bench.line import RoomLine
+from bench.line import Line, RoomLine
 from bench.robot import PATIENCE, until_finished
 from voicefleet_api.calls import CallEvent, CallRecord
 
@@ -115,7 +115,7 @@ class Ours:
 
     tells_fillers = True
 
-    def __init__(self, line: RoomLine, portal: Portal) -> None:
+    def __init__(self, line: Line, portal: Portal) -> None:
         self._line = line
         self._portal = portal
         self._known = set(portal.events)

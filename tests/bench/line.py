@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Protocol
 
 import numpy as np
 from livekit import api, rtc
 
-from bench.corpus.sound import RATE, Samples, levels, mu_law
+from bench.corpus.sound import RATE, Samples, decode, encode, levels
 from bench.hearing import LOUD
 
 FRAME = RATE // 100
@@ -25,9 +25,12 @@ LATE = 0.08
 class Line(Protocol):
     """Somebody is at the other end."""
 
+    began: float
+    """Monotonic time of the clock's zero."""
+
     @property
     def now(self) -> float:
-        """Seconds since the line was opened."""
+        """Seconds since then."""
         ...
 
     @property
@@ -149,7 +152,7 @@ class RoomLine:
                 self._saying = self._saying[FRAME:]
                 if not len(self._saying):
                     self._said.set()
-            block = mu_law(block + self._noise.take(range(at, at + FRAME), mode="wrap"))
+            block = decode(encode(block + self._noise.take(range(at, at + FRAME), mode="wrap")))
             self._mouth.add(block, self._frames * FRAME / RATE)
             pcm = (block * 32767).astype("<i2").tobytes()
             await self._source.capture_frame(rtc.AudioFrame(pcm, RATE, 1, FRAME))
@@ -175,7 +178,3 @@ async def dispatch(url: str, room: str, agent: str) -> None:
         await livekit.agent_dispatch.create_dispatch(
             api.CreateAgentDispatchRequest(agent_name=agent, room=room, metadata="{}")
         )
-
-
-Opened = Callable[[Samples], Awaitable[Line]]
-"""Opens a line with that noise in the background."""

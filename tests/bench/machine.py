@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from livekit import api
+
 from bench import corpus
 from bench.agents import Portal
 from support.controlplane import ControlPlane
@@ -30,8 +32,8 @@ WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 class Client:
     """A client whose agent runs."""
 
-    name: str
     agent: str
+    number: str
     portal: Portal
 
 
@@ -44,6 +46,8 @@ def free_port() -> int:
 
 class Machine(ControlPlane):
     """`with Machine() as machine:` runs LiveKit and the gateways; agents are added to it."""
+
+    telephone = False
 
     def __enter__(self) -> Self:
         try:
@@ -92,6 +96,34 @@ class Machine(ControlPlane):
             )
         )
 
+    def start_sip(self) -> None:
+        """LiveKit's SIP bridge, for calls to our agents' numbers."""
+        self._start(services.livekit_sip(self.platform))
+        self.telephone = True
+
+    async def route(self, agent: str, number: str) -> None:
+        """Calls to that number go to that agent, each in a room of its own."""
+        async with api.LiveKitAPI(self.url.replace("ws", "http", 1)) as livekit:
+            trunk = await livekit.sip.create_inbound_trunk(
+                api.CreateSIPInboundTrunkRequest(
+                    trunk=api.SIPInboundTrunkInfo(
+                        name=agent, numbers=[number], allowed_addresses=["0.0.0.0/0"]
+                    )
+                )
+            )
+            rule = api.SIPDispatchRule(
+                dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix=agent)
+            )
+            await livekit.sip.create_dispatch_rule(
+                api.CreateSIPDispatchRuleRequest(
+                    rule=rule,
+                    trunk_ids=[trunk.sip_trunk_id],
+                    room_config=api.RoomConfiguration(
+                        agents=[api.RoomAgentDispatch(agent_name=agent)]
+                    ),
+                )
+            )
+
     async def start_ours(self, profession: str) -> Client:
         """A client's agent, as its pod runs it."""
         folder = self.platform.folder(f"client-{profession}")
@@ -122,7 +154,10 @@ class Machine(ControlPlane):
                 environment,
             ),
         )
-        return Client(profession, f"bench-{profession}", portal)
+        number = f"+1500555{len(self._processes):04d}"
+        if self.telephone:
+            await self.route(f"bench-{profession}", number)
+        return Client(f"bench-{profession}", number, portal)
 
     def _config(self, name: str) -> AgentConfig:
         profession, known = professions.load(name), corpus.clients()[name]

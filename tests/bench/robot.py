@@ -25,10 +25,18 @@ TRIES = 2
 LIKE = 75
 """Of 100: a sentence that is as near to a question as this is that question."""
 SITUATIONS = {
-    "readBack": ("is that right", "is that correct", "did I get that right"),
-    "more": ("anything else", "what else can I do for you", "how else can I help"),
-    "time": ("when would you like to come", "what day and time suits you", "which time suits you"),
+    "readBack": ("Is that right?", "Is that correct?"),
+    "greeting": ("How can I help you?",),
+    "more": ("Is there anything else I can do?",),
+    "time": (
+        "What day and time would suit you?",
+        "What other day or time would suit you?",
+        "At what time would you like to come in?",
+        "Which would you like?",
+    ),
+    "confirm": ("Shall I book it?",),
 }
+"""What every agent asks beside its profession's questions; the first is how it is told to ask."""
 
 
 class Agent(Protocol):
@@ -78,8 +86,11 @@ class Script:
         self._left = list(call.turns)
         self._tries = 0
         profession = professions.load(call.client)
-        self._questions = {q.key: (q.text,) for q in profession.questions} | SITUATIONS
-        self._questions["confirm"] = (profession.booking.confirmation.rsplit(". ", 1)[-1],)
+        self._questions = dict(SITUATIONS)
+        self._questions["confirm"] += (profession.booking.confirmation.rsplit(". ", 1)[-1],)
+        for question in profession.questions:
+            others = self._questions.get(question.key, ())
+            self._questions[question.key] = (question.text, *others)
 
     def asked(self, said: str) -> str | None:
         """The key of the question at the end of what the agent said; None where it is none."""

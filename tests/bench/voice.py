@@ -28,9 +28,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import corpus, right
 from bench.agents import Ours, Stock
 from bench.corpus.sound import RATE, Samples
-from bench.line import RoomLine, caller_token, dispatch
+from bench.line import Line, RoomLine, caller_token, dispatch
 from bench.machine import Client, Machine
 from bench.robot import Spoken, talk
+from bench.sip import SipLine
 from bench.stock.agent import NAME as STOCK
 from voicefleet_api.calls import CallRecord
 
@@ -164,6 +165,12 @@ class Bench:
         await dispatch(self.machine.url, room, agent)
         return line
 
+    async def _dial(self, call: corpus.Call, client: Client) -> Line:
+        line = SipLine(corpus.noise(call))
+        platform = self.machine.platform
+        await line.open(platform.address, platform.port("sip"), client.number, "+15005550006")
+        return line
+
     async def _stock(self, call: corpus.Call, turns: int, figures: Figures) -> None:
         line = await self._line(call, STOCK)
         agent = Stock(line)
@@ -179,7 +186,9 @@ class Bench:
         if call.client not in self._clients:
             self._clients[call.client] = await self.machine.start_ours(call.client)
         client = self._clients[call.client]
-        line = await self._line(call, client.agent)
+        line = await (
+            self._dial(call, client) if self.machine.telephone else self._line(call, client.agent)
+        )
         agent = Ours(line, client.portal)
         spoken = await talk(line, agent, call, turns)
         await line.hang_up()
@@ -225,6 +234,8 @@ async def run(args: argparse.Namespace, machine: Machine) -> list[Figures]:
     """All measurements."""
     bench = Bench(machine, args.record)
     counts = [int(count) for count in args.calls.split(",")]
+    if args.sip:
+        await asyncio.to_thread(machine.start_sip)
     if not args.ours_only:
         await asyncio.to_thread(machine.start_stock, max(counts))
     for count in counts:
@@ -243,6 +254,7 @@ def main() -> None:
     parser.add_argument("--labels", default=",".join(GOALS), help="which turns count")
     parser.add_argument("--ours-only", action="store_true", help="without LiveKit's own pipeline")
     parser.add_argument("--stock-only", action="store_true", help="without our agent")
+    parser.add_argument("--sip", action="store_true", help="call ours by telephone, not in a room")
     parser.add_argument("--record", type=Path, help="folder for both directions of each call")
     parser.add_argument("--json", type=Path, help="write every turn's figures to this file, too")
     args = parser.parse_args()

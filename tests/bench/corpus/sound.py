@@ -16,6 +16,7 @@ LOW, HIGH = 300.0, 3400.0
 """Hz, the band that a telephone line carries."""
 LOUDNESS = 0.05
 """RMS of active speech, -26 dB below full scale, as on a telephone line (ITU-T P.56)."""
+_BIAS, _CLIP = 33, 8159
 QUIET_DB = -40.0
 """Below the loudest 10 ms of a piece of speech; what is quieter at its ends is not speech."""
 
@@ -59,11 +60,21 @@ def at_loudness(samples: Samples) -> Samples:
     return samples * (LOUDNESS / active_rms(samples))
 
 
-def mu_law(samples: Samples) -> Samples:
-    """What is left after G.711 µ-law: 8 bits with a logarithmic step."""
-    magnitude = np.log1p(255 * np.clip(np.abs(samples), 0, 1)) / np.log(256)
-    coded = np.round(magnitude * 127) / 127
-    return np.sign(samples) * np.expm1(coded * np.log(256)) / 255
+def encode(samples: Samples) -> bytes:
+    """To G.711 µ-law: 8 bits with a logarithmic step."""
+    linear = np.round(np.clip(samples, -1, 1) * _CLIP).astype(int)
+    magnitude = np.minimum(np.abs(linear), _CLIP - _BIAS) + _BIAS
+    exponent = np.floor(np.log2(magnitude)).astype(int) - 5
+    mantissa = (magnitude >> (exponent + 1)) & 0x0F
+    coded = ~(np.where(linear < 0, 0x80, 0) | exponent << 4 | mantissa) & 0xFF
+    return bytes(coded.astype(np.uint8).tobytes())
+
+
+def decode(coded: bytes) -> Samples:
+    """From G.711 µ-law."""
+    value = ~np.frombuffer(coded, np.uint8).astype(int) & 0xFF
+    magnitude = (((value & 0x0F) << 1) + _BIAS << (value >> 4 & 7)) - _BIAS
+    return np.where(value & 0x80, -magnitude, magnitude) / _CLIP
 
 
 def mixed(speech: Samples, noise: Samples, decibels: float) -> Samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.corpus.sound import LOUDNESS, RATE, Samples, hum, mixed, mu_law, telephone
+from bench.corpus.sound import LOUDNESS, RATE, Samples, decode, encode, hum, mixed, telephone
 from bench.hearing import Sound, Utterance, clock_offset, judge, sounds
 
 pytestmark = pytest.mark.unit
@@ -19,7 +19,7 @@ def line(*spoken: tuple[float, float], seconds: float = 8.0, noise: float = 0.0)
         size = round((end - start) * RATE)
         voice = telephone(random.standard_normal(size), RATE)
         made[round(start * RATE) : round(start * RATE) + size] = voice * LOUDNESS / voice.std()
-    return mu_law(mixed(made, hum(len(made), 1), 40) if noise else made)
+    return decode(encode(mixed(made, hum(len(made), 1), 40) if noise else made))
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.12, 0.437, 0.8, 2.503])
