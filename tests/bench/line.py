@@ -112,7 +112,8 @@ class RoomLine:
     async def open(self, url: str, token: str) -> None:
         """Join, and begin to send the noise; who dispatches the agent is the room's business."""
         self.room.on("track_subscribed", lambda track, *_: self._go(self._listen(track)))
-        self.room.on("participant_disconnected", lambda _: setattr(self, "gone", True))
+        for event in ("participant_disconnected", "disconnected"):
+            self.room.on(event, self._on_gone)
         self.began = time.monotonic()
         await self.room.connect(url, token)
         track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
@@ -161,6 +162,10 @@ class RoomLine:
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=10)
         async for event in stream:
             self._ear.add(np.frombuffer(event.frame.data, "<i2") / 32768, self.now)
+
+    def _on_gone(self, _: object) -> None:
+        """The agent has left, or has closed the room."""
+        self.gone = True
 
     def _go(self, work: Awaitable[None]) -> None:
         self._tasks.add(asyncio.ensure_future(work))

@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import wave
 from collections.abc import Sequence
@@ -258,6 +259,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="folder for both directions of each call")
     parser.add_argument("--json", type=Path, help="write every turn's figures to this file, too")
     args = parser.parse_args()
+    # Ended from outside, everything that was started is stopped all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Machine() as machine:
         results = asyncio.run(run(args, machine))
     if args.json:
