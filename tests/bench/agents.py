@@ -23,6 +23,7 @@ BUSY = ("thinking", "speaking")
 class Stock:
     """LiveKit's own pipeline (`stock/agent.py`): told what to ask; all it says is an answer."""
 
+    leads = False
     tells_fillers = False
 
     def __init__(self, line: RoomLine) -> None:
@@ -113,6 +114,7 @@ class Portal:
 class Ours:
     """Our agent: asks by itself; its live events say what it says, and what is no answer."""
 
+    leads = True
     tells_fillers = True
 
     def __init__(self, line: Line, portal: Portal) -> None:

@@ -93,8 +93,8 @@ def judge(
 ) -> Heard:
     """What the caller heard of a turn that it spoke from `start` to `end`.
 
-    `until` is when the caller spoke next, or hung up. `record` has the agent's utterances by the
-    recording's clock: what it does not call an answer is none. Where it is empty every sound is
+    `until` is when the caller no longer waited for an answer. `record` has the agent's utterances by
+    the recording's clock: what it does not call an answer is none. Where it is empty every sound is
     one. Nothing may be speaking when the turn begins.
     """
     found = [s for s in sounds(agent[: round(until * RATE)]) if s.start >= start]

@@ -17,7 +17,7 @@ from voicefleet_api import professions
 
 QUIET = 0.7
 """Seconds of silence after which the agent has finished, if it does not say itself that it has."""
-PATIENCE = 12.0
+PATIENCE = 20.0
 """Seconds without a sound after which the caller goes on."""
 GREETING = 20.0
 TRIES = 2
@@ -47,8 +47,13 @@ class Agent(Protocol):
         """Whether `said` tells when each sound went out, and which were fillers."""
         ...
 
+    @property
+    def leads(self) -> bool:
+        """Whether it decides itself what it asks, and the caller answers that."""
+        ...
+
     async def ask(self, question: str) -> None:
-        """Have the agent ask that, where it does not decide itself what it asks."""
+        """Have an agent that does not lead ask that."""
         ...
 
     def speaking(self) -> bool:
@@ -112,15 +117,16 @@ class Script:
         key = self.asked(said)
         if last is not None and key == last.asked and key != "more":
             self._tries += 1
-            return last if self._tries < TRIES else self._skip()
+            return last if self._tries < TRIES else self.in_order()
         self._tries = 0
         fitting = [turn for turn in self._left if turn.asked == key]
         if not fitting:
-            return self._skip()
+            return self.in_order()
         self._left = self._left[self._left.index(fitting[0]) + 1 :]
         return fitting[0]
 
-    def _skip(self) -> corpus.Turn | None:
+    def in_order(self) -> corpus.Turn | None:
+        """The next turn, whatever was asked; None where all were said."""
         self._tries = 0
         return self._left.pop(0) if self._left else None
 
@@ -142,21 +148,21 @@ async def talk(line: Line, agent: Agent, call: corpus.Call, limit: int | None) -
     Nothing is measured before the call is over, so that measuring takes no time from the agent.
     """
     script = Script(call)
-    spoken: list[tuple[corpus.Turn, float, float, int]] = []
+    spoken: list[tuple[corpus.Turn, float, float, float, int]] = []
     await until_finished(line, agent, 0.0, GREETING)
     turn: corpus.Turn | None = None
     while not line.gone and len(spoken) < (limit or len(call.turns) * TRIES):
-        turn = script.next(_last_words(agent), turn)
+        turn = script.next(_last_words(agent), turn) if agent.leads else script.in_order()
         if turn is None:
             break
-        if turn.asked != "greeting":
+        if turn.asked != "greeting" and not agent.leads:
             await agent.ask(script.question(turn.asked))
         commits = agent.commits()
         start, end = await line.say(corpus.speech(turn))
         await until_finished(line, agent, end, PATIENCE)
-        spoken.append((turn, start, end, agent.commits() - commits))
+        spoken.append((turn, start, end, line.now, agent.commits() - commits))
     _, ear = line.recordings()
-    return _measured(ear, spoken, agent, script, line.now)
+    return _measured(ear, spoken, agent, script)
 
 
 def _last_words(agent: Agent) -> str:
@@ -166,15 +172,13 @@ def _last_words(agent: Agent) -> str:
 
 def _measured(
     ear: Samples,
-    spoken: Sequence[tuple[corpus.Turn, float, float, int]],
+    spoken: Sequence[tuple[corpus.Turn, float, float, float, int]],
     agent: Agent,
     script: Script,
-    ended: float,
 ) -> list[Spoken]:
     made = []
     said = agent.said()
-    for i, (turn, start, end, commits) in enumerate(spoken):
-        until = spoken[i + 1][1] if i + 1 < len(spoken) else ended
+    for turn, start, end, until, commits in spoken:
         heard = judge(ear, start, end, until, said if agent.tells_fillers else ())
         reply = " ".join(u.text for u in said if end - 0.5 <= u.at < until)
         # One turn that was taken for two was cut off, however late the answer to its first half.

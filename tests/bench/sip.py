@@ -78,7 +78,11 @@ class SipLine:
         )
         invite = next(self._sequence)
         self._send("INVITE", invite, offer)
-        answer = await self._answered()
+        try:
+            answer = await self._answered()
+        except BaseException:
+            self._close()
+            raise
         self._to = _header(answer, "To")
         self._send("ACK", invite)
         host, media = _media_of(answer)
@@ -103,6 +107,9 @@ class SipLine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if not self.gone:
             self._send("BYE", next(self._sequence))
+        self._close()
+
+    def _close(self) -> None:
         self._wire.close()
         self._media.close()
 

@@ -80,7 +80,9 @@ class Quick:
     gone = False
     tells_fillers = True
 
-    def __init__(self, *gaps: float, filler: bool = False) -> None:
+    def __init__(self, *gaps: float, filler: bool = False, leads: bool = True) -> None:
+        self.leads = leads
+        self.asked: list[str] = []
         self._gaps = list(gaps)
         self._filler = filler
         self._said = [Utterance(0.0, answer=True, text="How may I help you?")]
@@ -110,7 +112,9 @@ class Quick:
         return ear, ear
 
     async def hang_up(self) -> None: ...
-    async def ask(self, question: str) -> None: ...
+    async def ask(self, question: str) -> None:
+        self.asked.append(question)
+
     def speaking(self) -> bool:
         return False
 
@@ -128,6 +132,14 @@ async def test_a_call_is_measured_turn_by_turn() -> None:
     assert [one.heard.answer for one in spoken] == pytest.approx(gaps, abs=0.01)
     assert [one.turn.id for one in spoken] == ["dentist-1/1", "dentist-1/2", "dentist-1/3"]
     assert not any(one.heard.cut_off for one in spoken)
+
+
+async def test_an_agent_that_does_not_lead_is_told_what_to_ask_in_the_corpuss_order() -> None:
+    line = Quick(0.3, 0.3, 0.3, leads=False)
+    line.said()[0] = Utterance(0.0, answer=True, text="Is there anything else I can do?")
+    spoken = await talk(line, line, CALL, 3)
+    assert [one.turn.asked for one in spoken] == ["greeting", "pain", "newPatient"]
+    assert line.asked == [Script(CALL).question(key) for key in ("pain", "newPatient")]
 
 
 async def test_a_filler_is_told_from_the_answer_and_a_turn_taken_twice_is_a_cut_off() -> None:
