@@ -93,7 +93,7 @@ def judge(
 ) -> Heard:
     """What the caller heard of a turn that it spoke from `start` to `end`.
 
-    `until` is when the caller no longer waited for an answer. `record` has the agent's utterances by
+    `until` is when the caller no longer waited for an answer. `record` has what the agent said, by
     the recording's clock: what it does not call an answer is none. Where it is empty every sound is
     one. Nothing may be speaking when the turn begins.
     """
