@@ -38,7 +38,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What the agent's record says that it said, in order, and when its first sound went out."""
+    """What the agent's record says that it said, in order, and when: no later than it is heard."""
 
     at: float
     answer: bool
@@ -101,14 +101,19 @@ def judge(
     cut_off = any(s.start < end - EARLY for s in found)
     after = [s.start - end for s in found if s.start >= end - EARLY]
     return Heard(
-        answer=_answer(agent, end, until, found, record),
+        answer=_answer(agent, start, end, until, found, record),
         first_sound=max(0.0, after[0]) if after else None,
         cut_off=cut_off,
     )
 
 
 def _answer(
-    agent: Samples, end: float, until: float, found: Sequence[Sound], record: Sequence[Utterance]
+    agent: Samples,
+    start: float,
+    end: float,
+    until: float,
+    found: Sequence[Sound],
+    record: Sequence[Utterance],
 ) -> float | None:
     """The first sound after `end` that is no filler.
 
@@ -117,12 +122,12 @@ def _answer(
     for sound in found:
         if sound.start < end - EARLY:
             continue
-        said = [u for u in record if sound.start - TOLERANCE <= u.at < min(sound.end, until)]
-        if not record or (said and said[0].answer):
+        before = [u for u in record if start <= u.at <= sound.start + TOLERANCE]
+        if not record or (before and before[-1].answer):
             return max(0.0, sound.start - end)
-        for utterance in said:
-            if utterance.answer:
-                begins = round(utterance.at * RATE)
-                loud = np.flatnonzero(levels(agent[begins:], round(STEP * RATE)) > LOUD)
-                return utterance.at + float(loud[0]) * STEP - end
+        within = [u for u in record if u.answer and sound.start < u.at < min(sound.end, until)]
+        if within:
+            begins = round(within[0].at * RATE)
+            loud = np.flatnonzero(levels(agent[begins:], round(STEP * RATE)) > LOUD)
+            return within[0].at + float(loud[0]) * STEP - end
     return None

@@ -56,6 +56,13 @@ def test_a_sound_that_the_record_does_not_know_is_no_answer() -> None:
     assert judge(agent, 0.5, 2.0, 7.0, record).answer == pytest.approx(2.2, abs=0.01)
 
 
+def test_an_answer_may_take_a_while_from_its_words_to_its_sound() -> None:
+    agent = line((2.6, 3.4), (4.2, 5.5))
+    record = [Utterance(2.5, answer=False), Utterance(3.1, answer=True)]
+    assert judge(line((4.2, 5.5)), 0.5, 2.0, 7.0, record).answer == pytest.approx(2.2, abs=0.01)
+    assert judge(agent, 0.5, 2.0, 7.0, record[:1]).answer is None
+
+
 def test_a_filler_alone_is_no_answer() -> None:
     record = [Utterance(2.5, answer=False)]
     heard = judge(line((2.6, 3.4)), start=0.5, end=2.0, until=7.0, record=record)
