@@ -22,7 +22,7 @@ PATIENCE = 20.0
 GREETING = 20.0
 TRIES = 2
 """How often the same thing is said to an agent that asks for it again."""
-LIKE = 75
+LIKE = 85
 """Of 100: a sentence that is as near to a question as this is that question."""
 SITUATIONS = {
     "readBack": ("Is that right?", "Is that correct?"),
@@ -152,7 +152,9 @@ async def talk(line: Line, agent: Agent, call: corpus.Call, limit: int | None) -
     await until_finished(line, agent, 0.0, GREETING)
     turn: corpus.Turn | None = None
     while not line.gone and len(spoken) < (limit or len(call.turns) * TRIES):
-        turn = script.next(_last_words(agent), turn) if agent.leads else script.in_order()
+        # Whatever a greeting is like, it is answered with what the caller calls for.
+        told = agent.leads and bool(spoken)
+        turn = script.next(_last_words(agent), turn) if told else script.in_order()
         if turn is None:
             break
         if turn.asked != "greeting" and not agent.leads:

@@ -125,6 +125,13 @@ class Quick:
         return len(self._said)
 
 
+async def test_the_first_turn_answers_the_greeting_whatever_that_is_like() -> None:
+    line = Quick(0.3)
+    line.said()[0] = Utterance(0.0, answer=True, text="What day and time would suit you?")
+    (one,) = await talk(line, line, CALL, 1)
+    assert one.turn.asked == "greeting"
+
+
 async def test_a_call_is_measured_turn_by_turn() -> None:
     gaps = [0.31, 0.62, 1.2]
     line = Quick(*gaps)
