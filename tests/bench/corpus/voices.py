@@ -2,8 +2,8 @@
 
 Piper and Kokoro are neural, flite is statistical. Kokoro's weights come with the styles of Japanese
 speakers: speaking English phonemes they have an accent, as callers do. All are free of randomness,
-so the same words give the same samples. Left out, since the transcriber has most of their words
-wrong (`intelligible.py`): all of espeak-ng (74 %), flite's awb (29 %), Kokoro's alpha.
+so the same words give the same samples. Which voices were tried and left out, and on how few words:
+docs/latency.md.
 """
 
 from __future__ import annotations
