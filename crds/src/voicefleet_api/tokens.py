@@ -13,7 +13,8 @@ import jwt
 
 PLATFORM = "platform"
 """The `sub` of the machine's owner, who may read the gateways' metrics."""
-_SUBJECT = re.compile(r"[a-z0-9](-?[a-z0-9]){0,62}")
+SUBJECT = re.compile(r"[a-z0-9](-?[a-z0-9]){0,62}")
+"""What a client ID looks like; safe as the name of a file."""
 _KEY_BYTES = 32
 """RFC 7518, section 3.2: as long as the hash at least."""
 
@@ -25,7 +26,7 @@ class Unauthorized(Exception):
 def mint(key: str, client_id: str) -> str:
     """A client's token; raises ValueError for a short key or an ID of another shape."""
     _check_key(key)
-    if not _SUBJECT.fullmatch(client_id):
+    if not SUBJECT.fullmatch(client_id):
         raise ValueError("a client ID has small letters, digits and single hyphens, 63 at most")
     return jwt.encode({"sub": client_id}, key, algorithm="HS256")
 
@@ -38,7 +39,7 @@ def verify(key: str, token: str) -> str:
     except jwt.InvalidTokenError as error:
         raise Unauthorized(f"the token is not valid ({type(error).__name__})") from None
     subject: str = claims["sub"]
-    if not _SUBJECT.fullmatch(subject):
+    if not SUBJECT.fullmatch(subject):
         raise Unauthorized("the token names no client")
     return subject
 

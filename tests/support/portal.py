@@ -1,0 +1,124 @@
+"""The portal as a process of its own, before a cluster that has what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from voicefleet_api import tokens
+from voicefleet_api.calls import CallEvent, CallRecord, StateChange, TranscriptTurn
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def record(client: str = "vc-one", **fields: Any) -> CallRecord:
+    """A call of that client; the caller has said one sentence."""
+    given: dict[str, Any] = {
+        "call_id": str(uuid.uuid4()),
+        "client_id": client,
+        "caller": "+14155550123",
+        "started": datetime(2026, 3, 2, 18, 4, 5, 678901, tzinfo=UTC),
+        "duration_seconds": 61.5,
+        "ended": "caller left",
+        "outcome": "Answered",
+        "success": True,
+        "transcript": [TranscriptTurn(speaker="Caller", text="I have a toothache.", at=2.5)],
+    }
+    return CallRecord(**{**given, **fields})
+
+
+def event(call_id: str, sequence: int, text: str | None = None, state: Any = None) -> CallEvent:
+    """Something said by the caller, or a new state."""
+    return CallEvent(
+        call_id=call_id,
+        sequence=sequence,
+        started=datetime(2026, 3, 2, 18, 4, 5, tzinfo=UTC),
+        caller="+14155550123",
+        turn=TranscriptTurn(speaker="Caller", text=text, at=sequence) if text else None,
+        change=StateChange(state=state, at=sequence) if state else None,
+    )
+
+
+@dataclass
+class Portal:
+    """A running one."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    port: int
+    people: httpx.AsyncClient
+
+    def pod(self, client: str) -> httpx.AsyncClient:
+        """What that client's pod reaches; to be closed."""
+        return httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=str(self.folder / "portal.sock")),
+            base_url="http://portal",
+            headers={"Authorization": f"Bearer {tokens.mint(KEY, client)}"},
+            timeout=10,
+        )
+
+    async def put(self, call: CallRecord) -> httpx.Response:
+        """As the call's own client."""
+        async with self.pod(call.client_id) as pod:
+            return await pod.put(f"/v1/calls/{call.call_id}", content=call.model_dump_json())
+
+    async def tell(self, client: str, happened: CallEvent) -> httpx.Response:
+        """A live event."""
+        async with self.pod(client) as pod:
+            path = f"/v1/calls/{happened.call_id}/events"
+            return await pod.post(path, content=happened.model_dump_json(by_alias=True))
+
+
+def _start(folder: Path, max_file_bytes: int | None) -> subprocess.Popen[str]:
+    def limit() -> None:
+        if max_file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "voicefleet_portal", f"--socket={folder / 'portal.sock'}",
+            f"--secret-file={folder / 'key'}", f"--data={folder / 'calls'}",
+            f"--kubeconfig={folder / 'none'}", "--port=0",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def portal(folder: Path, max_file_bytes: int | None = None) -> AsyncIterator[Portal]:
+    """One over `folder`; no cluster answers, so its clients are those that have had a call."""
+    (folder / "key").write_text(KEY)
+
+    process = _start(folder, max_file_bytes)
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
+        port = json.loads(line)["port"]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as people:
+            for _ in range(200):
+                try:
+                    await people.get("/api/clients")
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+            yield Portal(process, folder, port, people)
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
