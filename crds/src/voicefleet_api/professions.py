@@ -21,7 +21,10 @@ _FOLDER = files("voicefleet_api") / "data" / "professions"
 BUSINESS = "{business}"
 """Placeholder for the business's name in greeting and prompt."""
 
-Key = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9]{0,31}$")]
+Key = Annotated[str, Field(max_length=32, pattern=r"^[a-z][A-Za-z0-9]{0,31}$")]
+Words = Annotated[
+    str, Field(min_length=2, max_length=40, description="As a caller says it, in lower case.")
+]
 Sentence = Annotated[str, Field(min_length=8, max_length=300)]
 
 SlotType = Literal[
@@ -59,7 +62,7 @@ class AppointmentType(_Data):
     key: Key = Field(description="Name of this kind of appointment.")
     title: str = Field(min_length=3, max_length=60, description="As it is spoken.")
     minutes: int = Field(ge=10, le=480, description="How long it takes.")
-    words: tuple[Annotated[str, Field(min_length=2, max_length=40)], ...] = Field(
+    words: tuple[Words, ...] = Field(
         default=(), max_length=12, description="What callers say who mean it, besides the title."
     )
 
