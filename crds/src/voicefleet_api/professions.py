@@ -22,9 +22,6 @@ BUSINESS = "{business}"
 """Placeholder for the business's name in greeting and prompt."""
 
 Key = Annotated[str, Field(max_length=32, pattern=r"^[a-z][A-Za-z0-9]{0,31}$")]
-Words = Annotated[
-    str, Field(min_length=2, max_length=40, description="As a caller says it, in lower case.")
-]
 Sentence = Annotated[str, Field(min_length=8, max_length=300)]
 
 SlotType = Literal[
@@ -62,7 +59,9 @@ class AppointmentType(_Data):
     key: Key = Field(description="Name of this kind of appointment.")
     title: str = Field(min_length=3, max_length=60, description="As it is spoken.")
     minutes: int = Field(ge=10, le=480, description="How long it takes.")
-    words: tuple[Words, ...] = Field(
+    words: tuple[
+        Annotated[str, Field(min_length=2, max_length=40, description="In lower case.")], ...
+    ] = Field(
         default=(), max_length=12, description="What callers say who mean it, besides the title."
     )
 
