@@ -205,6 +205,11 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.holidays[0]",
         "must be a date as YYYY-MM-DD",
     ),
+    "an appointment's key with a space": (
+        receptionist(appointments=[{"key": "check up", "title": "check-up", "minutes": 30}]),
+        "spec.appointments[0].key",
+        "must begin with a lower-case letter",
+    ),
     "receptionist's name": (receptionist("a.b"), "", "metadata.name must be a DNS label"),
     # PhoneNumber
     "PhoneNumber of nothing": (

@@ -9,9 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from voicefleet_api.base import ApiModel
-from voicefleet_api.pipeline import Pipeline
-from voicefleet_api.professions import AppointmentType
-from voicefleet_api.receptionist import Contact, Fact, OpeningHours
+from voicefleet_api.receptionist import Bookable, Contact, Fact, OpeningHours
 
 
 class AgentConfig(ApiModel):
@@ -33,7 +31,7 @@ class AgentConfig(ApiModel):
     caldav_url: str | None = Field(default=None, description="Collection to sync with.")
     facts: list[Fact] = Field(default_factory=list, description="What callers may be told.")
     contacts: list[Contact] = Field(default_factory=list, description="Whom to connect to.")
-    appointments: list[AppointmentType] = Field(
+    appointments: list[Bookable] = Field(
         default_factory=list, description="What can be booked, instead of the profession's."
     )
     forward_to: str | None = Field(default=None, description="Whom to connect in need (E.164).")

@@ -27,6 +27,7 @@ SYSTEM_NAMESPACE = "voicefleet-system"
 
 CLIENT_ID_PATTERN = r"^vc-[a-z0-9]{10}$"
 FLEET_ID_PATTERN = r"^vf-[a-z0-9]{8}$"
+KEY_PATTERN = r"^[a-z][A-Za-z0-9]{0,31}$"
 E164_PATTERN = r"^\+[1-9][0-9]{6,14}$"
 DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 DNS_ZONE_PATTERN = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.?$"

@@ -15,13 +15,14 @@ import yaml
 from pydantic import ConfigDict, Field, model_validator
 
 from voicefleet_api.base import ApiModel
+from voicefleet_api.names import KEY_PATTERN
 
 _FOLDER = files("voicefleet_api") / "data" / "professions"
 
 BUSINESS = "{business}"
 """Placeholder for the business's name in greeting and prompt."""
 
-Key = Annotated[str, Field(max_length=32, pattern=r"^[a-z][A-Za-z0-9]{0,31}$")]
+Key = Annotated[str, Field(max_length=32, pattern=KEY_PATTERN)]
 Sentence = Annotated[str, Field(min_length=8, max_length=300)]
 
 SlotType = Literal[

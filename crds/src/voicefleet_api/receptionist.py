@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition, LocalRef
+from voicefleet_api.names import KEY_PATTERN
 from voicefleet_api.phonenumber import E164
 from voicefleet_api.professions import AppointmentType
 
@@ -86,6 +87,14 @@ class Fact(ApiModel):
     text: Text = Field(description="What the agent may say about it.")
 
 
+class Bookable(AppointmentType):
+    """Something that can be booked with this client."""
+
+    key: Annotated[
+        str, Field(max_length=32, pattern=KEY_PATTERN, json_schema_extra=rules.APPOINTMENT_KEY)
+    ] = Field(description="Name of this kind of appointment.")
+
+
 class Contact(ApiModel):
     """A person whom callers are connected to."""
 
@@ -129,7 +138,7 @@ class ReceptionistSpec(ApiModel):
         max_length=8,
         description="Whom callers are connected to who need a person; the first that is there.",
     )
-    appointments: list[AppointmentType] = Field(
+    appointments: list[Bookable] = Field(
         default_factory=list,
         max_length=12,
         description="What can be booked, instead of the profession's; the first is the default.",

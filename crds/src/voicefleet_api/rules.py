@@ -15,6 +15,7 @@ from voicefleet_api.names import (
     DNS_LABEL_PATTERN,
     DNS_ZONE_PATTERN,
     E164_PATTERN,
+    KEY_PATTERN,
     TIME_ZONE_PATTERN,
 )
 from voicefleet_api.professions import names as profession_names
@@ -122,6 +123,10 @@ HTTP_OR_WS_URL = text(r"^(http|ws)s?://", "must begin with http://, https://, ws
 CLOCK = text(
     r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
     'must be a time of day as HH:MM, 24 hours, in quotes, for example "08:30"',
+)
+APPOINTMENT_KEY = text(
+    KEY_PATTERN,
+    "must begin with a lower-case letter, then letters and digits, at most 32, for example checkUp",
 )
 DATE = text(
     r"^\d{4}-\d{2}-\d{2}$", 'must be a date as YYYY-MM-DD, in quotes, for example "2026-12-25"'
