@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from voicefleet_api.base import ApiModel
+from voicefleet_api.pipeline import Pipeline
 from voicefleet_api.receptionist import Bookable, Contact, Fact, OpeningHours
 
 
