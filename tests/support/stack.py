@@ -48,7 +48,7 @@ class Stack(ControlPlane):
             self._cluster.apply_fleet()
             self.set_fleet()
             self.operator: subprocess.Popen[bytes] | None = None
-            self._config = self._cluster.operator_kubeconfig()
+            self._config = self._cluster.kubeconfig_of("operator")
             self.sandbox = httpx.Client(base_url=self.platform.sandbox_url, timeout=10)
         except BaseException:
             super().__exit__()

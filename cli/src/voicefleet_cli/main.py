@@ -15,6 +15,7 @@ import httpx
 import typer
 
 from voicefleet_cli import call as call_command
+from voicefleet_cli import calls as calls_command
 from voicefleet_cli import chat as chat_command
 from voicefleet_cli import plan as plan_command
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, progress, step, table
@@ -111,7 +112,9 @@ def _next_steps(platform: Platform) -> None:
     out.print("\nThen try:\n")
     out.print("  kubectl get vc -o wide")
     out.print(f"  voicefleet call {number} --record heard.wav", soft_wrap=True)
+    out.print("  voicefleet calls")
     out.print("  kubectl apply -f crds/samples/plumber.yaml")
+    out.print(f"\nCalls, as they come: {platform.portal_url}", soft_wrap=True)
 
 
 @app.command()
@@ -252,6 +255,34 @@ def call(
             output=output, to_uri=to_uri, source=source, ring=ring,
         )
     )  # fmt: skip
+
+
+@app.command()
+def calls(
+    client: Annotated[
+        str | None, typer.Argument(help="Name of a VoiceClient; all if unset.")
+    ] = None,
+    call: Annotated[str | None, typer.Argument(help="Id of one call: shows it whole.")] = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show calls under way, turn by turn.")
+    ] = False,
+    query: Annotated[
+        str, typer.Option("--query", "-q", help="Only calls with these words in them.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Most calls to list.")] = 30,
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """List calls, newest first: who called, what came of it, how quick the answers were."""
+    platform = _known(home)
+    if follow:
+        if client is None:
+            fail("--follow: say whose calls, for example: voicefleet calls bright-smile --follow")
+        raise typer.Exit(calls_command.follow(platform, client, namespace, output))
+    if client is not None and call is not None:
+        raise typer.Exit(calls_command.show_one(platform, client, call, namespace, output))
+    raise typer.Exit(calls_command.show(platform, client, namespace, query, limit, output))
 
 
 @app.command()

@@ -58,7 +58,7 @@ class Cluster:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
 
     def install(self) -> None:
-        """Our kinds, admission policies and the operator's rights."""
+        """Our kinds, admission policies and our processes' rights."""
         root = repository()
         apply = ("apply", "--server-side", "--force-conflicts", "-f")
         self.kubectl(*apply, str(root / "crds" / "generated"))
@@ -72,13 +72,13 @@ class Cluster:
         self.kubectl(*apply, str(root / "deploy" / "rbac"))
         self.kubectl(*apply, str(root / "deploy" / "admission"))
 
-    def operator_kubeconfig(self) -> Path:
-        """A kubeconfig with the token of the operator's ServiceAccount; renewed in time."""
-        file = self._platform.path("operator.kubeconfig")
+    def kubeconfig_of(self, name: str) -> Path:
+        """A kubeconfig with the token of ServiceAccount `voicefleet-<name>`; renewed in time."""
+        file = self._platform.path(f"{name}.kubeconfig")
         if file.exists() and time.time() - file.stat().st_mtime < _TOKEN_LIFE - _TOKEN_RENEWAL:
             return file
         token = self.kubectl(
-            "create", "token", "voicefleet-operator", f"--namespace={SYSTEM_NAMESPACE}",
+            "create", "token", f"voicefleet-{name}", f"--namespace={SYSTEM_NAMESPACE}",
             f"--duration={_TOKEN_LIFE}s",
         )  # fmt: skip
         config = yaml.safe_load(

@@ -28,6 +28,7 @@ _STEPS = {
     "livekit-udp": 6,
     "sandbox": 7,
     "metrics": 8,
+    "portal": 9,
     "dns": 53,
     "sip": 60,
     "kubernetes": 443,
@@ -111,6 +112,11 @@ class Platform:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.cluster or self.path("kubeconfig")
+
+    @property
+    def portal_url(self) -> str:
+        """Where people see calls."""
+        return f"http://127.0.0.1:{self.port('portal')}"
 
     @property
     def sandbox_url(self) -> str:

@@ -369,6 +369,28 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
     )
 
 
+def portal(platform: Platform, kubeconfig: Path) -> Service:
+    """Where clients' calls are kept and shown; on loopback, since nobody logs in."""
+    port, key = platform.port("portal"), models_key(platform)
+    return Service(
+        "portal",
+        (
+            sys.executable,
+            "-m",
+            "voicefleet_portal",
+            f"--socket={models_folder(platform) / 'portal.sock'}",
+            f"--secret-file={key}",
+            f"--data={platform.folder('calls')}",
+            f"--kubeconfig={kubeconfig}",
+            f"--port={port}",
+        ),
+        platform.portal_url,
+        lambda: http_ok(port, "/api/clients"),
+        inputs=(kubeconfig, key, *_source("voicefleet_portal"), *_source("voicefleet_api")),
+        ports=("portal",),
+    )
+
+
 def _source(package: str) -> tuple[Path, ...]:
     """A package's files: a process of ours is restarted after `git pull`, too."""
     # Found, not imported: rooms do not import one another.

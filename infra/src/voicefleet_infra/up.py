@@ -34,6 +34,7 @@ from voicefleet_infra.tools import (
 Progress = Callable[[str], None]
 Step = Callable[[str], "contextlib.AbstractContextManager[None]"]
 _GO_PROGRAMS = ("livekit-server", "livekit-sip")
+_UPPER = ("operator", "portal")
 
 
 class PortTaken(Exception):
@@ -81,23 +82,25 @@ class Up:
                 build_go_programs(self._progress, programs)
             base = self._base_services()
             self._check_ports(base)
-            self.supervisor.apply(self._with_known_operator(base))
+            self.supervisor.apply([*base, *self._known_upper()])
             with self._step(f"Starting {', '.join(service.name for service in base)}"):
                 self._start(pool, base)
             with self._step("Installing kinds, rights and policies"):
                 self.cluster.install()
-                kubeconfig = self.cluster.operator_kubeconfig()
+                for name in _UPPER:
+                    self.cluster.kubeconfig_of(name)
                 self.cluster.apply_fleet()
             if image_ready is not None:
                 with self._step("Building the agent's image from Debian and PyPI"):
                     image = image_ready.result()
-        operator = services.operator(self.platform, kubeconfig, image)
-        everything = [*base, operator]
+        upper = self._upper(image)
+        everything = [*base, *upper]
         self._remember(image, everything)
-        self._check_ports([operator])
-        with self._step("Starting the operator"):
+        self._check_ports(upper)
+        with self._step("Starting the operator and the portal"):
             self.supervisor.apply(everything)
-            self.supervisor.start(operator)
+            for service in upper:
+                self.supervisor.start(service)
         if with_sample:
             self._sample()
         return everything
@@ -180,15 +183,23 @@ class Up:
         addresses = {service.name: service.address for service in everything}
         write_private(self.platform.path("services.json"), json.dumps(addresses))
 
-    def _with_known_operator(self, base: list[Service]) -> list[Service]:
-        """The operator of the last run stays in the supervisor's sections, or it would be
-        stopped by the first `apply` of this one."""
+    def _upper(self, image: str) -> list[Service]:
+        """What works with the cluster, each under its own ServiceAccount."""
+        operator, portal = (self.platform.path(f"{name}.kubeconfig") for name in _UPPER)
+        return [
+            services.operator(self.platform, operator, image),
+            services.portal(self.platform, portal),
+        ]
+
+    def _known_upper(self) -> list[Service]:
+        """Those of the last run stay in the supervisor's sections, or they would be stopped by
+        the first `apply` of this one."""
         file = self.platform.path("operator.json")
-        kubeconfig = self.platform.path("operator.kubeconfig")
-        if not file.exists() or not kubeconfig.exists():
-            return base
-        image = json.loads(file.read_text())["image"]
-        return [*base, services.operator(self.platform, kubeconfig, image)]
+        if not file.exists():
+            return []
+        if not all(self.platform.path(f"{name}.kubeconfig").exists() for name in _UPPER):
+            return []
+        return self._upper(json.loads(file.read_text())["image"])
 
     def _check_ports(self, wanted: Sequence[Service]) -> None:
         """Say who has a port that we want, before anything fails in a log."""

@@ -48,7 +48,7 @@ def test_every_command_has_help(tmp_path: Path, command: str) -> None:
             assert len(line.split()) > 3, line
 
 
-@pytest.mark.parametrize("words", [("status",), ("ledger",), ("call", NUMBER)])
+@pytest.mark.parametrize("words", [("status",), ("ledger",), ("calls",), ("call", NUMBER)])
 def test_a_platform_that_does_not_run_is_said(tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "platform.json").write_text('{"basePort": 1}')
     result = run(tmp_path, *words)

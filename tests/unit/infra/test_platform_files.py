@@ -45,6 +45,7 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         *(services.gateway(platform, name) for name in services.GATEWAYS),
         services.podman(platform),
         services.operator(platform, config, "localhost/voicefleet-agent:1"),
+        services.portal(platform, config),
     ]
 
 

@@ -1,0 +1,141 @@
+"""`voicefleet calls`: who called, what was said, what came of it; the portal answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from voicefleet_api.calls import CallEvent, CallRecord, TranscriptTurn
+from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, table
+from voicefleet_infra.platform import Platform
+
+
+class Portal:
+    """The portal's JSON (`voicefleet_portal.api`). Ends the command where it cannot answer."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._http = httpx.Client(base_url=platform.portal_url, timeout=10, trust_env=False)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """What stands at that path."""
+        try:
+            answer = self._http.get(path, params=params)
+        except httpx.HTTPError:
+            fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
+        if answer.is_error:
+            fail(answer.json()["error"]["message"])
+        return answer.json()
+
+    def client_id(self, name: str, namespace: str) -> str:
+        """Of the client of that name."""
+        for client in self.get("/api/clients")["items"]:
+            if (client["name"], client["namespace"]) == (name, namespace):
+                return str(client["clientID"])
+        fail(f"there is no client {name} in namespace {namespace}; see: kubectl get vc -A")
+
+    def follow(self, client_id: str) -> Iterator[CallEvent]:
+        """What happens in the client's calls, as it happens; the last ones first."""
+        # Server-sent events (HTML standard, 9.2), each on one line, with comments in a silence.
+        path = f"/api/clients/{client_id}/live"
+        try:
+            with self._http.stream("GET", path, timeout=60) as answer:
+                for line in answer.iter_lines():
+                    if line.startswith("data: "):
+                        yield CallEvent.model_validate_json(line.removeprefix("data: "))
+        except httpx.HTTPError:
+            fail("the portal has ended; start it with: voicefleet up", Exit.NOT_RUNNING)
+
+
+def show(
+    platform: Platform, name: str | None, namespace: str, query: str, limit: int, output: Output
+) -> Exit:
+    """The newest calls of one client, or of all."""
+    portal = Portal(platform)
+    client_id = portal.client_id(name, namespace) if name else None
+    path = f"/api/clients/{client_id}/calls" if client_id else "/api/calls"
+    items = portal.get(path, q=query, limit=limit)["items"]
+    if output is Output.JSON:
+        print_json(items)
+        return Exit.OK
+    names = {c["clientID"]: c["name"] for c in portal.get("/api/clients")["items"]}
+    rows = table("Time", "Client", "Caller", "Length", "Outcome", "Booked", "Answers after", "Call")
+    for item in items:
+        record = CallRecord.model_validate(item)
+        rows.add_row(
+            f"{record.started:%Y-%m-%d %H:%M}",
+            names.get(record.client_id, record.client_id),
+            record.caller or "hidden",
+            f"{record.duration_seconds:.0f} s",
+            record.outcome,
+            ", ".join(f"{each.starts:%Y-%m-%d %H:%M}" for each in record.appointments),
+            _milliseconds(record.latency.total),
+            record.call_id,
+        )
+    out.print(rows)
+    return Exit.OK
+
+
+def show_one(platform: Platform, name: str, call_id: str, namespace: str, output: Output) -> Exit:
+    """One call: what was said, what came of it, what each stage took."""
+    portal = Portal(platform)
+    item = portal.get(f"/api/clients/{portal.client_id(name, namespace)}/calls/{call_id}")
+    if output is Output.JSON:
+        print_json(item)
+        return Exit.OK
+    record = CallRecord.model_validate(item)
+    out.print(
+        f"{record.started:%Y-%m-%d %H:%M:%S} from {record.caller or 'a hidden number'},"
+        f" {record.duration_seconds:.0f} s: {record.outcome}; {record.ended}\n"
+    )
+    for turn in record.transcript:
+        _say(turn)
+    for appointment in record.appointments:
+        out.print(
+            f"\n{appointment.action}: {appointment.title},"
+            f" {appointment.starts:%A %Y-%m-%d %H:%M}, {appointment.name or 'no name'}"
+        )
+    for message in record.messages:
+        urgent = "Urgent message" if message.urgent else "Message"
+        words = f"\n{urgent} from {message.name or 'somebody'} ({message.phone or 'no number'}): "
+        out.print(words + message.text, markup=False, soft_wrap=True)
+    stages = record.latency
+    out.print(
+        f"\nAnswers after {_milliseconds(stages.total)}: end of turn"
+        f" {_milliseconds(stages.end_of_turn)}, transcription {_milliseconds(stages.stt)},"
+        f" model {_milliseconds(stages.llm)}, speech {_milliseconds(stages.tts)}"
+    )
+    return Exit.OK
+
+
+def follow(platform: Platform, name: str, namespace: str, output: Output) -> Exit:
+    """Print calls under way, turn by turn, until interrupted."""
+    portal = Portal(platform)
+    client_id = portal.client_id(name, namespace)
+    if output is Output.TABLE:
+        err.print(f"waiting for calls of {name}; end with Ctrl-C", style="dim")
+    try:
+        for event in portal.follow(client_id):
+            if output is Output.JSON:
+                sys.stdout.write(event.model_dump_json(by_alias=True, exclude_none=True) + "\n")
+                sys.stdout.flush()
+                continue
+            if event.change is not None:
+                out.print(f"{event.change.at:7.1f}  {event.change.state}", style="dim")
+            if event.turn is not None:
+                _say(event.turn)
+    except KeyboardInterrupt:
+        pass
+    return Exit.OK
+
+
+def _say(turn: TranscriptTurn) -> None:
+    cut = " —" if turn.interrupted else ""
+    # A caller's words are a stranger's: they are no markup.
+    out.print(f"{turn.at:7.1f}  {turn.speaker}: {turn.text}{cut}", markup=False, soft_wrap=True)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"

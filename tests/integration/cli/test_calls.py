@@ -1,0 +1,101 @@
+"""`voicefleet calls` against a portal that has calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from support.portal import Portal, event, portal, record
+from voicefleet_api.calls import CallRecord, StageLatencies
+from voicefleet_infra.platform import Platform
+
+pytestmark = pytest.mark.integration
+COMMAND = Path(sys.executable).with_name("voicefleet")
+
+
+@pytest_asyncio.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Portal]:
+    async with portal(tmp_path) as made:
+        base = made.port - (Platform(tmp_path).port("portal") - Platform(tmp_path).base_port)
+        (tmp_path / "platform.json").write_text(json.dumps({"basePort": base}))
+        yield made
+
+
+async def calls(running: Portal, *words: str) -> subprocess.CompletedProcess[str]:
+    """`voicefleet calls` with these words. A portal without a cluster has no names of clients."""
+    return await asyncio.to_thread(
+        subprocess.run,
+        [str(COMMAND), "calls", *words, f"--home={running.folder}", "--namespace="],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+async def put(running: Portal) -> CallRecord:
+    call = record(latency=StageLatencies(total=431.0))
+    assert (await running.put(call)).status_code == 200
+    return call
+
+
+async def test_calls_are_listed(running: Portal) -> None:
+    call = await put(running)
+    listed = await calls(running)
+    assert listed.returncode == 0, listed.stderr
+    for shown in ("vc-one", "+14155550123", "62 s", "Answered", "431 ms", call.call_id):
+        assert shown in listed.stdout
+    plain = await calls(running, "vc-one", "-o", "json")
+    assert json.loads(plain.stdout) == [call.to_json()]
+    assert json.loads((await calls(running, "-q", "plumber", "-o", "json")).stdout) == []
+
+
+async def test_a_call_is_shown_with_what_was_said(running: Portal) -> None:
+    call = await put(running)
+    shown = await calls(running, "vc-one", call.call_id)
+    assert "2.5  Caller: I have a toothache." in shown.stdout
+    assert "Answers after 431 ms" in shown.stdout
+    plain = await calls(running, "vc-one", call.call_id, "--output=json")
+    assert json.loads(plain.stdout) == call.to_json()
+
+
+async def test_a_call_under_way_is_followed(running: Portal) -> None:
+    call = await put(running)
+    process = await asyncio.create_subprocess_exec(
+        *(str(COMMAND), "calls", "vc-one", "--follow", f"--home={running.folder}"),
+        *("--namespace=", "--output=json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    other = record().call_id
+    await running.tell(call.client_id, event(other, 0, text="[bold]Hello?[/bold]"))
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert json.loads(line)["turn"]["text"] == "[bold]Hello?[/bold]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nobody",), "there is no client nobody"),
+        (("vc-one", "00000000-0000-0000-0000-000000000000"), "there is no call"),
+        (("--follow",), "say whose calls"),
+    ],
+)
+async def test_what_is_not_there_is_said(
+    running: Portal, words: tuple[str, ...], said: str
+) -> None:
+    await put(running)
+    refused = await calls(running, *words)
+    assert refused.returncode == 1
+    assert said in refused.stderr
