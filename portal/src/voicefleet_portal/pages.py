@@ -3,6 +3,7 @@ a stranger's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import cache
@@ -24,9 +25,8 @@ _PAGE = 30
 
 
 def _clock(seconds: float) -> str:
-    """3725 -> 1:02:05, 65.4 -> 1:05."""
-    text = str(timedelta(seconds=round(seconds)))
-    return text.removeprefix("0:0").removeprefix("0:")
+    """3725 -> 1:02:05, 65.4 -> 1:05, 9 -> 0:09."""
+    return re.sub(r"^0:0?", "", str(timedelta(seconds=round(seconds))))
 
 
 def _moment(moment: datetime, zone: str | None = None) -> str:

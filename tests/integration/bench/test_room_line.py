@@ -18,7 +18,7 @@ from voicefleet_infra import services
 
 pytestmark = pytest.mark.integration
 
-NETWORK = 0.25
+NETWORK = 0.6
 """Seconds that sound takes to the agent and back, on a busy machine, at the most."""
 FRAME = RATE // 50
 

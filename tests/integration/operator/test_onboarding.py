@@ -58,7 +58,7 @@ def test_a_late_client_is_taken_back_to_nothing_and_refunded(stack: Stack) -> No
     )
     assert phase(stack, "late") == "AwaitingPayment"
     assert stack.sandbox.post(url, data={"pay": "yes"}).status_code == 200
-    until(lambda: phase(stack, "late") == "RolledBack", "it is not taken back", seconds=60)
+    until(lambda: phase(stack, "late") == "RolledBack", "it is not taken back", seconds=120)
 
     assert any("IncomingPhoneNumbers" in write for write in stack.writes_since(seq))
     vc = stack.client("late")

@@ -21,8 +21,7 @@ import numpy as np
 import pytest
 
 from support.media import LiveKit, free_port
-from voicefleet_agent import ahead, speech
-from voicefleet_agent.phrases import Phrases
+from support.speech import speak
 
 RATE = 16_000
 LOUD = 400
@@ -39,13 +38,8 @@ def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKit]:
 @pytest.fixture(scope="session")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Words as a WAV file of a caller."""
-    made = Phrases(tmp_path_factory.mktemp("voice"))
-
-    def speak(text: str) -> Path:
-        asyncio.run(ahead.speak_here(made, [text]))
-        return made.path(speech.NAME, text)
-
-    return speak
+    folder = tmp_path_factory.mktemp("voice")
+    return lambda text: speak(text, folder / f"{abs(hash(text))}.wav")
 
 
 @pytest.fixture

@@ -169,6 +169,21 @@ def test_a_time_taken_meanwhile_leads_to_other_offers() -> None:
     assert [entry.name for entry in calendar.entries] == ["Quick"]
 
 
+def test_a_yes_to_several_offers_is_asked_which() -> None:
+    dialogue, calendar = talk()
+    _to_confirmation(dialogue)
+    assert dialogue.state.starts is not None
+    kind = dialogue.expects.frame.kinds[0]
+    calendar.book(kind, dialogue.state.starts, name="Quick", phone=None, notes="")
+    say(dialogue, "yes")
+    offers = dialogue.state.offers
+    assert (dialogue.state.phase, len(offers) > 1) == ("Offering", True)
+    [again] = say(dialogue, "yes please")
+    assert isinstance(again, Say)
+    assert "Which would you like?" in again.text
+    assert (dialogue.state.phase, dialogue.state.offers) == ("Offering", offers)
+
+
 def test_changed_words_count_from_the_next_turn() -> None:
     dialogue, _ = talk()
     fact = {"topic": "price of a cleaning", "text": "A cleaning is 95 dollars."}

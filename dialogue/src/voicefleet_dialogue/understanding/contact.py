@@ -12,17 +12,26 @@ from voicefleet_dialogue.understanding.text import with_digits
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
-def digits(text: str, locale: Locale) -> str:
-    """Every digit of an evened text, in order: "double five oh" is 550."""
-    done = with_digits(_hundreds(text, locale), locale)
+def digits(text: str, locale: Locale, *, by_sound: bool = False) -> str:
+    """Every digit of an evened text, in order: "double five oh" is 550.
+
+    `by_sound`: beside a digit, a word is the digit that it sounds like; transcribers write "for"
+    for four.
+    """
+    tokens = re.findall(r"[\w+]+", with_digits(_hundreds(text, locale), locale))
+    read = [locale.data["digits"].get(token, token) for token in tokens]
+    if by_sound:
+        for at, sounds_like in enumerate(map(locale.data["digit_sounds"].get, tokens)):
+            beside = (*read[max(0, at - 1) : at], *read[at + 1 : at + 2])
+            if sounds_like and any(map(str.isdigit, beside)):
+                read[at] = sounds_like
     words: list[str] = []
     repeat = 1
-    for token in re.findall(r"[\w+]+", done):
-        digit = locale.data["digits"].get(token, token)
+    for token in read:
         if token in locale.data["repeats"]:
             repeat = locale.data["repeats"][token]
-        elif re.fullmatch(r"\+?\d+", digit):
-            words.append(digit[0] * repeat + digit[1:])
+        elif re.fullmatch(r"\+?\d+", token):
+            words.append(token[0] * repeat + token[1:])
             repeat = 1
     return "".join(words)
 
@@ -36,7 +45,12 @@ def _hundreds(text: str, locale: Locale) -> str:
 
 def find_phone(text: str, locale: Locale) -> str | None:
     """E.164, where the digits said make a possible number of the region."""
-    said = digits(text, locale)
+    return _number(digits(text, locale), locale) or _number(
+        digits(text, locale, by_sound=True), locale
+    )
+
+
+def _number(said: str, locale: Locale) -> str | None:
     try:
         number = phonenumbers.parse(said, locale.region)
     except phonenumbers.NumberParseException:
