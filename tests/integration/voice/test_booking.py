@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from support.gateways import Gateways
+from support.stack import until
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallRecord
 
@@ -30,14 +31,11 @@ TRIES = 3
 that speech, dialogue and calendar work together."""
 
 
-async def left_by(spool: Path, calls: int) -> CallRecord:
+def left_by(spool: Path, calls: int) -> CallRecord:
     """The record of the last of so many calls, once it is there."""
-    async with asyncio.timeout(20):
-        while len(records := list(spool.glob("*.json"))) < calls:
-            await asyncio.sleep(0.1)
-    return CallRecord.model_validate_json(
-        max(records, key=lambda path: path.stat().st_mtime).read_text()
-    )
+    until(lambda: len(list(spool.glob("*.json"))) >= calls, "no record", seconds=20)
+    newest = max(spool.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    return CallRecord.model_validate_json(newest.read_text())
 
 
 @pytest.mark.timeout(600)
@@ -57,7 +55,7 @@ async def test_an_appointment_is_booked(
         await agent.logged("PhrasesReady", 120)
         for calls in range(1, TRIES + 1):
             heard = await call(*steps, {"quiet": 2.0})
-            left = await left_by(agent.folder / "data" / "spool", calls)
+            left = await asyncio.to_thread(left_by, agent.folder / "data" / "spool", calls)
             if left.outcome == "Booked":
                 break
     finally:
