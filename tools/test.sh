@@ -12,7 +12,7 @@ matrix=$(mktemp)
 nice "${run[@]}" tests/chaos >"$matrix" 2>&1 &
 prover=$!
 trap 'kill "$prover" 2>/dev/null; rm -f "$matrix"' EXIT
-"${run[@]}" "${alone[@]/#/--ignore=}" --ignore=tests/chaos --numprocesses=2 --dist=loadfile || failed=1
+"${run[@]}" "${alone[@]/#/--ignore=}" --ignore=tests/chaos --numprocesses=3 --dist=loadfile || failed=1
 echo "waiting for the crash matrix"
 wait "$prover" || failed=1
 cat "$matrix"
