@@ -131,6 +131,8 @@ class Bench:
         self.machine = machine
         self.results: list[Figures] = []
         self._folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self._clients: dict[str, Client] = {}
 
     async def measure(

@@ -110,7 +110,7 @@ def two_numbers(platform: Any) -> dict[str, tuple[str, str]]:
 
 def heard_right(heard: str, business: str, word: str, others: list[tuple[str, str]]) -> bool:
     """Whether a caller heard this client, and no other."""
-    own = says(heard, business) and says(heard, word)
+    own = says(heard, f"{business}. Our word is {word}")
     return own and not any(says(heard, b) or says(heard, w) for b, w in others)
 
 

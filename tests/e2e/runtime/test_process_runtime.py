@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.speech import says
 from voicefleet_operator.drivers.runtime.process import ProcessRuntime, _start_time
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +26,9 @@ async def test_a_process_outlives_its_operator_and_not_its_client(
     folder = tmp_path / "process" / spec.client_id
     first = json.loads((folder / "unit.json").read_text())
     assert "development only" in (await runtime.list())[spec.client_id].message
-    assert "brightsmile" in (await call(json.loads(spec.config_json)["agentName"])).words
+    assert says(
+        (await call(json.loads(spec.config_json)["agentName"])).words, "calling Bright Smile"
+    )
 
     # Another operator finds it and leaves it alone.
     other = ProcessRuntime(tmp_path)
