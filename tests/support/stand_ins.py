@@ -34,6 +34,8 @@ class Gateways:
         self.status = 200
         self.broken: set[str] = set()
         """Parts that refuse everything: stt, tts, llm."""
+        self.ahead: list[str] = []
+        """Parts that were asked for what no caller waits for, one entry a request."""
         self.voices: set[str] = set()
         """That were asked for."""
         self._hear, self._speak, self._rate, self._think = hear, speak, rate, think
@@ -64,6 +66,8 @@ class Gateways:
         assert request.headers["Authorization"] == "Bearer token-of-the-client"
         await asyncio.sleep(self.delay)
         part = {"/v1/transcriptions": "stt", "/v1/speech": "tts"}.get(request.path, "llm")
+        if request.headers.get("Voicefleet-Priority") == "ahead":
+            self.ahead.append(part)
         if self.status != 200 or part in self.broken:
             raise web.HTTPServiceUnavailable(text='{"error": {"message": "no"}}')
 

@@ -97,7 +97,7 @@ class _Call:
         # Made ahead as a rule; where the words are brand-new this runs beside connecting.
         greeting = self._start(
             ahead.speak_somehow(
-                self._made, self._live.providers.speaker, [self._live.config.greeting]
+                self._made, self._live.providers.speaker.preferred, [self._live.config.greeting]
             )
         )
         try:
@@ -168,6 +168,7 @@ class _Call:
         await (await publishing).wait_for_subscription()
         await _until_answered(self._ctx.room, caller)
         await greeting
+        self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
         self._start(_hear(self._ctx.room, caller, ears))
         log.info(

@@ -127,9 +127,9 @@ async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
                 live.look()
                 if live.config != seen:
                     seen = live.config
-                    await _make_greeting(live, settings)
                     if speaking is not None:
                         speaking.cancel()
+                    await _make_greeting(live, settings)
                     speaking = asyncio.create_task(_speak_ahead(live, settings))
             tried.set()
             await asyncio.sleep(CONFIG_POLL)
@@ -143,7 +143,7 @@ async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
 async def _make_greeting(live: Live, settings: Settings) -> None:
     try:
         made = Phrases(settings.phrases)
-        await ahead.speak_somehow(made, live.providers.speaker, [live.config.greeting])
+        await ahead.speak_somehow(made, live.providers.ahead, [live.config.greeting])
         log.info("greeting ready", extra={"action": "GreetingReady"})
     except ahead.SpeechFailed as error:
         log.error(
@@ -157,7 +157,7 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
 
     Tried again until the voice has said all of it.
     """
-    made, speaker = Phrases(settings.phrases), live.providers.speaker
+    made, speaker = Phrases(settings.phrases), live.providers.ahead
     needed = [live.config.greeting, *phrases.ESSENTIAL, *talk.prepared(live, settings)]
     while True:
         try:

@@ -234,6 +234,10 @@ class Dialogue:
         }  # fmt: skip
         return Expectation(by_phase.get(state.phase), known)
 
+    def briefing(self) -> str:
+        """What every request to the language model of this client begins with."""
+        return model.briefing(self._frame)
+
     def prepared(self) -> Iterable[str]:
         """Sentences that are the same in every call of this client."""
         known, locale = self._frame, self._frame.locale

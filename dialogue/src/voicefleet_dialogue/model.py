@@ -1,4 +1,8 @@
-"""What is asked of the language model: which of our meanings was meant, and open questions."""
+"""What is asked of the language model: which of our meanings was meant, and open questions.
+
+Both kinds of request begin with the same words: a model that runs here reads them once a call,
+before the first is asked.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,27 @@ _ANSWER_TOKENS = 120
 _MOST_SENTENCES = 3
 
 
+def briefing(frame: Frame) -> str:
+    """What every request begins with: who asks, the client's facts, the two tasks."""
+    return "\n".join(
+        [
+            frame.config.prompt,
+            "Facts:",
+            *_told(frame),
+            "You get one of two tasks.",
+            "LABEL: choose the label with the same meaning as what the caller said; "
+            "question: the caller asks for information; unclear: none fits.",
+            "ANSWER: answer the caller in one or two short sentences, only from the facts above. "
+            "If they do not hold the answer, say that you do not know.",
+        ]
+    )
+
+
+def _told(frame: Frame) -> list[str]:
+    facts = [f"{fact.topic}: {fact.text}" for fact in frame.config.facts]
+    return [*facts, frame.knowledge.spoken_hours()]
+
+
 async def meaning(model: LanguageModel, frame: Frame, state: State, heard: str) -> str | None:
     """The caller's words in words that grammar is sure of; None where it is an open question.
 
@@ -30,15 +55,9 @@ async def meaning(model: LanguageModel, frame: Frame, state: State, heard: str) 
         "required": ["meaning"],
         "additionalProperties": False,
     }
-    system = (
-        "You label what a caller of a business said on the phone. "
-        "Choose the label that has the same meaning; question: the caller asks for information; "
-        "unclear: none fits."
-    )
-    user = f"The business asked: {state.last}\nThe caller said: {heard}"
-    text = "".join(
-        [p async for p in model.complete(system, user, schema=schema, max_tokens=_MEANING_TOKENS)]
-    )
+    user = f"LABEL\nYou asked: {state.last}\nThe caller said: {heard}"
+    pieces = model.complete(briefing(frame), user, schema=schema, max_tokens=_MEANING_TOKENS)
+    text = "".join([piece async for piece in pieces])
     try:
         found = json.loads(text)["meaning"]
     except (ValueError, KeyError, TypeError) as error:
@@ -67,21 +86,11 @@ def _choices(frame: Frame, state: State) -> dict[str, str]:
 
 async def answer(model: LanguageModel, frame: Frame, heard: str) -> AsyncIterator[str]:
     """Sentences that the client's facts bear out; ends at the first that they do not."""
-    told = [f"{fact.topic}: {fact.text}" for fact in frame.config.facts]
-    hours = frame.knowledge.spoken_hours()
-    system = "\n".join(
-        [
-            frame.config.prompt,
-            "Answer in one or two short sentences, only from these facts. "
-            "If they do not hold the answer, say that you do not know.",
-            "Facts:",
-            *told,
-            hours,
-        ]
-    )
-    guard = Guard([*told, hours, frame.config.business_name, heard], frame.locale)
+    guard = Guard([*_told(frame), frame.config.business_name, heard], frame.locale)
     count = 0
-    pieces = model.complete(system, heard, max_tokens=_ANSWER_TOKENS)
+    pieces = model.complete(
+        briefing(frame), f"ANSWER\nThe caller said: {heard}", max_tokens=_ANSWER_TOKENS
+    )
     async for sentence in sentences.stream(pieces):
         if not guard.allows(sentence):
             return

@@ -85,6 +85,8 @@ class Times:
 
     deadline: float
     """In the event loop's time, seconds."""
+    ahead: bool = False
+    """No caller waits for it."""
     queue_ms: int = 0
     compute_ms: int = 0
 
@@ -98,7 +100,7 @@ async def turn(service: Service, request: web.Request) -> AsyncIterator[None]:
     """The client's turn on the model, measured; raises `TooLate`."""
     times = request[TIMES]
     waited = time.monotonic()
-    async with service.queue.turn(request[CLIENT], times.deadline):
+    async with service.queue.turn(request[CLIENT], times.deadline, ahead=times.ahead):
         begun = time.monotonic()
         times.queue_ms = round((begun - waited) * 1000)
         QUEUE_SECONDS.labels(service.name).observe(begun - waited)
@@ -239,6 +241,7 @@ class Gateway:
         try:
             client = request[CLIENT] = self._client(request)
             request[TIMES].deadline = now + self._deadline_ms(request) / 1000
+            request[TIMES].ahead = _is_ahead(request)
             if not self._ready:
                 raise NotReady("the model is not loaded yet")
             with self._service.queue.admitted(client):
@@ -272,6 +275,13 @@ class Gateway:
                 f"Voicefleet-Deadline-Ms: want whole milliseconds from 1 to {_MAX_DEADLINE_MS}"
             )
         return int(given)
+
+
+def _is_ahead(request: web.Request) -> bool:
+    given = request.headers.get("Voicefleet-Priority", "caller")
+    if given not in ("caller", "ahead"):
+        raise BadRequest("Voicefleet-Priority: want caller (someone is on the line) or ahead")
+    return given == "ahead"
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

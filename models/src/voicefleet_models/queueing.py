@@ -1,4 +1,7 @@
-"""Who is served next: clients take turns, and within a client the nearest deadline is first."""
+"""Who is served next: clients take turns, and within a client the nearest deadline is first.
+
+What is made ahead, with no caller waiting for it, gets its turn where no caller waits for one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class TooLate(Exception):
 
 
 class _Waiting(NamedTuple):
+    ahead: bool
     deadline: float
     order: int
     granted: asyncio.Future[None]
@@ -28,7 +32,8 @@ class FairQueue:
     """`running` turns at the same time, `per_client` requests of one client under way.
 
     A turn goes to the client that has waited longest since its last one, whatever others have
-    queued. Of one client no more than `running_per_client` run at the same time.
+    queued; those that a caller waits for come before all work ahead. Of one client no more than
+    `running_per_client` run at the same time.
     """
 
     def __init__(self, *, running: int, per_client: int, running_per_client: int = 1) -> None:
@@ -54,12 +59,15 @@ class FairQueue:
             _decrease(self._admitted, client)
 
     @asynccontextmanager
-    async def turn(self, client: str, deadline: float) -> AsyncIterator[None]:
+    async def turn(
+        self, client: str, deadline: float, *, ahead: bool = False
+    ) -> AsyncIterator[None]:
         """Waits for the client's turn and holds it; `deadline` in the loop's time.
 
         Raises `TooLate`. Who is cancelled while waiting is forgotten at once.
         """
-        entry = _Waiting(deadline, next(self._order), asyncio.get_running_loop().create_future())
+        granted = asyncio.get_running_loop().create_future()
+        entry = _Waiting(ahead, deadline, next(self._order), granted)
         self._waiting.setdefault(client, []).append(entry)
         self._grant()
         try:
@@ -88,7 +96,9 @@ class FairQueue:
             }
             if not ready:
                 return
-            client = min(ready, key=lambda client: self._last_turn.get(client, 0))
+            client = min(
+                ready, key=lambda client: (min(ready[client]).ahead, self._last_turn.get(client, 0))
+            )
             entry = min(ready[client])
             self._forget(client, entry)
             self._last_turn[client] = next(self._order)

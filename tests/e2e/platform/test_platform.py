@@ -104,6 +104,7 @@ def two_numbers(platform: Any) -> dict[str, tuple[str, str]]:
         until(
             lambda name=name, before=before: spoken(pod(platform, name)) > before,
             "the new words are not spoken",
+            seconds=120,
         )
     return found
 

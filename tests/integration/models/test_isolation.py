@@ -13,7 +13,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,15 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
     options = (f"--models={settings}", f"--cache={folder / 'cache'}")
     with Gateways(folder, "llm", "tts", llm=options) as started:
         yield started
+
+
+def open_files(pid: int) -> set[str]:
+    """What the process's descriptors stand for; one may be closed while we look."""
+    opened = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            opened.add(str(file.readlink()))
+    return opened
 
 
 def ask(gateways: Gateways, client: str | None, /, **more: Any) -> httpx.Response:
@@ -252,7 +261,7 @@ def test_nothing_of_what_was_said_is_kept(gateways: Gateways) -> None:
     assert not [word for word in ("Thistlewood", "Larkspur", "dentist") if word in log]
     files = {file.name for file in gateways.folder.rglob("*") if file.is_file()}
     assert files == {"key", "models.yaml", "llm.log", "tts.log"}
-    opened = {str(file.readlink()) for file in Path(f"/proc/{gateways.pid('llm')}/fd").iterdir()}
+    opened = open_files(gateways.pid("llm"))
     kept = [path for path in opened if path.startswith(("/tmp", "/var", "/dev/shm"))]
     assert all(path.endswith(".log") for path in kept), kept
 
@@ -261,10 +270,7 @@ def test_llama_cpp_itself_is_out_of_reach(gateways: Gateways) -> None:
     """It asks for no token: only our own user reaches the folder of its socket."""
     listening = Path("/proc/net/unix").read_text()
     pid = gateways.pid("llm")
-    inodes = {
-        str(file.readlink()).removeprefix("socket:[").removesuffix("]")
-        for file in Path(f"/proc/{pid}/fd").iterdir()
-    }
+    inodes = {file.removeprefix("socket:[").removesuffix("]") for file in open_files(pid)}
     paths = {
         Path(parts[7])
         for line in listening.splitlines()[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from support.gateways import Gateways
 from support.speech import says
+from support.stack import until
 from voicefleet_models.tts import Cache
 
 pytestmark = pytest.mark.integration
@@ -149,3 +151,33 @@ def test_the_cache_is_bounded_and_by_client() -> None:
     cache.put("three", "v", "a", b"123456")
     assert cache.get("one", "v", "b") is None
     assert cache.get("two", "v", "a") is None
+
+
+def test_a_caller_goes_before_sentences_made_ahead(gateways: Gateways) -> None:
+    """Twelve clients that start at once have their sentences made; a caller is served between."""
+    ahead = {"Voicefleet-Priority": "ahead", "Voicefleet-Deadline-Ms": "60000"}
+    ended: list[str] = []
+
+    def speak(client: str, headers: dict[str, str]) -> None:
+        speech = gateways.client("tts", client)
+        # None is in the cache.
+        body = {"text": f"{SENTENCE} I am {client}."}
+        speech.post("/v1/speech", json=body, headers=headers, timeout=60).raise_for_status()
+        ended.append(client)
+
+    with ThreadPoolExecutor(13) as callers:
+        jobs = [callers.submit(speak, f"vc-ahead{number}", ahead) for number in range(12)]
+        until(lambda: ended, "no sentence is made ahead")
+        jobs.append(callers.submit(speak, "vc-calls", {}))
+        for job in jobs:
+            job.result()
+    assert ended.index("vc-calls") < 6, ended
+
+
+def test_an_unknown_priority_is_refused(gateways: Gateways) -> None:
+    headers = {"Voicefleet-Priority": "high"}
+    answer = gateways.client("tts", "vc-one").post(
+        "/v1/speech", json={"text": "Hello."}, headers=headers
+    )
+    assert answer.status_code == 400
+    assert "caller (someone is on the line) or ahead" in answer.json()["error"]["message"]

@@ -152,6 +152,45 @@ async def test_an_openai_compatible_model(vendor: tuple[Vendor, str], settings: 
         await providers.aclose()
 
 
+async def test_the_machines_model_is_briefed_while_callers_go_first(settings: Settings) -> None:
+    asked: list[Any] = []
+    stand_in = Gateways(settings.models, think=lambda body: str(asked.append(body)))
+    providers = Providers(Pipeline(), settings, Resting())
+    try:
+        await providers.brief("The facts.")  # nobody is there, and nobody hears of it
+        async with stand_in:
+            await providers.brief("The facts.")
+            [body] = asked
+            assert body["messages"][0] == {"role": "system", "content": "The facts."}
+            assert body["max_tokens"] == 1
+            assert stand_in.ahead == ["llm"]
+            stand_in.broken = {"llm"}
+            await providers.brief("The facts.")
+    finally:
+        await providers.aclose()
+
+
+async def test_another_providers_model_is_not_briefed(
+    vendor: tuple[Vendor, str], settings: Settings
+) -> None:
+    stand_in, url = vendor
+    providers = Providers(pipeline(url, "llm", "OpenAI"), settings, Resting())
+    await providers.brief("The facts.")
+    assert not stand_in.requests
+
+
+async def test_sentences_made_ahead_let_callers_go_first(settings: Settings) -> None:
+    providers = Providers(Pipeline(), settings, Resting())
+    try:
+        async with Gateways(settings.models, speak=lambda _: SECOND) as stand_in:
+            for voice in (providers.speaker, providers.ahead):
+                assert [piece async for piece in voice.speak("Hello")]
+            assert stand_in.ahead == ["tts"]
+            assert stand_in.spoken == ["Hello", "Hello"]
+    finally:
+        await providers.aclose()
+
+
 async def test_our_gateways(settings: Settings) -> None:
     async def hear(pcm: bytes) -> tuple[str, float]:
         return f"{len(pcm)} bytes", 0.25

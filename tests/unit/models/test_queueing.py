@@ -19,11 +19,13 @@ class Bench:
         self.served: list[str] = []
         self.go = asyncio.Event()
 
-    def ask(self, client: str, name: str, seconds: float = 60) -> asyncio.Task[None]:
+    def ask(
+        self, client: str, name: str, seconds: float = 60, *, ahead: bool = False
+    ) -> asyncio.Task[None]:
         deadline = asyncio.get_running_loop().time() + seconds
 
         async def turn() -> None:
-            async with self.queue.turn(client, deadline):
+            async with self.queue.turn(client, deadline, ahead=ahead):
                 self.served.append(name)
                 await self.go.wait()
 
@@ -52,6 +54,20 @@ async def test_within_a_client_the_nearest_deadline_is_first() -> None:
     bench.go.set()
     await asyncio.gather(*tasks)
     assert bench.served == ["first", "soon", "later"]
+
+
+async def test_a_caller_goes_before_all_that_is_made_ahead() -> None:
+    bench = Bench(FairQueue(running=1, per_client=8))
+    tasks = [bench.ask("busy", "busy0")]
+    tasks += [bench.ask(f"idle{number}", f"ahead{number}", 1, ahead=True) for number in range(3)]
+    tasks += [bench.ask("busy", "ahead3", 1, ahead=True)]
+    await asyncio.sleep(0)
+    tasks += [bench.ask("busy", "busy1"), bench.ask("late", "late0")]
+    await asyncio.sleep(0)
+    bench.go.set()
+    await asyncio.gather(*tasks)
+    assert bench.served[:3] == ["busy0", "late0", "busy1"]
+    assert sorted(bench.served[3:]) == ["ahead0", "ahead1", "ahead2", "ahead3"]
 
 
 async def test_a_client_does_not_take_all_places_at_once() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import aiohttp
 
-from voicefleet_agent.providers.base import Speaker, Transcriber
+from voicefleet_agent.providers import local
+from voicefleet_agent.providers.base import ProviderFailed, Speaker, Transcriber
 from voicefleet_agent.providers.chain import (
     Meter,
     ModelChain,
@@ -44,6 +46,17 @@ class Providers:
         self.transcriber = TranscriberChain([self._stt(s) for s in pipeline.stt], resting, meter)
         self.model = ModelChain([self._llm(s) for s in pipeline.llm], resting, meter)
         self.speaker = SpeakerChain([self._tts(s) for s in pipeline.tts], resting, meter)
+        self.ahead = self._tts(pipeline.tts[0], ahead=True)
+        """The voice that is preferred, for sentences that no caller waits for."""
+
+    async def brief(self, briefing: str) -> None:
+        """Have the machine's model read what requests will begin with: seconds, the first time.
+
+        Nothing where there is none, or where it fails: the first request is slower then.
+        """
+        if any(spec.provider == "Local" for spec in self.pipeline.llm):
+            with contextlib.suppress(ProviderFailed):
+                await local.brief(self._local("llm"), briefing)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -87,9 +100,9 @@ class Providers:
         model = spec.model or OPENAI_MODEL
         return OpenAIModel(endpoint, model, f"OpenAI/{model}")
 
-    def _tts(self, spec: TextToSpeech) -> Speaker:
+    def _tts(self, spec: TextToSpeech, *, ahead: bool = False) -> Speaker:
         if spec.provider == "Local":
-            return LocalSpeaker(self._local("tts"), spec.voice)
+            return LocalSpeaker(self._local("tts"), spec.voice, ahead=ahead)
         from voicefleet_agent.providers import plugins
 
         if spec.provider == "Cartesia":

@@ -154,7 +154,12 @@ class SpeakerChain(_Chain[Speaker]):
     @property
     def name(self) -> str:
         """Of the voice that is preferred."""
-        return self.providers[0].name
+        return self.preferred.name
+
+    @property
+    def preferred(self) -> Speaker:
+        """That voice alone: what is kept under its name is never another's sound."""
+        return self.providers[0]
 
     async def speak(self, text: str) -> AsyncIterator[bytes]:
         """Whoever can; where a voice breaks off, the next says the sentence from its beginning."""

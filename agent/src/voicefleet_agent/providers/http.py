@@ -32,16 +32,15 @@ class Endpoint:
         data: bytes | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        limit: aiohttp.ClientTimeout = TIMEOUT,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, if it is a 200; raises ProviderFailed, also for what breaks while read."""
         if self._session is None:
             connector = aiohttp.UnixConnector(str(self._socket)) if self._socket else None
-            self._session = aiohttp.ClientSession(
-                connector=connector, headers=self._headers, timeout=TIMEOUT
-            )
+            self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
         try:
             async with self._session.post(
-                self._url + path, data=data, json=json, headers=headers
+                self._url + path, data=data, json=json, headers=headers, timeout=limit
             ) as response:
                 if response.status != 200:
                     raise ProviderFailed(f"HTTP {response.status}")

@@ -9,10 +9,13 @@ import aiohttp
 
 from voicefleet_agent.audio import resampled
 from voicefleet_agent.providers.base import ProviderFailed, Transcript
-from voicefleet_agent.providers.http import Endpoint
+from voicefleet_agent.providers.http import TIMEOUT, Endpoint
 
 DEADLINE_MS = 1500
 """How long a transcript or the first sound of a sentence is of use."""
+AHEAD = {"Voicefleet-Priority": "ahead", "Voicefleet-Deadline-Ms": "60000"}
+"""Headers of what no caller waits for: callers come first."""
+AHEAD_TIMEOUT = aiohttp.ClientTimeout(total=90)
 VOICE = "piper/en_US-joe-medium"
 
 
@@ -47,21 +50,37 @@ class LocalTranscriber:
 
 
 class LocalSpeaker:
-    """A `Speaker`."""
+    """A `Speaker`; one that speaks `ahead` lets callers go first."""
 
-    def __init__(self, endpoint: Endpoint, voice: str | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, voice: str | None = None, *, ahead: bool = False
+    ) -> None:
         self.name = f"Local/{voice or VOICE}"
         self._endpoint = endpoint
         self._voice = voice or VOICE
+        self._headers = AHEAD if ahead else {"Voicefleet-Deadline-Ms": str(DEADLINE_MS)}
+        self._limit = AHEAD_TIMEOUT if ahead else TIMEOUT
 
     async def speak(self, text: str) -> AsyncIterator[bytes]:
         async with self._endpoint.post(
             "/v1/speech",
             json={"text": text, "voice": self._voice},
-            headers={"Voicefleet-Deadline-Ms": str(DEADLINE_MS)},
+            headers=self._headers,
+            limit=self._limit,
         ) as response:
             async for piece in resampled(response.content.iter_any(), _rate(response)):
                 yield piece
+
+
+async def brief(endpoint: Endpoint, briefing: str) -> None:
+    """Have the language gateway read `briefing`; raises ProviderFailed."""
+    roles = {"system": briefing, "user": ""}
+    messages = [{"role": role, "content": content} for role, content in roles.items()]
+    body = {"messages": messages, "max_tokens": 1}
+    async with endpoint.post(
+        "/v1/chat/completions", json=body, headers=AHEAD, limit=AHEAD_TIMEOUT
+    ) as response:
+        await response.read()
 
 
 def _rate(response: aiohttp.ClientResponse) -> int:
