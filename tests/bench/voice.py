@@ -197,6 +197,9 @@ class Bench:
         await line.hang_up()
         self._keep(call, client.agent, line.recordings())
         record = await self._record(client, agent)
+        if record and self._folder is not None:
+            kept = self._folder / f"{client.agent}-{call.id}.json"
+            kept.write_text(record.model_dump_json(by_alias=True, indent=1, exclude_none=True))
         for one in spoken:
             ok = record and right.answered_rightly(
                 one.turn, record, one.reply, moved_on=one.moved_on
@@ -258,7 +261,9 @@ def main() -> None:
     parser.add_argument("--ours-only", action="store_true", help="without LiveKit's own pipeline")
     parser.add_argument("--stock-only", action="store_true", help="without our agent")
     parser.add_argument("--sip", action="store_true", help="call ours by telephone, not in a room")
-    parser.add_argument("--record", type=Path, help="folder for both directions of each call")
+    parser.add_argument(
+        "--record", type=Path, help="folder for the sound of each call, and our record of it"
+    )
     parser.add_argument("--json", type=Path, help="write every turn's figures to this file, too")
     args = parser.parse_args()
     # Ended from outside, everything that was started is stopped all the same.

@@ -26,7 +26,7 @@ from voicefleet_dialogue.dialogue import Dialogue
 from voicefleet_dialogue.state import Outcome, State, Turn
 
 FILLER_SECONDS = 1.1
-"""After a pause was noticed (0.12 s): so a sound comes within 1.5 s, whatever is slow."""
+"""After a pause was noticed: so a sound comes within 1.5 s, whatever is slow."""
 STILL_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """For the whole of what a model says."""
@@ -237,9 +237,11 @@ class Conversation:
         try:
             transcript = await pipeline.transcriber.transcribe(self._ears.since(since))
             attempt.stt_ms = _ms(attempt.paused_at)
-            judgement = self._talk.expects.judge(transcript.text)
+            judgement: turns.Judgement = self._talk.expects.judge(transcript.text)
             if turns.words_of(transcript.text):
                 attempt.turn = self._talk.consider(transcript.text)
+            if judgement == "Unsure" and attempt.turn is not None:
+                judgement = "Understood"
         except Exception as error:
             if not isinstance(error, ProviderFailed):
                 _failed(error)

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-Judgement = Literal["Complete", "Incomplete", "Unsure"]
+Judgement = Literal["Complete", "Understood", "Unsure", "Incomplete"]
+"""Complete: what was asked for; Understood: something that can be answered; Incomplete: more is
+sure to come; Unsure: the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,22 @@ class Timing:
     """in so many."""
     release: float = 0.35
     """Speech that has begun goes on at this probability."""
-    pause: float = 0.12
+    pause: float = 0.06
     """A silence that is worth transcribing what came before it."""
     complete: float = 0.25
-    """Silence that ends a turn in which what was asked for has been said."""
-    sure: float = 0.4
-    """Silence that ends a turn that sounds ended,"""
-    unsure: float = 0.7
-    """that may have ended, where nothing says how it sounds,"""
+    """Silence that ends a turn in which what was asked for has been said,"""
+    brief: float = 0.35
+    """in a single word: "yes" is often followed by more,"""
+    understood: float = 0.5
+    """a turn that can be answered,"""
+    unsure: float = 0.6
+    """one that may have ended,"""
     incomplete: float = 1.2
-    """that has not ended by the sound or the sense of it ("and", "um", half a number)."""
+    """one that has not by the sense of it ("and", "um", half a number)."""
+    ending: float = 0.3
+    """How much sooner a turn is over that is sure to sound ended than one that is sure not to;"""
+    ending_usual: float = 0.4
+    """the probability of an ending that changes nothing."""
     merge: float = 0.6
     """Sound of an answer that a caller who goes on speaking has not taken in."""
     verdict: float = 0.5
@@ -203,7 +211,7 @@ class Turns:
         if not words_of(text) or (speaking and is_backchannel(text, judgement)):
             self._turn = None
             return self._take_back()
-        self._heard = _Heard(text, self._wait(judgement, end_of_turn))
+        self._heard = _Heard(text, self._wait(text, judgement, end_of_turn))
         actions: list[Action] = []
         if speaking:
             self.agent = Agent.SILENT
@@ -298,12 +306,13 @@ class Turns:
         self.agent = Agent.SPEAKING
         return [Resume()]
 
-    def _wait(self, judgement: Judgement, end_of_turn: float | None) -> float:
+    def _wait(self, text: str, judgement: Judgement, end_of_turn: float | None) -> float:
         timing = self.timing
         if judgement == "Complete":
-            return timing.complete
+            return timing.complete if " " in words_of(text) else timing.brief
         if judgement == "Incomplete":
             return timing.incomplete
+        wait = timing.understood if judgement == "Understood" else timing.unsure
         if end_of_turn is None:
-            return timing.unsure
-        return timing.incomplete - end_of_turn * (timing.incomplete - timing.sure)
+            return wait
+        return wait + (timing.ending_usual - end_of_turn) * timing.ending

@@ -28,7 +28,7 @@ class Expectation:
         """Complete: it can be answered now; Incomplete: more is sure to come."""
         if not heard.strip():
             return "Unsure"
-        if heard.rstrip().endswith(("...", "\u2026", ",", "-")):
+        if heard.rstrip().endswith(("...", "\u2026", "-")):
             return "Incomplete"
         locale = self.frame.locale
         # The ending counts with its filler: "my number is um".

@@ -6,6 +6,7 @@ Both models are inside their wheels (moonshine-voice, livekit-local-inference).
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from aiohttp import web
 from livekit.local_inference import EOT, EOT_MAX_SAMPLES
 from moonshine_voice import ModelArch, Transcriber, get_model_path
 
-from voicefleet_models.gateway import TIMES, BadRequest, turn, whole
+from voicefleet_models.gateway import THREADS, TIMES, BadRequest, turn, whole
 from voicefleet_models.queueing import FairQueue
 
 RATE = 16_000
@@ -25,8 +26,13 @@ LANGUAGES = ("en",)
 _OPTIONS = {"identify_speakers": "false", "return_audio_data": "false", "vad_threshold": "0.0"}
 
 
+_QUIET = np.zeros(RATE // 5, np.int16)
+"""Silence after the words: without it Moonshine takes their end for the middle of a sentence (on
+telephone speech: 30 words wrong of 100 without, 23 with 0.2 s of it, 26 with 0.5 s)."""
+
+
 class SpeechToText:
-    """A `gateway.Service`. One transcription at a time: it uses all cores."""
+    """A `gateway.Service`. One transcription at a time, with its two models side by side."""
 
     name = "stt"
     path = "/v1/transcriptions"
@@ -45,6 +51,8 @@ class SpeechToText:
         """Nothing outlives the process."""
 
     def _load(self) -> None:
+        if THREADS == 1:
+            os.environ["MOONSHINE_ORT_SINGLE_THREAD"] = "1"
         model = get_model_path("tiny-en")
         self._transcriber = Transcriber(model, ModelArch.TINY, options=_OPTIONS)
         self._end_of_turn = EOT()
@@ -67,7 +75,9 @@ class SpeechToText:
             raise BadRequest("the body: want 16-bit samples, at least one")
         samples = np.frombuffer(body, "<i2")
         async with turn(self, request):
-            text, ended = await whole(lambda: (self._text(samples), self._ended(samples)))
+            text, ended = await asyncio.gather(
+                whole(lambda: self._text(samples)), whole(lambda: self._ended(samples))
+            )
         times = request[TIMES]
         return web.json_response(
             {
@@ -80,7 +90,7 @@ class SpeechToText:
         )
 
     def _text(self, samples: npt.NDArray[np.int16]) -> str:
-        audio = (samples / np.float32(32768)).tolist()
+        audio = (np.concatenate([samples, _QUIET]) / np.float32(32768)).tolist()
         lines = self._transcriber.transcribe_without_streaming(audio, RATE).lines
         return " ".join(line.text.strip() for line in lines)
 
