@@ -7,11 +7,10 @@ for a provider longer than a caller does (`providers.chain`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from voicefleet_agent import phrases, turns
@@ -20,6 +19,7 @@ from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers import ProviderFailed, Speaker, Transcriber
 from voicefleet_agent.speaking import Mouth, Utterance
 from voicefleet_agent.turns import Turns
+from voicefleet_agent.voicing import Voicing
 from voicefleet_api.calls import CallState, StageLatencies, TranscriptTurn
 from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
 from voicefleet_dialogue.dialogue import Dialogue
@@ -64,12 +64,14 @@ class _Attempt:
     stt_ms: float | None = None
     text: str = ""
     turn: Turn | None = None
-    spoken: dict[str, bytes] = field(default_factory=dict)
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    voicing: Voicing | None = None
+    task: asyncio.Task[None] | None = None
 
     def drop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
+        if self.task is not None:
+            self.task.cancel()
+        if self.voicing is not None:
+            self.voicing.drop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,11 @@ class Conversation:
         self._waiting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._latency: StageLatencies | None = None
+        self._voicing: Voicing | None = None
+        """Of the answer that is being given."""
         self._silent_since = 0.0
+        self._decided = 0.0
+        """When the words of the answer were known."""
         self._said: list[tuple[str, TranscriptTurn]] = []
         """What the agent says since the caller's last turn, and where it is written down."""
         self._before: _Before | None = None
@@ -156,6 +162,7 @@ class Conversation:
             return
         self._stop_waiting()
         if self._latency is not None and self._latency.total is None:
+            self._latency.tts = _ms(self._decided)
             self._latency.total = _ms(self._silent_since)
         self._turns.sounding(time.monotonic())
         self._record.state("Responding")
@@ -202,7 +209,7 @@ class Conversation:
 
     def _transcribe(self, action: turns.Transcribe) -> None:
         attempt = self._attempt = _Attempt(action.attempt, time.monotonic())
-        attempt.tasks.append(asyncio.create_task(self._understand(attempt, action.since)))
+        attempt.task = asyncio.create_task(self._understand(attempt, action.since))
         self._stop_waiting()
         self._waiting = asyncio.create_task(self._keep_company())
 
@@ -215,6 +222,8 @@ class Conversation:
     def _stop(self, *, merged: bool) -> None:
         if self._answering is not None:
             self._answering.cancel()
+        if self._voicing is not None:
+            self._voicing.drop()
         if merged:
             self._stop_waiting()
         unheard = self._mouth.stop()
@@ -237,19 +246,17 @@ class Conversation:
         try:
             transcript = await pipeline.transcriber.transcribe(self._ears.since(since))
             attempt.stt_ms = _ms(attempt.paused_at)
-            judgement: turns.Judgement = self._talk.expects.judge(transcript.text)
+            judgement = self._talk.expects.judge(transcript.text)
             if turns.words_of(transcript.text):
                 attempt.turn = self._talk.consider(transcript.text)
-            if judgement == "Unsure" and attempt.turn is not None:
-                judgement = "Understood"
         except Exception as error:
             if not isinstance(error, ProviderFailed):
                 _failed(error)
             self._do(self._turns.failed(time.monotonic(), attempt.number))
             return
         if attempt.turn is not None:
-            ahead = self._speak_ahead(attempt, attempt.turn.acts, pipeline.speaker)
-            attempt.tasks.append(asyncio.create_task(ahead))
+            attempt.voicing = Voicing(self._made, pipeline.speaker)
+            attempt.voicing.begin(act.text for act in attempt.turn.acts if isinstance(act, Say))
         if not turns.words_of(transcript.text):
             self._stop_waiting()
         self._do(
@@ -261,15 +268,6 @@ class Conversation:
                 transcript.end_of_turn,
             )
         )
-
-    async def _speak_ahead(self, attempt: _Attempt, acts: Sequence[Act], speaker: Speaker) -> None:
-        """Make the sound of an answer that may be given."""
-        for act in acts:
-            if isinstance(act, Say) and self._made(act.text) is None:
-                with contextlib.suppress(ProviderFailed):
-                    attempt.spoken[act.text] = b"".join(
-                        [piece async for piece in speaker.speak(act.text)]
-                    )
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -322,9 +320,9 @@ class Conversation:
             end_of_turn=_ms(self._silent_since), stt=attempt.stt_ms if attempt else None
         )
         turn = attempt.turn if attempt else self._talk.consider(text)
+        self._voicing = attempt.voicing if attempt else None
         if turn is not None:
-            spoken = attempt.spoken if attempt else {}
-            await self._perform(self._talk.commit(turn), spoken)
+            await self._perform(self._talk.commit(turn))
             self._trouble = 0
             return
         asked = time.monotonic()
@@ -340,14 +338,13 @@ class Conversation:
     async def _perform(
         self,
         acts: Sequence[Act],
-        spoken: dict[str, bytes] | None = None,
         *,
         answer: bool = True,
     ) -> None:
         self._record.progress(self._talk.outcome)
         for act in acts:
             if isinstance(act, Say):
-                await self._say(act, spoken or {}, answer=answer)
+                await self._say(act, answer=answer)
                 continue
             await self._mouth.idle.wait()
             if isinstance(act, Transfer):
@@ -355,19 +352,14 @@ class Conversation:
             else:
                 self._end(Ending("End", act.reason))
 
-    async def _say(self, say: Say, spoken: dict[str, bytes], *, answer: bool) -> None:
+    async def _say(self, say: Say, *, answer: bool) -> None:
         """Raises ProviderFailed where no voice speaks it."""
-        speaker = self._pipeline().speaker
-        begun = time.monotonic()
-        sound = self._made(say.text) or spoken.get(say.text)
+        if self._voicing is None:
+            self._voicing = Voicing(self._made, self._pipeline().speaker)
+        if answer:
+            self._decided = time.monotonic()
         self._note(say.text, say.origin, self._latency if answer else None)
-        latency = self._latency
-        if sound is not None:
-            await self._mouth.say(say.text, sound, answer=answer)
-        else:
-            await self._mouth.say(say.text, speaker.speak(say.text), answer=answer)
-        if latency is not None and latency.tts is None:
-            latency.tts = 0.0 if sound is not None else _ms(begun)
+        await self._mouth.say(say.text, self._voicing.sound(say.text), answer=answer)
 
     def _note(self, text: str, origin: Origin, latency: StageLatencies | None) -> None:
         turn = TranscriptTurn(

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-Judgement = Literal["Complete", "Understood", "Unsure", "Incomplete"]
-"""Complete: what was asked for; Understood: something that can be answered; Incomplete: more is
-sure to come; Unsure: the rest."""
+Judgement = Literal["Complete", "Incomplete", "Unsure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +40,8 @@ class Timing:
     """Silence that ends a turn in which what was asked for has been said,"""
     brief: float = 0.35
     """in a single word: "yes" is often followed by more,"""
-    understood: float = 0.5
-    """a turn that can be answered,"""
     unsure: float = 0.6
-    """one that may have ended,"""
+    """a turn that may have ended,"""
     incomplete: float = 1.2
     """one that has not by the sense of it ("and", "um", half a number)."""
     ending: float = 0.3
@@ -312,7 +308,6 @@ class Turns:
             return timing.complete if " " in words_of(text) else timing.brief
         if judgement == "Incomplete":
             return timing.incomplete
-        wait = timing.understood if judgement == "Understood" else timing.unsure
         if end_of_turn is None:
-            return wait
-        return wait + (timing.ending_usual - end_of_turn) * timing.ending
+            return timing.unsure
+        return timing.unsure + (timing.ending_usual - end_of_turn) * timing.ending

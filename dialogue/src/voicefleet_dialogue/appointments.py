@@ -40,7 +40,7 @@ def proceed(frame: Frame, state: State, before: str = "") -> Turn:
     for question in frame.questions.items:
         if question.key in state.slots or question.key in (DATE, TIME):
             continue
-        if not question.required and question.key in state.put:
+        if question.key in state.passed or (not question.required and question.key in state.put):
             continue
         then = replace(
             state, phase="Asking", asked=question.key, put=state.put | {question.key}, misses=0

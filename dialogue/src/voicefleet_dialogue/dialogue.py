@@ -10,7 +10,7 @@ from datetime import datetime
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import BookedAppointment, Message
 from voicefleet_api.professions import SlotType
-from voicefleet_dialogue import appointments, model, policy
+from voicefleet_dialogue import appointments, model, policy, sentences
 from voicefleet_dialogue.acts import Act, LanguageModel, ModelUnavailable, Say, Transfer
 from voicefleet_dialogue.calendar import Appointment, Calendar, Taken
 from voicefleet_dialogue.expectation import Expectation
@@ -71,7 +71,9 @@ class Dialogue:
         if not taken.words:
             return policy.silent(self._frame, self.state)
         turn = policy.decide(self._frame, self.state, taken)
-        if turn is None and self._model is None:
+        if turn is None and (
+            self._model is None or not policy.is_open(self._frame, self.state, taken)
+        ):
             return self._unsure(taken)
         return turn
 
@@ -180,10 +182,10 @@ class Dialogue:
 
     async def _open_question(self, heard: str) -> AsyncIterator[Act]:
         assert self._model is not None
-        sentences = model.answer(self._model, self._frame, heard)
+        answer = model.answer(self._model, self._frame, heard)
         spoken: list[str] = []
         try:
-            async for sentence in self._in_time(sentences):
+            async for sentence in self._in_time(answer):
                 if isinstance(sentence, str):
                     spoken.append(sentence)
                     yield Say(sentence, "Model")
@@ -202,9 +204,9 @@ class Dialogue:
         for act in self.commit(replace(then, result="Answered")):
             yield act
 
-    async def _in_time(self, sentences: AsyncIterator[str]) -> AsyncIterator[str | Say]:
+    async def _in_time(self, answer: AsyncIterator[str]) -> AsyncIterator[str | Say]:
         """A filler when the first sentence takes long; raises TimeoutError when too long."""
-        first = asyncio.ensure_future(anext(sentences, None))
+        first = asyncio.ensure_future(anext(answer, None))
         done, _ = await asyncio.wait({first}, timeout=self._filler_seconds)
         if not done:
             yield Say(self._frame.locale.say("wait_longer"), "Program")
@@ -216,7 +218,7 @@ class Dialogue:
         while sentence is not None:
             yield sentence
             async with asyncio.timeout(self._model_seconds):
-                sentence = await anext(sentences, None)
+                sentence = await anext(answer, None)
 
     # --- for the ears and the mouth ------------------------------------------------------------
 
@@ -224,6 +226,8 @@ class Dialogue:
     def expects(self) -> Expectation:
         """What kind of answer would end the caller's turn."""
         state, known = self.state, self._frame
+        if state.phase == "Listening":
+            return Expectation(None, known, wants=True)
         if state.asked and state.phase in ("Asking", "Finding", "Message", "Changing"):
             keys = {question.key for question in known.questions.items}
             if state.asked in keys:
@@ -248,8 +252,8 @@ class Dialogue:
         yield from (emergency.say for emergency in known.emergencies)
         yield from (fact.text for fact in known.config.facts)
         yield known.knowledge.spoken_hours()
-        yield from (
-            text
-            for key, text in locale.data["say"].items()
-            if isinstance(text, str) and text.endswith((".", "?", "!")) and "{" not in text
-        )
+        for text in (*locale.data["say"].values(), known.confirmation):
+            if isinstance(text, str) and text.endswith((".", "?", "!")):
+                # "Done. You are booked for {appointment}.": at least its beginning.
+                whole = [text] if "{" not in text else sentences.split(text)
+                yield from (piece for piece in whole if "{" not in piece)

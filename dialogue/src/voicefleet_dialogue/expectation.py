@@ -7,9 +7,10 @@ from typing import Literal
 
 from voicefleet_api.professions import Question, SlotType
 from voicefleet_dialogue.frame import Frame
+from voicefleet_dialogue.memory import names_service
 from voicefleet_dialogue.understanding import contact
 from voicefleet_dialogue.understanding.answers import yes_or_no
-from voicefleet_dialogue.understanding.heard import answer, hear
+from voicefleet_dialogue.understanding.heard import Heard, answer, hear
 from voicefleet_dialogue.understanding.text import even, with_digits
 
 Judgement = Literal["Complete", "Incomplete", "Unsure"]
@@ -23,6 +24,8 @@ class Expectation:
     """None: anything may come."""
     frame: Frame
     question: Question | None = None
+    wants: bool = False
+    """The caller is asked for what they want."""
 
     def judge(self, heard: str) -> Judgement:
         """Complete: it can be answered now; Incomplete: more is sure to come."""
@@ -47,6 +50,8 @@ class Expectation:
         taken = hear(heard, self.frame)
         if taken.emergency:
             return "Complete"
+        if self.wants:
+            return "Complete" if self._wanted(taken) else "Unsure"
         if self.slot == "YesNo":
             return "Complete" if yes_or_no(taken.digits, locale) is not None else "Unsure"
         if self.slot in ("Date", "Time") and self.question is None:
@@ -64,3 +69,9 @@ class Expectation:
                 return "Complete" if len(with_digits(words, locale).split()) > 2 else "Unsure"
             return "Complete" if self.slot != "Address" else "Unsure"
         return "Unsure"
+
+    def _wanted(self, taken: Heard) -> bool:
+        """Whether it is all that is needed to go on: "book" is often followed by for what."""
+        if "Book" in taken.intents:
+            return names_service(self.frame, taken)
+        return bool(taken.intents or (taken.question and self.frame.knowledge.find(taken.digits)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, time
 
@@ -13,6 +14,8 @@ from voicefleet_dialogue.understanding.text import even, with_digits
 
 _ENOUGH = 1.0
 """A topic's word, or two words of its text."""
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z]\w+")
+"""A name in the middle of a sentence says as much as a topic: "We serve Riverside"."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -27,6 +30,7 @@ class Knowledge:
         self._facts = [
             (fact, self._keywords(fact.topic), self._keywords(fact.text)) for fact in facts
         ]
+        self._named = [self._keywords(" ".join(_NAME.findall(fact.text))) for fact in facts]
 
     def _keywords(self, text: str) -> frozenset[str]:
         return keywords(with_digits(even(text, self._locale), self._locale), self._locale)
@@ -36,8 +40,8 @@ class Knowledge:
         said = keywords(text, self._locale)
         price = self._locale.matches(text, "about_price")
         scored = sorted(
-            ((self._score(said, topic, body, price), -at) for at, (_, topic, body)
-             in enumerate(self._facts)),
+            ((self._score(said, topic, body, price) + len(said & (self._named[at] - topic)), -at)
+             for at, (_, topic, body) in enumerate(self._facts)),
             reverse=True,
         )  # fmt: skip
         found: list[Fact] = []

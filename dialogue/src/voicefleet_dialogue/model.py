@@ -15,6 +15,8 @@ from voicefleet_dialogue.acts import LanguageModel, ModelUnavailable
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.guard import Guard
 from voicefleet_dialogue.state import State
+from voicefleet_dialogue.understanding.intents import is_question
+from voicefleet_dialogue.understanding.text import even
 
 _MEANING_TOKENS = 60
 _ANSWER_TOKENS = 120
@@ -49,9 +51,14 @@ async def meaning(model: LanguageModel, frame: Frame, state: State, heard: str) 
     is not taken. Raises ModelUnavailable.
     """
     choices = _choices(frame, state)
+    others = ["unclear"]
+    if state.phase in ("Listening", "Emergency") or is_question(
+        even(heard, frame.locale), frame.locale
+    ):
+        others.append("question")
     schema: Mapping[str, Any] = {
         "type": "object",
-        "properties": {"meaning": {"type": "string", "enum": [*choices, "question", "unclear"]}},
+        "properties": {"meaning": {"type": "string", "enum": [*choices, *others]}},
         "required": ["meaning"],
         "additionalProperties": False,
     }
@@ -88,11 +95,9 @@ async def answer(model: LanguageModel, frame: Frame, heard: str) -> AsyncIterato
     """Sentences that the client's facts bear out; ends at the first that they do not."""
     guard = Guard([*_told(frame), frame.config.business_name, heard], frame.locale)
     count = 0
-    pieces = model.complete(
-        briefing(frame), f"ANSWER\nThe caller said: {heard}", max_tokens=_ANSWER_TOKENS
-    )
+    pieces = model.complete(briefing(frame), f"ANSWER\n{heard}", max_tokens=_ANSWER_TOKENS)
     async for sentence in sentences.stream(pieces):
-        if not guard.allows(sentence):
+        if not guard.allows(sentence) or even(heard, frame.locale) in even(sentence, frame.locale):
             return
         yield sentence
         count += 1

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from voicefleet_api.professions import Emergency, Question
-from voicefleet_dialogue import appointments, messages, sentences
+from voicefleet_dialogue import appointments, memory, messages, sentences
 from voicefleet_dialogue.acts import Act, End, Say, Transfer
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.questions import DATE, TIME
 from voicefleet_dialogue.replies import ended, reply
 from voicefleet_dialogue.state import State, TakeMessage, Turn
 from voicefleet_dialogue.understanding import contact
-from voicefleet_dialogue.understanding import when as whens
-from voicefleet_dialogue.understanding.answers import choose, keywords, yes_or_no
+from voicefleet_dialogue.understanding.answers import yes_or_no
 from voicefleet_dialogue.understanding.heard import Heard, answer
 from voicefleet_dialogue.understanding.names import find_name
 
@@ -34,6 +33,18 @@ def decide(frame: Frame, state: State, heard: Heard) -> Turn | None:
     if (turn := _at_any_time(frame, state, heard)) is not None:
         return turn
     return _BY_PHASE[state.phase](frame, state, heard)
+
+
+def is_open(frame: Frame, state: State, heard: Heard) -> bool:
+    """Whether a language model may know what was meant: not where a name or number was asked for.
+
+    Those are not guessed; to ask again takes less time.
+    """
+    if heard.question or state.phase in ("Listening", "Emergency", "Confirming"):
+        return True
+    if state.phase != "Asking" or state.asked is None:
+        return False
+    return frame.question(state.asked).slot in ("YesNo", "Choice")
 
 
 # --- emergencies -------------------------------------------------------------------------------
@@ -163,17 +174,18 @@ def _listening(frame: Frame, state: State, heard: Heard) -> Turn | None:
         return reply(replace(state, offered_message=False), locale.say("else"))
     state = replace(state, offered_message=False)
     if "Cancel" in heard.intents:
-        return appointments.find(frame, remember(frame, state, heard), heard, "Cancel")
+        return appointments.find(frame, memory.remember(frame, state, heard), heard, "Cancel")
     if "Reschedule" in heard.intents:
-        return appointments.find(frame, remember(frame, state, heard), heard, "Reschedule")
+        return appointments.find(frame, memory.remember(frame, state, heard), heard, "Reschedule")
     if "Hours" in heard.intents:
         return inform(frame, state, heard)
     wants = "Book" in heard.intents
-    if heard.question and (not wants or locale.matches(heard.digits, "about_price")):
+    informs = any(locale.matches(heard.digits, key) for key in ("about_price", "asks_whether"))
+    if heard.question and (informs or not wants):
         told = inform(frame, state, heard)
         if told is not None:
             return told
-    if wants or (not heard.question and _problem(frame, heard)):
+    if wants or (not heard.question and memory.names_service(frame, heard)):
         return start_booking(frame, state, heard)
     if heard.question:
         return None
@@ -192,72 +204,11 @@ def _listening(frame: Frame, state: State, heard: Heard) -> Turn | None:
     return None
 
 
-def _problem(frame: Frame, heard: Heard) -> bool:
-    """Whether the words name something that the profession books: "my tooth hurts"."""
-    first = next((q for q in frame.questions.items if q.slot == "Choice"), None)
-    if first is not None and choose(heard.digits, first.choices, frame.locale) is not None:
-        return True
-    said_words = keywords(heard.digits, frame.locale)
-    return any(
-        said_words & keywords(" ".join((kind.title, *kind.words)), frame.locale)
-        for kind in frame.kinds
-    )
-
-
 def start_booking(frame: Frame, state: State, heard: Heard) -> Turn:
     """Keep all that was said, then ask what is missing."""
     then = replace(state, task="Book", said=f"{state.said} {heard.digits}".strip())
-    then = remember(frame, then, heard)
+    then = memory.remember(frame, then, heard)
     return appointments.proceed(frame, then)
-
-
-def remember(frame: Frame, state: State, heard: Heard) -> State:
-    """Several things in one utterance: every slot whose value is sure without being asked."""
-    slots = dict(state.slots)
-    locale = frame.locale
-    when = heard.when(frame)
-    birth = next((q for q in frame.questions.items if q.slot == "Date" and q.key != DATE), None)
-    if state.asked and birth and state.asked == birth.key:
-        when = whens.When()
-    for question in frame.questions.items:
-        if question.key in slots:
-            continue
-        value = _unasked(frame, question, heard, state)
-        if value is not None:
-            slots[question.key] = value
-    if state.task in ("Book", "Reschedule", None) and when:
-        if when.day and when.until is None and DATE not in slots:
-            _set_if_asked(frame, slots, DATE, when.day.isoformat())
-        if when.at:
-            _set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
-        state = replace(state, wish=when.over(state.wish))
-    party = next((q for q in frame.questions.items if q.slot == "Number"), None)
-    if party and party.key not in slots:
-        for pattern in locale.patterns("party"):
-            if match := pattern.search(heard.digits):
-                slots[party.key] = match["n"]
-                break
-    return replace(state, slots=slots)
-
-
-def _set_if_asked(frame: Frame, slots: dict[str, str], key: str, value: str) -> None:
-    if any(question.key == key for question in frame.questions.items):
-        slots[key] = value
-
-
-def _unasked(frame: Frame, question: Question, heard: Heard, state: State) -> str | None:
-    locale = frame.locale
-    if question.key == frame.questions.name:
-        return find_name(heard.words, locale, asked=False, raw=heard.raw)
-    if question.slot == "Phone":
-        return contact.find_phone(heard.words, locale)
-    if question.slot == "Email" and "@" in heard.raw:
-        return contact.find_email(heard.words, locale)
-    first = next((q for q in frame.questions.items if q.slot == "Choice"), None)
-    if question.slot == "Choice" and question is first and state.phase == "Listening":
-        index = choose(heard.digits, question.choices, locale)
-        return question.choices[index] if index is not None else None
-    return None
 
 
 # --- the questions of the list -----------------------------------------------------------------
@@ -287,8 +238,25 @@ def _asking(frame: Frame, state: State, heard: Heard) -> Turn | None:
         elif question.slot in ("Address", "Name") and state.misses >= 2:
             value = heard.raw.strip(" .")
     if value is None:
-        return None
+        return _volunteered(frame, state, heard, question)
     return accept(frame, state, heard, value)
+
+
+def _volunteered(frame: Frame, state: State, heard: Heard, asked: Question) -> Turn | None:
+    """Not what was asked for, but something else that is wanted: take it, and ask once more."""
+    then = memory.volunteered(frame, state, heard)
+    if then is None:
+        return None
+    if asked.key in state.again and not _essential(frame, asked):
+        then = replace(then, passed=then.passed | {asked.key})
+    else:
+        then = replace(then, again=then.again | {asked.key})
+    return appointments.proceed(frame, then, frame.locale.say("noted"))
+
+
+def _essential(frame: Frame, question: Question) -> bool:
+    """Whether nothing can be booked without it."""
+    return question.key in (frame.questions.name, frame.questions.phone, DATE, TIME)
 
 
 def accept(frame: Frame, state: State, heard: Heard, value: str) -> Turn:
@@ -303,11 +271,11 @@ def accept(frame: Frame, state: State, heard: Heard, value: str) -> Turn:
         when = heard.when(frame)
         then = replace(then, wish=when.over(then.wish))
         if when.at:
-            _set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
+            memory.set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
     elif question.key == TIME:
         then = replace(then, wish=heard.when(frame, bare=True).over(then.wish))
     elif question.slot not in ("Name", "Date", "Time", "Phone", "Number", "Address"):
-        then = remember(frame, then, heard)
+        then = memory.remember(frame, then, heard)
     return appointments.proceed(frame, then)
 
 
@@ -325,9 +293,9 @@ def _corrected(frame: Frame, state: State, heard: Heard, asked: Question) -> Sta
     if state.wish and when and asked.slot not in ("Date", "Time"):
         state = replace(state, wish=when.amending(state.wish))
         if when.day:
-            _set_if_asked(frame, slots, DATE, when.day.isoformat())
+            memory.set_if_asked(frame, slots, DATE, when.day.isoformat())
         if when.at:
-            _set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
+            memory.set_if_asked(frame, slots, TIME, when.at.isoformat("minutes"))
         changed = True
     name = find_name(heard.words, frame.locale, asked=False, raw=heard.raw)
     if name and frame.questions.name in slots and asked.slot != "Name":
@@ -349,6 +317,11 @@ def missed(frame: Frame, state: State, heard: Heard) -> Turn:
     if heard.question and state.phase in ("Listening", "Emergency"):
         return unknown(frame, state)
     state = replace(state, misses=state.misses + 1)
+    if state.misses >= 2 and state.phase == "Asking" and state.asked is not None:
+        question = frame.question(state.asked)
+        if not _essential(frame, question):
+            then = replace(state, passed=state.passed | {question.key}, misses=0)
+            return appointments.proceed(frame, then, locale.say("pass_over"))
     if state.misses >= 3:
         if state.task == "Message":
             return messages.give_up(frame, state)

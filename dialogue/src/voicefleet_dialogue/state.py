@@ -43,6 +43,10 @@ class State:
     """Key of the question that the caller is answering."""
     put: frozenset[str] = frozenset()
     """Questions that were asked: an optional one is not asked twice."""
+    again: frozenset[str] = frozenset()
+    """Questions that were asked again, after something else was said."""
+    passed: frozenset[str] = frozenset()
+    """Questions that are left open."""
     wish: When = field(default_factory=When)
     said: str = ""
     """The caller's words for the wanted kind of appointment."""

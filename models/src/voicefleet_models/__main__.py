@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+_LANGUAGE_NICENESS = 10
+
+
 def _service(arguments: argparse.Namespace) -> Service:
     """Imported when it is wanted: each has libraries that the others have no use for."""
     models = settings.read(arguments.models)
@@ -52,6 +56,8 @@ def _service(arguments: argparse.Namespace) -> Service:
             from voicefleet_models.tts import TextToSpeech
 
             return TextToSpeech(models.voices)
+    # What a caller hears and says goes before what a model reads and thinks.
+    os.nice(_LANGUAGE_NICENESS)
     from voicefleet_models.llm import Language
     from voicefleet_models.upstreams import make_upstream
 

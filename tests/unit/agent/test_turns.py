@@ -104,8 +104,6 @@ def test_a_pause_of_60_ms_is_transcribed_from_the_turns_beginning() -> None:
         ("three thirty", "Complete", 0.0, 0.25),
         ("Three.", "Complete", 1.0, 0.35),
         ("three thirty", "Incomplete", 1.0, 1.2),
-        ("three thirty", "Understood", None, 0.5),
-        ("three thirty", "Understood", 0.9, 0.35),
         ("three thirty", "Unsure", None, 0.6),
         ("three thirty", "Unsure", 0.9, 0.45),
         ("three thirty", "Unsure", 0.0, 0.72),

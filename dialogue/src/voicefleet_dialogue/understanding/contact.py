@@ -45,6 +45,9 @@ def _hundreds(text: str, locale: Locale) -> str:
 
 def find_phone(text: str, locale: Locale) -> str | None:
     """E.164, where the digits said make a possible number of the region."""
+    number, code, area = text.partition(locale.data["area_code"])
+    if code and number.strip():
+        text = f"{area} {number}"
     return _number(digits(text, locale), locale) or _number(
         digits(text, locale, by_sound=True), locale
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from voicefleet_api.professions import Emergency, Question
 from voicefleet_dialogue.frame import Frame
+from voicefleet_dialogue.locale import Locale
 from voicefleet_dialogue.understanding import answers, contact
 from voicefleet_dialogue.understanding import when as whens
 from voicefleet_dialogue.understanding.emergency import find_emergency
@@ -14,6 +15,9 @@ from voicefleet_dialogue.understanding.intents import Intent, find_intents, is_q
 from voicefleet_dialogue.understanding.names import find_name
 from voicefleet_dialogue.understanding.text import even, with_digits
 from voicefleet_dialogue.understanding.when import When
+
+_NONE_WORDS = 6
+"""Of "none that I know of"; what is longer says more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,14 @@ class Heard:
     emergency: Emergency | None
 
     def when(self, frame: Frame, *, bare: bool = False) -> When:
-        """The time wished for, if any."""
-        return whens.find(
-            self.digits, frame.today(), frame.locale, frame.knowledge.opens, bare=bare
+        """The time wished for, if any; "Monday, or no, Tuesday" is Tuesday."""
+        texts = (_taken_back(self.digits, frame.locale), self.digits)
+        found = (
+            whens.find(text, frame.today(), frame.locale, frame.knowledge.opens, bare=bare)
+            for text in texts
+            if text
         )
+        return next(filter(None, found), When())
 
 
 def hear(raw: str, frame: Frame) -> Heard:
@@ -50,8 +58,18 @@ def hear(raw: str, frame: Frame) -> Heard:
     )
 
 
+def _taken_back(text: str, locale: Locale) -> str:
+    """What comes after "no wait", "I mean"; empty where nothing is taken back."""
+    parts = re.split(locale.data["takes_back"], text)
+    return parts[-1].strip() if len(parts) > 1 and parts[0].strip() else ""
+
+
 def answer(heard: Heard, question: Question, frame: Frame) -> str | None:
     """The value of the slot, in its written form; None where the words do not hold one for sure."""
+    if question.slot != "Text" and (rest := _taken_back(heard.words, frame.locale)):
+        corrected = answer(hear(rest, frame), question, frame)
+        if corrected is not None:
+            return corrected
     locale = frame.locale
     slot = question.slot
     if slot == "Name":
@@ -84,13 +102,15 @@ def answer(heard: Heard, question: Question, frame: Frame) -> str | None:
     if slot == "Choice":
         index = answers.choose(heard.digits, question.choices, locale)
         return question.choices[index] if index is not None else None
-    return _text(heard, frame)
+    return _text(heard, question, locale)
 
 
-def _text(heard: Heard, frame: Frame) -> str | None:
-    if frame.locale.matches(heard.digits, "none"):
+def _text(heard: Heard, question: Question, locale: Locale) -> str | None:
+    if locale.matches(heard.digits, "none") and len(heard.words.split()) <= _NONE_WORDS:
         return "none"
-    spoken = heard.raw.strip().rstrip(".!").strip()
-    for pattern in frame.locale.patterns("text_leads"):
+    if locale.matches(question.text.lower(), "asks_who") and locale.matches(heard.words, "anyone"):
+        return "anyone"
+    spoken = heard.raw.strip(" .,!")
+    for pattern in (*locale.patterns("text_leads"), *locale.patterns("text_trails")):
         spoken = pattern.sub("", spoken).strip(" ,") or spoken
     return spoken if len(heard.words) > 1 else None

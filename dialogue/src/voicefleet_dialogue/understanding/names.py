@@ -9,6 +9,8 @@ from nameparser import HumanName
 from voicefleet_dialogue.locale import Locale
 
 _MOST_WORDS = 4
+_REPEATED = re.compile(r"\b(\w{2,})(?: \1\b)+")
+"""A caller who begins anew: "Robert, Robert Johnson"."""
 
 
 def find_name(text: str, locale: Locale, *, asked: bool, raw: str = "") -> str | None:
@@ -17,6 +19,9 @@ def find_name(text: str, locale: Locale, *, asked: bool, raw: str = "") -> str |
     Without being asked only after a cue ("this is ..."), and only words that are no common ones;
     after a weak cue ("it's ...") only where `raw` has them as names.
     """
+    pattern, both = locale.data["name_parts"]
+    text = re.sub(pattern, both, text)
+    text = _REPEATED.sub(r"\1", text)
     spelled = _spelled(text, locale)
     cues = "|".join(locale.data["name_cues"])
     if spelled and (asked or re.search(rf"(?<![\w'])(?:{cues}) ", text)):
