@@ -44,6 +44,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def config(name: str, url: str) -> AgentConfig:
+    """Of the corpus's client of that profession; `url` is LiveKit's."""
+    profession, known = professions.load(name), corpus.clients()[name]
+    return AgentConfig(
+        client_id=name,
+        agent_name=f"bench-{name}",
+        livekit_url=url,
+        business_name=known["business"],
+        time_zone="America/Chicago",
+        profession=name,
+        greeting=profession.greeting.replace(professions.BUSINESS, known["business"]),
+        prompt=profession.prompt.replace(professions.BUSINESS, known["business"]),
+        questions=[question.text for question in profession.questions],
+        hours=[OpeningHours(day=day, opens="08:00", closes="18:00") for day in WEEK]
+        + [OpeningHours(day="Saturday", opens="09:00", closes="14:00")],
+        facts=[Fact(**fact) for fact in known["facts"]],
+    )
+
+
 class Machine(ControlPlane):
     """`with Machine() as machine:` runs LiveKit and the gateways; agents are added to it."""
 
@@ -133,11 +152,11 @@ class Machine(ControlPlane):
             (models / f"{name}.sock").symlink_to(self._models / f"{name}.sock")
         portal = Portal(models / "portal.sock")
         await portal.start()
-        config = folder / "agent.json"
-        config.write_text(self._config(profession).model_dump_json(by_alias=True))
+        settings = folder / "agent.json"
+        settings.write_text(config(profession, self.url).model_dump_json(by_alias=True))
         health = free_port()
         environment = self._environment(profession) | {
-            "VOICEFLEET_CONFIG": str(config),
+            "VOICEFLEET_CONFIG": str(settings),
             "VOICEFLEET_DATA": str(folder),
             "VOICEFLEET_MODELS": str(models),
             "VOICEFLEET_SECRETS": str(folder / "none"),
@@ -158,20 +177,3 @@ class Machine(ControlPlane):
         if self.telephone:
             await self.route(f"bench-{profession}", number)
         return Client(f"bench-{profession}", number, portal)
-
-    def _config(self, name: str) -> AgentConfig:
-        profession, known = professions.load(name), corpus.clients()[name]
-        return AgentConfig(
-            client_id=name,
-            agent_name=f"bench-{name}",
-            livekit_url=self.url,
-            business_name=known["business"],
-            time_zone="America/Chicago",
-            profession=name,
-            greeting=profession.greeting.replace(professions.BUSINESS, known["business"]),
-            prompt=profession.prompt.replace(professions.BUSINESS, known["business"]),
-            questions=[question.text for question in profession.questions],
-            hours=[OpeningHours(day=day, opens="08:00", closes="18:00") for day in WEEK]
-            + [OpeningHours(day="Saturday", opens="09:00", closes="14:00")],
-            facts=[Fact(**fact) for fact in known["facts"]],
-        )

@@ -154,3 +154,20 @@ def say(dialogue: Dialogue, heard: str) -> Sequence[Act]:
     turn = dialogue.consider(heard)
     assert turn is not None
     return dialogue.commit(turn)
+
+
+def at(text: str) -> datetime:
+    """A time of the client's."""
+    return datetime.fromisoformat(text).replace(tzinfo=ZONE)
+
+
+def begin(profession: str, case: dict[str, Any]) -> tuple[Dialogue, MemoryCalendar]:
+    """The dialogue of a golden case, and the calendar with what stands in it before."""
+    dialogue, calendar = talk(profession, caller=case.get("caller"), **case.get("receptionist", {}))
+    kinds = {kind.key: kind for kind in professions.load(profession).booking.appointments}
+    for entry in case.get("calendar", []):
+        calendar.book(
+            kinds[entry["kind"]], at(entry["starts"]), name=entry["name"], phone=entry["phone"],
+            notes="",
+        )  # fmt: skip
+    return dialogue, calendar

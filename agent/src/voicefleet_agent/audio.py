@@ -12,6 +12,8 @@ from livekit import rtc
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
+_BACKGROUND = 0.15
+"""Seconds at the beginning that are taken for noise."""
 
 
 def seconds_of(pcm: bytes | bytearray) -> float:
@@ -38,3 +40,19 @@ async def resampled(pcm: AsyncIterator[bytes], rate: int) -> AsyncIterator[bytes
             yield b"".join(bytes(frame.data) for frame in resampler.push(bytearray(piece)))
     if resampler is not None:
         yield b"".join(bytes(frame.data) for frame in resampler.flush())
+
+
+def without_noise(pcm: bytes) -> bytes:
+    """The same speech after WebRTC's noise suppression, which first hears a second of what lies
+    before the words; about 20 ms for 3 s."""
+    module = rtc.AudioProcessingModule(noise_suppression=True)
+    block = bytes_of(0.01)
+    before = pcm[: bytes_of(_BACKGROUND)]
+    learnt = before * (bytes_of(1.0) // max(len(before), 1))
+    whole = learnt + pcm
+    done = bytearray()
+    for at in range(0, len(whole) - block + 1, block):
+        frame = rtc.AudioFrame(bytearray(whole[at : at + block]), SAMPLE_RATE, 1, block // 2)
+        module.process_stream(frame)
+        done += bytes(frame.data)
+    return bytes(done[len(learnt) // block * block :])

@@ -18,7 +18,7 @@ from voicefleet_agent.listening import Ears
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers import ProviderFailed, Speaker, Transcriber
 from voicefleet_agent.speaking import Mouth, Utterance
-from voicefleet_agent.turns import Turns
+from voicefleet_agent.turns import Agent, Turns
 from voicefleet_agent.voicing import Voicing
 from voicefleet_api.calls import CallState, StageLatencies, TranscriptTurn
 from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
@@ -244,7 +244,10 @@ class Conversation:
         assert self._ears is not None
         pipeline = self._pipeline()
         try:
-            transcript = await pipeline.transcriber.transcribe(self._ears.since(since))
+            sound = self._ears.since(since)
+            speaking = self._turns.agent in (Agent.SPEAKING, Agent.PAUSED)
+            fits = None if speaking else self._talk.answers
+            transcript = await pipeline.transcriber.transcribe(sound, fits)
             attempt.stt_ms = _ms(attempt.paused_at)
             judgement = self._talk.expects.judge(transcript.text)
             if turns.words_of(transcript.text):

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 
-from voicefleet_agent.providers import ProviderFailed, Speaker
+from voicefleet_agent.providers import Speaker
 from voicefleet_dialogue import sentences
 
 
@@ -21,13 +21,13 @@ class _Sentence:
         self._pieces: list[bytes] = []
         self._changed = asyncio.Event()
         self._done = False
-        self._error: ProviderFailed | None = None
+        self._error: Exception | None = None
 
     def put(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._changed.set()
 
-    def end(self, error: ProviderFailed | None = None) -> None:
+    def end(self, error: Exception | None = None) -> None:
         self._done, self._error = True, error
         self._changed.set()
 
@@ -95,7 +95,8 @@ class Voicing:
             try:
                 async for piece in self._speaker.speak(sentence):
                     self._sentences[sentence].put(piece)
-            except ProviderFailed as error:
+            except Exception as error:
+                # Whoever waits for the sound is told.
                 self._sentences[sentence].end(error)
             else:
                 self._sentences[sentence].end()

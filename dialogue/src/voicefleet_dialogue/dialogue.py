@@ -238,6 +238,13 @@ class Dialogue:
         }  # fmt: skip
         return Expectation(by_phase.get(state.phase), known)
 
+    def answers(self, heard: str) -> bool:
+        """Whether the words answer what was asked; where not, they may have been misheard."""
+        expects = self.expects
+        if expects.slot is None or expects.slot == "Text":
+            return policy.decide(self._frame, self.state, hear(heard, self._frame)) is not None
+        return expects.judge(heard) == "Complete"
+
     def briefing(self) -> str:
         """What every request to the language model of this client begins with."""
         return model.briefing(self._frame)

@@ -36,15 +36,21 @@ def decide(frame: Frame, state: State, heard: Heard) -> Turn | None:
 
 
 def is_open(frame: Frame, state: State, heard: Heard) -> bool:
-    """Whether a language model may know what was meant: not where a name or number was asked for.
+    """Whether a language model may know what was meant.
 
-    Those are not guessed; to ask again takes less time.
+    Names and numbers are not guessed. A yes, or one of a few things, is asked for again first:
+    that takes less time than the model.
     """
-    if heard.question or state.phase in ("Listening", "Emergency", "Confirming"):
+    if heard.question or state.phase in ("Listening", "Emergency"):
         return True
+    if state.phase == "Confirming":
+        return state.misses > 0
     if state.phase != "Asking" or state.asked is None:
         return False
-    return frame.question(state.asked).slot in ("YesNo", "Choice")
+    question = frame.question(state.asked)
+    if question.slot == "Choice" and _something_else(question):
+        return True
+    return question.slot in ("YesNo", "Choice") and state.misses > 0
 
 
 # --- emergencies -------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -177,6 +179,34 @@ async def test_another_providers_model_is_not_briefed(
     providers = Providers(pipeline(url, "llm", "OpenAI"), settings, Resting())
     await providers.brief("The facts.")
     assert not stand_in.requests
+
+
+async def test_what_does_not_fit_is_heard_again_without_the_noise(settings: Settings) -> None:
+    heard: list[bytes] = []
+    texts = iter(["Lies they", "Wednesday", "Lies they", "Once they"])
+
+    async def hear(pcm: bytes) -> tuple[str, float]:
+        heard.append(pcm)
+        return next(texts), 0.5
+
+    noise = bytes(random.Random(1).randbytes(32_000))
+    providers = Providers(Pipeline(), settings, Resting())
+    try:
+        async with Gateways(settings.models, hear=hear):
+            transcript = await providers.transcriber.transcribe(noise, "Wednesday".__eq__)
+            assert transcript.text == "Wednesday"
+            assert len(heard) == 2
+            assert loudness(heard[1][16_000:]) < loudness(heard[0][16_000:]) / 2
+            # Where neither fits, the first counts; where anything does, one is enough.
+            neither = await providers.transcriber.transcribe(noise, "Wednesday".__eq__)
+            assert neither.text == "Lies they"
+        assert len(heard) == 4
+    finally:
+        await providers.aclose()
+
+
+def loudness(pcm: bytes) -> float:
+    return float(np.sqrt(np.mean(np.frombuffer(pcm, "<i2").astype(float) ** 2)))
 
 
 async def test_sentences_made_ahead_let_callers_go_first(settings: Settings) -> None:

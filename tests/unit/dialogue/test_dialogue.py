@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -100,10 +100,86 @@ async def test_a_slow_model_is_covered_and_then_given_up() -> None:
 
 async def test_the_model_chooses_among_what_we_know() -> None:
     dialogue = with_model(Model(meaning="tooth pain"))
-    dialogue.commit(dialogue.consider("I want to book an appointment"))  # type: ignore[arg-type]
+    say(dialogue, "I want to book an appointment")
     said = await asked(dialogue, "my molar is killing my mood")
     assert dialogue.state.slots["reason"] == "tooth pain"
     assert said[-1] == "Are you in pain right now, or is there any swelling?"
+
+
+async def test_a_yes_is_asked_for_again_before_the_model_is() -> None:
+    dialogue = with_model(Model(meaning="yes"))
+    say(dialogue, "I need a cleaning")
+    assert "Sorry" in _words(say(dialogue, "purple monkeys"))
+    await asked(dialogue, "purple monkeys")
+    assert dialogue.state.slots["pain"] == "yes"
+
+
+def _words(acts: Sequence[Act]) -> str:
+    return " ".join(act.text for act in acts if isinstance(act, Say))
+
+
+async def test_a_name_or_a_number_is_never_guessed_by_the_model() -> None:
+    dialogue = with_model(Model(meaning="question", words="You are Ann Lee."))
+    for line in ("I need a cleaning", "no", "yes"):
+        say(dialogue, line)
+    assert dialogue.state.asked == "name"
+    assert "Sorry" in _words(say(dialogue, "the 4 of us"))
+    assert "having trouble" in _words(say(dialogue, "the 4 of us"))
+    assert "name" not in dialogue.state.slots
+
+
+def test_what_nothing_hangs_on_is_passed_over() -> None:
+    """Whether there is pain is asked twice, and the name until it is there."""
+    dialogue, _ = talk()
+    say(dialogue, "I need a cleaning")
+    say(dialogue, "purple monkeys")
+    assert dialogue.state.asked == "pain"
+    assert "leave that" in _words(say(dialogue, "purple monkeys"))
+    assert (dialogue.state.asked, "pain" in dialogue.state.slots) == ("newPatient", False)
+
+
+def test_an_answer_to_another_question_is_kept() -> None:
+    """Asked for the pain, the caller gives number, name and time: none is asked for again."""
+    dialogue, calendar = talk()
+    for line in ("I need a cleaning", "415 555 0142.", "Tomorrow at ten."):
+        say(dialogue, line)
+    assert dialogue.state.asked == "newPatient"  # the pain was asked for twice
+    for line in ("yes", "Ann Lee", "May 1st 1980", "none", "yes"):
+        say(dialogue, line)
+    [booked] = calendar.entries
+    assert (booked.name, booked.phone, f"{booked.starts:%A %H:%M}") == (
+        "Ann Lee", "+14155550142", "Tuesday 10:00",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "value"),
+    [
+        (["I need a cleaning", "no", "yes", "Robert, Robert Johnson"], "name", "Robert Johnson"),
+        (
+            ["I need a cleaning", "no", "yes", "first name Angela, last name Scott"],
+            "name", "Angela Scott",
+        ),
+        (
+            ["I need a cleaning", "no", "yes", "Ann Lee", "May 1st 1980",
+             "five five five oh one oh nine area code three one two"], "phone", "+13125550109",
+        ),
+        (
+            ["I need a cleaning", "no", "yes", "Ann Lee", "May 1st 1980",
+             "five five five, sorry, three one two five five five oh one two three"],
+            "phone", "+13125550123",
+        ),
+        (
+            ["I need a cleaning", "no", "yes", "Ann Lee", "May 1st 1980",
+             "six by zero, by by five, you one for owe"], "phone", "+16505550140",
+        ),
+    ],
+)  # fmt: skip
+def test_a_name_or_number_is_made_out(lines: list[str], key: str, value: str) -> None:
+    dialogue, _ = talk()
+    for line in lines:
+        say(dialogue, line)
+    assert dialogue.state.slots[key] == value
 
 
 def test_silence_is_prompted_twice_then_the_call_ends_with_a_message() -> None:

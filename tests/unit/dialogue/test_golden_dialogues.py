@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.dialogues import NOW, config, say, talk
+from support.dialogues import NOW, at, begin, config, say
 from voicefleet_api import professions
 from voicefleet_api.calls import Message
 from voicefleet_dialogue import locale, speaking
@@ -37,12 +37,7 @@ def test_every_profession_has_dialogues() -> None:
 
 @pytest.mark.parametrize(("profession", "case"), dialogues())
 def test_dialogue(profession: str, case: dict[str, Any]) -> None:
-    dialogue, calendar = talk(profession, caller=case.get("caller"), **case.get("receptionist", {}))
-    for booked in case.get("calendar", []):
-        kind = next(k for k in professions.load(profession).booking.appointments
-                    if k.key == booked["kind"])  # fmt: skip
-        calendar.book(kind, _at(booked["starts"]), name=booked["name"], phone=booked["phone"],
-                      notes="")  # fmt: skip
+    dialogue, calendar = begin(profession, case)
     acts: list[Act] = []
     heard: list[str] = []
     for line in case["talk"]:
@@ -81,10 +76,6 @@ def _plain(message: Message) -> str:
     return f"{urgent}{message.text} ({message.name}, {message.phone})"
 
 
-def _at(text: str) -> Any:
-    return NOW.fromisoformat(text).replace(tzinfo=NOW.tzinfo)
-
-
 def nothing_invented(
     acts: list[Act],
     heard: list[str],
@@ -97,7 +88,7 @@ def nothing_invented(
     words = locale.load("en-US")
     settings = config(profession)
     moments = [*dialogue.state.offers, *(entry.starts for entry in entries)]
-    moments += [_at(b["starts"]) for b in case.get("calendar", [])]
+    moments += [at(b["starts"]) for b in case.get("calendar", [])]
     if dialogue.state.starts:
         moments.append(dialogue.state.starts)
     wish = dialogue.state.wish

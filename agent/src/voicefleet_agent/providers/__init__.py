@@ -3,6 +3,6 @@
 `voicefleet_agent.providers.chain` tries them in the order of the client's `pipeline`.
 """
 
-from voicefleet_agent.providers.base import ProviderFailed, Speaker, Transcriber, Transcript
+from voicefleet_agent.providers.base import Fits, ProviderFailed, Speaker, Transcriber, Transcript
 
-__all__ = ["ProviderFailed", "Speaker", "Transcriber", "Transcript"]
+__all__ = ["Fits", "ProviderFailed", "Speaker", "Transcriber", "Transcript"]

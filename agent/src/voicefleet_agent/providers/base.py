@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,10 @@ class Transcript:
     """Probability (0 to 1) that it sounds ended, where the provider tells."""
 
 
+Fits = Callable[[str], bool]
+"""Whether words answer what was asked; where not, who can hear in another way does."""
+
+
 class Transcriber(Protocol):
     """Sound to text."""
 
@@ -29,7 +33,7 @@ class Transcriber(Protocol):
         """Provider and model."""
         ...
 
-    async def transcribe(self, pcm: bytes) -> Transcript:
+    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
         """The words in `pcm` (16-bit mono at 16 kHz); raises ProviderFailed."""
         ...
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 
-from voicefleet_agent.audio import resampled
-from voicefleet_agent.providers.base import ProviderFailed, Transcript
+from voicefleet_agent.audio import resampled, without_noise
+from voicefleet_agent.providers.base import Fits, ProviderFailed, Transcript
 from voicefleet_agent.providers.http import TIMEOUT, Endpoint
 
 DEADLINE_MS = 1500
@@ -33,7 +34,15 @@ class LocalTranscriber:
         self._endpoint = endpoint
         self._language = language
 
-    async def transcribe(self, pcm: bytes) -> Transcript:
+    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+        """The noise is taken off only where that helps: clean speech loses by it."""
+        first = await self._transcribe(pcm)
+        if fits is None or fits(first.text):
+            return first
+        second = await self._transcribe(await asyncio.to_thread(without_noise, pcm))
+        return second if fits(second.text) else first
+
+    async def _transcribe(self, pcm: bytes) -> Transcript:
         async with self._endpoint.post(
             f"/v1/transcriptions?language={self._language}",
             data=pcm,
