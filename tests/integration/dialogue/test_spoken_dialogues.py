@@ -42,7 +42,7 @@ SPOKEN = (
     ("restaurant", "table with everything said at once"),
     ("salon", "hours and a price that nobody told us"),
 )
-"""Of the 44 golden dialogues 27 go right when nobody repeats what was misheard; these are of them."""
+"""Of the 44 golden dialogues 27 go right where nobody repeats what was misheard; twelve of them."""
 ALIKE = 80
 """Of 100: words that were transcribed this well could be found by the business."""
 
