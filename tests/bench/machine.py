@@ -25,6 +25,7 @@ from voicefleet_api.receptionist import Fact, OpeningHours
 from voicefleet_infra import services
 from voicefleet_infra.services import Service
 
+_WARM_SECONDS = 180.0
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
 
@@ -173,6 +174,11 @@ class Machine(ControlPlane):
                 environment,
             ),
         )
+        log = self.folder / f"agent-{profession}.log"
+        # Both agents are measured warm: this one has its sentences made and its model briefed.
+        async with asyncio.timeout(_WARM_SECONDS):
+            while "ModelBriefed" not in log.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
         number = f"+1500555{len(self._processes):04d}"
         if self.telephone:
             await self.route(f"bench-{profession}", number)

@@ -48,4 +48,13 @@ def begin(live: Live, settings: Settings, caller: str | None) -> Dialogue:
 
 def prepared(live: Live, settings: Settings) -> Iterable[str]:
     """What every call of this client may say."""
-    return Dialogue(live.config, Bookings(settings.calendar, live.config), clock=now).prepared()
+    return _any(live, settings).prepared()
+
+
+def briefing(live: Live, settings: Settings) -> str:
+    """What a language model is told in every call of this client."""
+    return _any(live, settings).briefing()
+
+
+def _any(live: Live, settings: Settings) -> Dialogue:
+    return Dialogue(live.config, Bookings(settings.calendar, live.config), clock=now)

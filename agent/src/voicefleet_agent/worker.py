@@ -165,6 +165,7 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
             await ahead.speak(made, speaker, needed)
             made.prune({speaker.name, speech.NAME}, needed)
             log.info("phrases ready", extra={"action": "PhrasesReady", "count": len(needed)})
+            await live.providers.brief(talk.briefing(live, settings))
             return
         except (ProviderFailed, OSError, ahead.SpeechFailed) as error:
             log.warning(

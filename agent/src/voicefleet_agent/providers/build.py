@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
 import aiohttp
 
+from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers import local
 from voicefleet_agent.providers.base import ProviderFailed, Speaker, Transcriber
 from voicefleet_agent.providers.chain import (
@@ -24,6 +26,8 @@ from voicefleet_agent.providers.openai import OpenAIModel
 from voicefleet_agent.settings import Settings
 from voicefleet_api.names import provider_secret
 from voicefleet_api.pipeline import LanguageModel, Pipeline, SpeechToText, TextToSpeech
+
+log = logging.getLogger(LOGGER)
 
 OPENAI_URL = "https://api.openai.com"
 OPENAI_MODEL = "gpt-4.1-mini"
@@ -57,6 +61,7 @@ class Providers:
         if any(spec.provider == "Local" for spec in self.pipeline.llm):
             with contextlib.suppress(ProviderFailed):
                 await local.brief(self._local("llm"), briefing)
+                log.info("model briefed", extra={"action": "ModelBriefed"})
 
     async def aclose(self) -> None:
         """Close all connections."""
