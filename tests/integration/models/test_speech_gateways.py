@@ -54,6 +54,10 @@ def test_telephone_speech_is_understood(gateways: Gateways, spoken: Samples) -> 
     assert says(letters(heard["text"]), SENTENCE)
     assert heard["audioSeconds"] == pytest.approx(len(spoken) / 16_000, abs=0.001)
     assert heard["computeMs"] > 0
+    brief = client.post(
+        "/v1/transcriptions?endOfTurn=false", content=spoken.tobytes(), headers=L16
+    ).json()
+    assert (brief["text"], brief["endOfTurn"]) == (heard["text"], None)
     # In the middle of a sentence the speaker is less likely to have ended than after it.
     part = spoken[: len(spoken) // 2]
     unfinished = client.post("/v1/transcriptions", content=part.tobytes(), headers=L16).json()

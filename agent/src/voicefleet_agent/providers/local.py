@@ -36,15 +36,17 @@ class LocalTranscriber:
 
     async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
         """The noise is taken off only where that helps: clean speech loses by it."""
-        first = await self._transcribe(pcm)
-        if fits is None or fits(first.text):
+        if fits is None:
+            return await self._transcribe(pcm)
+        first = await self._transcribe(pcm, ended=False)
+        if fits(first.text):
             return first
         second = await self._transcribe(await asyncio.to_thread(without_noise, pcm))
-        return second if fits(second.text) else first
+        return second if fits(second.text) else Transcript(first.text, second.end_of_turn)
 
-    async def _transcribe(self, pcm: bytes) -> Transcript:
+    async def _transcribe(self, pcm: bytes, *, ended: bool = True) -> Transcript:
         async with self._endpoint.post(
-            f"/v1/transcriptions?language={self._language}",
+            f"/v1/transcriptions?language={self._language}&endOfTurn={str(ended).lower()}",
             data=pcm,
             headers={
                 "Content-Type": "audio/l16;rate=16000",
@@ -53,7 +55,7 @@ class LocalTranscriber:
         ) as response:
             answer = await response.json()
         try:
-            return Transcript(str(answer["text"]), float(answer["endOfTurn"]))
+            return Transcript(str(answer["text"]), float(answer["endOfTurn"]) if ended else None)
         except (KeyError, TypeError, ValueError):
             raise ProviderFailed("unexpected answer of the speech-to-text gateway") from None
 
