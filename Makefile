@@ -73,6 +73,10 @@ bench-scale: provision ## The controller with many clients (ARGS="--clients 1000
 bench-voice: provision ## How long callers wait for an answer, beside LiveKit's own pipeline (ARGS="--turns 40")
 	@$(BIN)/python tests/bench/voice.py $(ARGS)
 
+.PHONY: bench-density
+bench-density: provision ## Memory of a client's agent before and after calls; five callers at once (ARGS="--calls 20")
+	@$(BIN)/python tests/bench/density.py $(ARGS)
+
 MINUTES ?= 60
 .PHONY: soak
 soak: provision ## Create, edit, fault and delete for MINUTES=60; fails where something has leaked

@@ -36,6 +36,8 @@ class Client:
     agent: str
     number: str
     portal: Portal
+    pid: int
+    """Of the worker."""
 
 
 def free_port() -> int:
@@ -174,6 +176,7 @@ class Machine(ControlPlane):
                 environment,
             ),
         )
+        pid = self._processes[-1].pid
         log = self.folder / f"agent-{profession}.log"
         # Both agents are measured warm: this one has its sentences made and its model briefed.
         async with asyncio.timeout(_WARM_SECONDS):
@@ -182,4 +185,4 @@ class Machine(ControlPlane):
         number = f"+1500555{len(self._processes):04d}"
         if self.telephone:
             await self.route(f"bench-{profession}", number)
-        return Client(f"bench-{profession}", number, portal)
+        return Client(f"bench-{profession}", number, portal, pid)
