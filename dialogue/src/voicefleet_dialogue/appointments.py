@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
 from voicefleet_api.professions import AppointmentType, Question
 from voicefleet_dialogue import messages, speaking
-from voicefleet_dialogue.acts import Say
-from voicefleet_dialogue.calendar import Appointment
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.locale import Locale
 from voicefleet_dialogue.questions import DATE, TIME
 from voicefleet_dialogue.replies import reply
-from voicefleet_dialogue.state import Book, Drop, Move, State, Task, Turn
-from voicefleet_dialogue.understanding import contact
+from voicefleet_dialogue.state import Book, State, Turn
 from voicefleet_dialogue.understanding.answers import ordinal, yes_or_no
-from voicefleet_dialogue.understanding.heard import Heard, answer
-from voicefleet_dialogue.understanding.names import find_name
+from voicefleet_dialogue.understanding.heard import Heard
 from voicefleet_dialogue.understanding.when import When
 
 OFFERS = 3
-_SHORT = 4
-"""Words of an answer; what is longer adds to the message."""
 _LATEST = 400
 """Starts looked at to find the nearest ones."""
 
@@ -178,16 +171,17 @@ def confirm(frame: Frame, state: State, before: str = "") -> Turn:
 
 def when(frame: Frame, state: State, heard: Heard) -> Turn | None:
     """A day, a time, or both."""
-    told = _aside(frame, state, heard)
+    told = aside(frame, state, heard)
     if told is not None:
         return told
     wish = heard.when(frame, bare=True)
     if not wish:
         return None
-    return settle(frame, replace(_wished(frame, state, wish.over(state.wish)), misses=0))
+    return settle(frame, replace(wished(frame, state, wish.over(state.wish)), misses=0))
 
 
-def _wished(frame: Frame, state: State, wish: When) -> State:
+def wished(frame: Frame, state: State, wish: When) -> State:
+    """The wish kept, also as the answers to the profession's questions for day and time."""
     slots = dict(state.slots)
     keys = {question.key for question in frame.questions.items}
     if DATE in keys and wish.day and wish.until is None:
@@ -197,7 +191,7 @@ def _wished(frame: Frame, state: State, wish: When) -> State:
     return replace(state, wish=wish, slots=slots)
 
 
-def _aside(frame: Frame, state: State, heard: Heard) -> Turn | None:
+def aside(frame: Frame, state: State, heard: Heard) -> Turn | None:
     """A question about the business in between."""
     from voicefleet_dialogue import policy  # the two call one another
 
@@ -208,7 +202,7 @@ def _aside(frame: Frame, state: State, heard: Heard) -> Turn | None:
 
 def offering(frame: Frame, state: State, heard: Heard) -> Turn | None:
     """One of the offered times, or another wish."""
-    told = _aside(frame, state, heard)
+    told = aside(frame, state, heard)
     if told is not None:
         return told
     locale = frame.locale
@@ -217,13 +211,13 @@ def offering(frame: Frame, state: State, heard: Heard) -> Turn | None:
     by_place = index is not None and not locale.matches(heard.digits, "day_named")
     chosen = state.offers[index or 0] if by_place else _of_offers(frame, state, heard)
     if chosen is not None:
-        return confirm(frame, _wished(frame, replace(state, starts=chosen, misses=0), When(
+        return confirm(frame, wished(frame, replace(state, starts=chosen, misses=0), When(
             day=chosen.date(), at=chosen.time())))  # fmt: skip
     wish = heard.when(frame, bare=True)
     if wish:
         day_only = wish.day and not (wish.at or wish.part)
         base = When() if day_only or wish.soonest else state.wish
-        return settle(frame, replace(_wished(frame, state, wish.over(base)), phase="Offering"))
+        return settle(frame, replace(wished(frame, state, wish.over(base)), phase="Offering"))
     yes = yes_or_no(heard.digits, locale)
     if yes and len(state.offers) == 1:
         return confirm(frame, replace(state, starts=state.offers[0], misses=0))
@@ -255,93 +249,8 @@ def _same_weekday(start: datetime, wish: When, heard: Heard) -> bool:
     return wish.day is not None and wish.until is None and start.weekday() == wish.day.weekday()
 
 
-def confirming(frame: Frame, state: State, heard: Heard) -> Turn | None:
-    """Yes does it; what is corrected is read back again."""
-    locale = frame.locale
-    if state.task == "Cancel":
-        return _confirm_cancel(frame, state, heard)
-    yes = yes_or_no(heard.digits, locale)
-    changed = _change(frame, state, heard)
-    if changed is not None and not (yes and changed.wish == state.wish == heard.when(frame)):
-        if state.task == "Message":
-            return messages.read_back(frame, changed)
-        return settle(frame, replace(changed, misses=0))
-    if state.task != "Message" and (told := _aside(frame, state, heard)) is not None:
-        return told
-    if yes is False:
-        return reply(replace(state, phase="Changing", misses=0), locale.say("no_change"))
-    if not yes:
-        if state.task == "Message" and len(heard.words.split()) > _SHORT:
-            more = f"{state.message} {heard.raw.strip()}"
-            return messages.read_back(frame, replace(state, message=more, misses=0))
-        return None
-    if state.task == "Message":
-        return messages.confirmed(frame, state)
-    if state.unheard and _details_unheard(frame, state):
-        return confirm(frame, replace(state, unheard=""))
-    return _moved(frame, state) if state.task == "Reschedule" else _booked(frame, state)
-
-
-def _details_unheard(frame: Frame, state: State) -> bool:
-    """Whether the caller cut off the very time, name or number that the yes is about."""
-    assert state.starts is not None
-    number = state.slots.get(frame.questions.phone, "")
-    details = [speaking.clock(state.starts.time(), frame.locale)]
-    details += [speaking.phone(number)] if number.startswith("+") else []
-    return any(detail[-8:] in state.unheard for detail in details)
-
-
-def _change(frame: Frame, state: State, heard: Heard) -> State | None:
-    """Another name, number or time in the answer."""
-    slots = dict(state.slots)
-    if phone := contact.find_phone(heard.words, frame.locale):
-        slots[frame.questions.phone] = phone
-    asked = state.phase == "Changing" and state.asked == frame.questions.name
-    name = find_name(heard.words, frame.locale, asked=asked, raw=heard.raw)
-    if name and phone is None and (asked or heard.correction):
-        slots[frame.questions.name] = name
-    wish = heard.when(frame) if state.task != "Message" else When()
-    if wish.day or wish.at or wish.part:
-        state = _wished(frame, replace(state, slots=slots), wish.amending(state.wish))
-        same = state.starts and (state.wish.day, state.wish.at) == (
-            state.starts.date(), state.starts.time(),
-        )  # fmt: skip
-        if same and slots == dict(state.slots):
-            return None
-        return state
-    return replace(state, slots=slots) if slots != dict(state.slots) else None
-
-
-def changing(frame: Frame, state: State, heard: Heard) -> Turn | None:
-    """Which part is wrong, or at once what is right."""
-    changed = _change(frame, state, heard)
-    if changed is None and state.asked is None:
-        name = find_name(heard.words, frame.locale, asked=True)
-        if name and not any(frame.locale.matches(heard.words, "which", k)
-                            for k in ("name", "phone", "time")):  # fmt: skip
-            changed = replace(state, slots={**state.slots, frame.questions.name: name})
-    if changed is not None:
-        changed = replace(changed, asked=None, misses=0)
-        if state.task == "Message":
-            return messages.read_back(frame, changed)
-        return settle(frame, changed)
-    locale = frame.locale
-    for which, key in (("name", frame.questions.name), ("phone", frame.questions.phone)):
-        if locale.matches(heard.words, "which", which):
-            then = replace(state, asked=key, misses=0)
-            return reply(then, frame.question(key).text)
-    if state.task != "Message" and locale.matches(heard.words, "which", "time"):
-        then = replace(state, phase="When", wish=When(), misses=0)
-        return reply(then, locale.say("ask_other_when"))
-    if "Cancel" in heard.intents or "Goodbye" in heard.intents or yes_or_no(
-        heard.digits, locale
-    ) is False:  # fmt: skip
-        then = replace(state, phase="Listening", task=None, starts=None, asked=None)
-        return reply(then, locale.say("kept"))
-    return None
-
-
-def _booked(frame: Frame, state: State) -> Turn:
+def booked(frame: Frame, state: State) -> Turn:
+    """It was read back and is right: into the calendar."""
     assert state.starts is not None
     kind = _kind(frame, state)
     texts = {q.key: q for q in frame.questions.items}
@@ -361,10 +270,10 @@ def _booked(frame: Frame, state: State) -> Turn:
     words = frame.locale.say(
         "booked", appointment=kind.title, time=speaking.moment(state.starts, frame.locale)
     )
-    return replace(reply(_done(state), words), effects=(effect,), result="Booked")
+    return replace(reply(done(state), words), effects=(effect,), result="Booked")
 
 
-def _done(state: State) -> State:
+def done(state: State) -> State:
     """Ready for the next thing; who calls stays known."""
     return replace(
         state, phase="Listening", task=None, wish=When(), offers=(), said="", starts=None,
@@ -375,117 +284,3 @@ def _done(state: State) -> State:
 def taken(frame: Frame, state: State) -> Turn:
     """Between the read-back and the yes somebody else was quicker."""
     return offer(frame, state, frame.locale.say("just_taken"))
-
-
-# --- appointments that exist -------------------------------------------------------------------
-
-
-def find(frame: Frame, state: State, heard: Heard, task: Task) -> Turn:
-    """Whose it is: by the number shown, else by name and number."""
-    slots = dict(state.slots)
-    if name := find_name(heard.words, frame.locale, asked=False, raw=heard.raw):
-        slots[frame.questions.name] = name
-    wish = heard.when(frame) if task == "Reschedule" else When()
-    then = replace(state, task=task, slots=slots, wish=wish, offered_message=False)
-    if frame.caller:
-        found = frame.calendar.find(name=None, phone=frame.caller)
-        if found:
-            return _found(frame, then, found)
-    return _look(frame, then)
-
-
-def _look(frame: Frame, state: State) -> Turn:
-    locale = frame.locale
-    name = state.slots.get(frame.questions.name)
-    phone = state.slots.get(frame.questions.phone)
-    if name is None:
-        then = replace(state, phase="Finding", asked=frame.questions.name)
-        return reply(then, locale.say("ask_who"))
-    if phone is None:
-        then = replace(state, phase="Finding", asked=frame.questions.phone)
-        return reply(then, locale.say("ask_booked_phone"))
-    found = frame.calendar.find(name=None, phone=phone)
-    if found:
-        return _found(frame, state, found)
-    then = replace(state, phase="Listening", task=None, offered_message=True)
-    turn = reply(then, locale.say("not_found"))
-    return turn
-
-
-def finding(frame: Frame, state: State, heard: Heard) -> Turn | None:
-    """A name or a number to look it up by."""
-    assert state.asked is not None
-    value = answer(heard, frame.question(state.asked), frame)
-    slots = dict(state.slots)
-    if value is not None:
-        slots[state.asked] = value
-    phone = contact.find_phone(heard.words, frame.locale)
-    if phone is not None:
-        slots[frame.questions.phone] = phone
-    if slots == dict(state.slots):
-        return None
-    return _look(frame, replace(state, slots=slots, misses=0))
-
-
-def _found(frame: Frame, state: State, found: Sequence[Appointment]) -> Turn:
-    locale = frame.locale
-    if len(found) > 1:
-        then = replace(state, phase="Choosing", found=tuple(found))
-        times = speaking.moments([a.starts for a in found], locale)
-        return reply(then, locale.say("found_which", times=times))
-    old = found[0]
-    slots = {**state.slots}
-    slots.setdefault(frame.questions.name, old.name)
-    then = replace(state, found=(old,), slots=slots, starts=None, asked=None)
-    at = speaking.moment(old.starts, locale)
-    if state.task == "Cancel":
-        words = locale.say("confirm_cancel", appointment=old.title, time=at, name=old.name)
-        return reply(replace(then, phase="Confirming"), words)
-    if then.wish.day or then.wish.at:
-        return settle(frame, then)
-    return reply(
-        replace(then, phase="When"), locale.say("found_move", appointment=old.title, time=at)
-    )
-
-
-def choosing(frame: Frame, state: State, heard: Heard) -> Turn | None:
-    """Which of the caller's appointments."""
-    wish = heard.when(frame, bare=True)
-    fits = [
-        a
-        for a in state.found
-        if (wish.day or wish.at)
-        and (wish.day is None or a.starts.weekday() == wish.day.weekday())
-        and (wish.at is None or a.starts.time() == wish.at)
-    ]
-    if len(fits) == 1:
-        return _found(frame, replace(state, misses=0), fits)
-    index = ordinal(heard.digits, len(state.found), frame.locale)
-    return None if index is None else _found(frame, state, [state.found[index]])
-
-
-def _confirm_cancel(frame: Frame, state: State, heard: Heard) -> Turn | None:
-    locale = frame.locale
-    yes = yes_or_no(heard.digits, locale)
-    if yes is None and "Cancel" in heard.intents:
-        yes = True
-    if yes is None:
-        return None
-    if not yes:
-        return reply(_done(state), locale.say("kept"))
-    old = state.found[0]
-    words = locale.say("cancelled", appointment=old.title, time=speaking.moment(old.starts, locale))
-    return replace(reply(_done(state), words), effects=(Drop(old.uid),), result="Cancelled")
-
-
-def _moved(frame: Frame, state: State) -> Turn:
-    assert state.starts is not None
-    old = state.found[0]
-    words = frame.locale.say(
-        "moved", appointment=old.title, time=speaking.moment(state.starts, frame.locale)
-    )
-    effect = Move(old.uid, state.starts)
-    return replace(reply(_done(state), words), effects=(effect,), result="Rescheduled")
-
-
-__all__ = ["OFFERS", "Say", "confirm", "find", "offer", "proceed", "settle", "taken"]

@@ -22,7 +22,8 @@ def remember(frame: Frame, state: State, heard: Heard) -> State:
     locale = frame.locale
     when = heard.when(frame)
     birth = next((q for q in frame.questions.items if q.slot == "Date" and q.key != DATE), None)
-    if state.asked and birth and state.asked == birth.key:
+    past = when.day is not None and when.day < frame.today()
+    if past or (state.asked and birth and state.asked == birth.key):
         when = whens.When()
     for question in frame.questions.items:
         if question.key in slots:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from voicefleet_api.professions import Emergency, Question
-from voicefleet_dialogue import appointments, memory, messages, sentences
+from voicefleet_dialogue import appointments, confirming, existing, memory, messages, sentences
 from voicefleet_dialogue.acts import Act, End, Say, Transfer
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.questions import DATE, TIME
@@ -180,9 +180,9 @@ def _listening(frame: Frame, state: State, heard: Heard) -> Turn | None:
         return reply(replace(state, offered_message=False), locale.say("else"))
     state = replace(state, offered_message=False)
     if "Cancel" in heard.intents:
-        return appointments.find(frame, memory.remember(frame, state, heard), heard, "Cancel")
+        return existing.find(frame, memory.remember(frame, state, heard), heard, "Cancel")
     if "Reschedule" in heard.intents:
-        return appointments.find(frame, memory.remember(frame, state, heard), heard, "Reschedule")
+        return existing.find(frame, memory.remember(frame, state, heard), heard, "Reschedule")
     if "Hours" in heard.intents:
         return inform(frame, state, heard)
     wants = "Book" in heard.intents
@@ -226,7 +226,7 @@ def _asking(frame: Frame, state: State, heard: Heard) -> Turn | None:
     if question.slot != "Text" or heard.question:
         for intent in ("Cancel", "Reschedule"):
             if intent in heard.intents and question.slot not in ("Text", "Choice"):
-                return appointments.find(frame, state, heard, intent)
+                return existing.find(frame, state, heard, intent)
         told = inform(frame, state, heard) if heard.question else None
         if told is not None and answer(heard, question, frame) is None:
             return told
@@ -387,10 +387,10 @@ _BY_PHASE: Mapping[str, Callable[[Frame, State, Heard], Turn | None]] = {
     "Asking": _asking,
     "When": appointments.when,
     "Offering": appointments.offering,
-    "Confirming": appointments.confirming,
-    "Changing": appointments.changing,
-    "Finding": appointments.finding,
-    "Choosing": appointments.choosing,
+    "Confirming": confirming.confirming,
+    "Changing": confirming.changing,
+    "Finding": existing.finding,
+    "Choosing": existing.choosing,
     "Message": messages.taking,
     "Emergency": _emergency,
 }
