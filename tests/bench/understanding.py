@@ -9,10 +9,11 @@ Prints the share by label, and with -v each turn that was answered wrongly.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from bench.corpus.sound import RATE
 from bench.machine import config
 from bench.robot import Script
 from support.dialogues import MemoryCalendar
+from voicefleet_agent.providers.base import Asked, Transcript
+from voicefleet_agent.providers.local import CREDIBLE, LocalTranscriber
 from voicefleet_api.calls import CallRecord
 from voicefleet_dialogue.acts import Act, Say
 from voicefleet_dialogue.dialogue import Dialogue
@@ -35,8 +38,8 @@ NOW = datetime.fromisoformat("2026-11-23T09:00:00-06:00")
 LEAD, TAIL = 0.3, 0.06
 """Seconds of the line around the words that the agent's transcriber gets."""
 
-Hears = Callable[[Call, Turn, Callable[[str], bool]], str]
-"""A turn of a call to words; the last tells whether words answer what was asked."""
+Hears = Callable[[Call, Turn, Asked], str]
+"""A turn of a call to words; the last tells what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +52,41 @@ class Answered:
     rightly: bool
 
 
-def written(call: Call, turn: Turn, fits: Callable[[str], bool]) -> str:
+def written(call: Call, turn: Turn, asked: Asked) -> str:
     """The words, without the marks for pauses."""
     return re.sub(r"\[\d+\] ?", "", turn.say)
 
 
 def by_telephone() -> Hears:
     """What the agent's local transcriber makes of the recording and the noise around it."""
-    from voicefleet_agent.audio import without_noise
     from voicefleet_models.stt import SpeechToText
 
     stt = SpeechToText()
     stt._load()
 
-    def text(pcm: bytes) -> str:
-        return stt._text(np.frombuffer(pcm, "<i2"))
+    class Here(LocalTranscriber):
+        """Without a gateway between."""
 
-    def hear(call: Call, turn: Turn, fits: Callable[[str], bool]) -> str:
+        def __init__(self) -> None:
+            pass
+
+        async def _readings(
+            self, pcm: bytes, likely: Sequence[str] = (), *, ended: bool = True
+        ) -> list[Transcript]:
+            readings = stt._read(np.frombuffer(pcm, "<i2"), likely)
+            return [
+                Transcript(one.text)
+                for one in readings
+                if one.score >= readings[0].score - CREDIBLE
+            ]
+
+    def hear(call: Call, turn: Turn, asked: Asked) -> str:
         words = np.pad(corpus.speech(turn), (int(LEAD * RATE), int(TAIL * RATE)))
         narrow = words + np.resize(corpus.noise(call), len(words))
         spectrum = np.pad(np.fft.rfft(narrow), (0, len(narrow) - len(narrow) // 2))
         wide = 2 * np.fft.irfft(spectrum, 2 * len(narrow))
         pcm = (wide.clip(-1, 1) * 32767).astype("<i2").tobytes()
-        first = text(pcm)
-        if fits(first):
-            return first
-        second = text(without_noise(pcm))
-        return second if fits(second) else first
+        return asyncio.run(Here().transcribe(pcm, asked)).text
 
     return hear
 
@@ -89,7 +100,7 @@ def talk(call: Call, hears: Hears) -> Iterator[Answered]:
     turn = script.in_order()
     said: list[tuple[Turn, str, str, bool]] = []
     while turn is not None and len(said) < 2 * len(call.turns):
-        heard = hears(call, turn, dialogue.answers)
+        heard = hears(call, turn, dialogue)
         considered = dialogue.consider(heard)
         assert considered is not None
         acts = dialogue.commit(considered)

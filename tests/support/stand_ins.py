@@ -77,7 +77,8 @@ class Gateways:
         assert self._hear is not None
         text, end_of_turn = await self._hear(pcm)
         self.heard.append(text)
-        return web.json_response({"text": text, "endOfTurn": end_of_turn})
+        readings = [{"text": text, "score": 0.0}]
+        return web.json_response({"readings": readings, "endOfTurn": end_of_turn})
 
     async def _tts(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()

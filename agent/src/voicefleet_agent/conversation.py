@@ -246,8 +246,8 @@ class Conversation:
         try:
             sound = self._ears.since(since)
             speaking = self._turns.agent in (Agent.SPEAKING, Agent.PAUSED)
-            fits = None if speaking else self._talk.answers
-            transcript = await pipeline.transcriber.transcribe(sound, fits)
+            asked = None if speaking else self._talk
+            transcript = await pipeline.transcriber.transcribe(sound, asked)
             attempt.stt_ms = _ms(attempt.paused_at)
             judgement = self._talk.expects.judge(transcript.text)
             if turns.words_of(transcript.text):

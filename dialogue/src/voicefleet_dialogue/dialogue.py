@@ -13,7 +13,7 @@ from voicefleet_api.professions import SlotType
 from voicefleet_dialogue import appointments, model, policy, sentences
 from voicefleet_dialogue.acts import Act, LanguageModel, ModelUnavailable, Say, Transfer
 from voicefleet_dialogue.calendar import Appointment, Calendar, Taken
-from voicefleet_dialogue.expectation import Expectation
+from voicefleet_dialogue.expectation import Expectation, Fit
 from voicefleet_dialogue.frame import frame
 from voicefleet_dialogue.questions import DATE, TIME
 from voicefleet_dialogue.replies import reply
@@ -238,12 +238,18 @@ class Dialogue:
         }  # fmt: skip
         return Expectation(by_phase.get(state.phase), known)
 
-    def answers(self, heard: str) -> bool:
+    @property
+    def likely(self) -> Sequence[str]:
+        """Words and phrases that the caller's answer may hold."""
+        return self.expects.likely
+
+    def fit(self, heard: str) -> Fit:
         """Whether the words answer what was asked; where not, they may have been misheard."""
         expects = self.expects
         if expects.slot is None or expects.slot == "Text":
-            return policy.decide(self._frame, self.state, hear(heard, self._frame)) is not None
-        return expects.judge(heard) == "Complete"
+            known = policy.decide(self._frame, self.state, hear(heard, self._frame))
+            return "No" if known is None else "Surely"
+        return expects.fit(heard)
 
     def briefing(self) -> str:
         """What every request to the language model of this client begins with."""

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from voicefleet_api.professions import Question, SlotType
+from voicefleet_dialogue import vocabulary
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.memory import names_service
-from voicefleet_dialogue.understanding import contact
+from voicefleet_dialogue.understanding import contact, names
 from voicefleet_dialogue.understanding.answers import yes_or_no
 from voicefleet_dialogue.understanding.heard import Heard, answer, hear
 from voicefleet_dialogue.understanding.text import even, with_digits
 
+Fit = Literal["Surely", "Perhaps", "No"]
 Judgement = Literal["Complete", "Incomplete", "Unsure"]
 
 
@@ -26,6 +28,31 @@ class Expectation:
     question: Question | None = None
     wants: bool = False
     """The caller is asked for what they want."""
+
+    @property
+    def likely(self) -> list[str]:
+        """Words and phrases that a transcriber may listen for."""
+        return vocabulary.likely(self.frame, self.slot, self.question)
+
+    def fit(self, heard: str) -> Fit:
+        """Whether the words are an answer, and leave no doubt that they were heard rightly."""
+        if self.judge(heard) != "Complete":
+            taken = hear(heard, self.frame)
+            if self.question is not None:
+                found = bool(answer(taken, self.question, self.frame))
+            else:
+                found = bool(taken.when(self.frame, bare=True))
+            return "Perhaps" if found else "No"
+        words = even(heard, self.frame.locale)
+        if self.slot == "Phone":
+            sure = contact.only_digits(words, self.frame.locale)
+        elif self.slot == "Name":
+            assert self.question is not None
+            name = answer(hear(heard, self.frame), self.question, self.frame)
+            sure = name is not None and names.is_common(name)
+        else:
+            sure = True
+        return "Surely" if sure else "Perhaps"
 
     def judge(self, heard: str) -> Judgement:
         """Complete: it can be answered now; Incomplete: more is sure to come."""

@@ -33,6 +33,8 @@ spin take many times as long where they do not all run (measured: docs/performan
 _MAX_DEADLINE_MS = 60_000
 _REQUEST_SECONDS = 120.0
 """From a request's first byte to its answer's last, however slowly the client sends or reads."""
+_MAX_HEADER = 64 << 10
+"""Bytes of one header: what a speaker is likely to say stands in one."""
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 QUEUE_SECONDS = Histogram(
     "voicefleet_models_queue_seconds", "Waiting for a turn.", ["service"], buckets=_BUCKETS
@@ -301,7 +303,9 @@ async def serving(gateway: Gateway, socket: Path) -> AsyncIterator[None]:
 
     Who may reach the folder may connect: the token decides the rest.
     """
-    runner = web.AppRunner(gateway.app(), handler_cancellation=True, access_log=None)
+    runner = web.AppRunner(
+        gateway.app(), handler_cancellation=True, access_log=None, max_field_size=_MAX_HEADER
+    )
     await runner.setup()
     try:
         await web.UnixSite(runner, socket).start()

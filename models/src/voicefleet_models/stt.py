@@ -6,26 +6,27 @@ Both models are inside their wheels (moonshine-voice, livekit-local-inference).
 from __future__ import annotations
 
 import asyncio
-import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from aiohttp import web
 from livekit.local_inference import EOT, EOT_MAX_SAMPLES
-from moonshine_voice import ModelArch, Transcriber, get_model_path
+from pydantic import Field, TypeAdapter, ValidationError
 
 from voicefleet_models.gateway import THREADS, TIMES, BadRequest, turn, whole
+from voicefleet_models.moonshine import RATE, Moonshine, Reading
 from voicefleet_models.queueing import FairQueue
 
-RATE = 16_000
-"""Hz; of what is sent, and what both models want."""
 MAX_SECONDS = 30
 LANGUAGES = ("en",)
-# Its other steps are the agent's business (finding speech) or nobody's (telling speakers apart).
-_OPTIONS = {"identify_speakers": "false", "return_audio_data": "false", "vad_threshold": "0.0"}
-
-
+LIKELY = "Voicefleet-Likely"
+"""Header: a JSON list, in ASCII, of words and phrases that the speaker is likely to say."""
+_Likely = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=80)]], Field(max_length=1_000)
+]
+_LIKELY: TypeAdapter[list[str]] = TypeAdapter(_Likely)
 _QUIET = np.zeros(RATE // 5, np.int16)
 """Silence after the words: without it Moonshine takes their end for the middle of a sentence (on
 telephone speech: 30 words wrong of 100 without, 23 with 0.2 s of it, 26 with 0.5 s)."""
@@ -41,7 +42,7 @@ class SpeechToText:
 
     def __init__(self) -> None:
         self.queue = FairQueue(running=1, per_client=8)
-        self._transcriber: Any = None
+        self._transcriber: Moonshine | None = None
         self._end_of_turn: Any = None
 
     async def load(self) -> None:
@@ -51,14 +52,11 @@ class SpeechToText:
         """Nothing outlives the process."""
 
     def _load(self) -> None:
-        if THREADS == 1:
-            os.environ["MOONSHINE_ORT_SINGLE_THREAD"] = "1"
-        model = get_model_path("tiny-en")
-        self._transcriber = Transcriber(model, ModelArch.TINY, options=_OPTIONS)
+        self._transcriber = Moonshine(THREADS)
         self._end_of_turn = EOT()
         # The first run of each is several times slower than the others.
         silence = np.zeros(RATE, np.int16)
-        self._text(silence)
+        self._read(silence, ())
         self._ended(silence)
 
     def state(self) -> dict[str, Any]:
@@ -77,17 +75,21 @@ class SpeechToText:
             raise BadRequest("endOfTurn: want true or false")
         with_end = wanted == "true"
         _check_type(request.headers.get("Content-Type", ""))
+        likely = _likely(request.headers.get(LIKELY))
         body = await request.read()
         if not body or len(body) % 2:
             raise BadRequest("the body: want 16-bit samples, at least one")
         samples = np.frombuffer(body, "<i2")
         async with turn(self, request):
-            text = await whole(lambda: self._text(samples))
+            readings = await whole(lambda: self._read(samples, likely))
             ended = await whole(lambda: self._ended(samples)) if with_end else None
         times = request[TIMES]
         return web.json_response(
             {
-                "text": text,
+                "text": readings[0].text,
+                "readings": [
+                    {"text": reading.text, "score": round(reading.score, 2)} for reading in readings
+                ],
                 "endOfTurn": None if ended is None else round(ended, 4),
                 "audioSeconds": round(len(samples) / RATE, 3),
                 "queueMs": times.queue_ms,
@@ -95,16 +97,26 @@ class SpeechToText:
             }
         )
 
-    def _text(self, samples: npt.NDArray[np.int16]) -> str:
-        audio = (np.concatenate([samples, _QUIET]) / np.float32(32768)).tolist()
-        lines = self._transcriber.transcribe_without_streaming(audio, RATE).lines
-        return " ".join(line.text.strip() for line in lines)
+    def _read(self, samples: npt.NDArray[np.int16], likely: Sequence[str]) -> list[Reading]:
+        assert self._transcriber is not None
+        return self._transcriber.transcribe(np.concatenate([samples, _QUIET]), likely)
 
     def _ended(self, samples: npt.NDArray[np.int16]) -> float:
         """Of the last 1.2 s; shorter audio is filled with silence before it."""
         last = samples[-EOT_MAX_SAMPLES:]
         padded = np.pad(last, (EOT_MAX_SAMPLES - len(last), 0))
         return float(self._end_of_turn.predict(padded))
+
+
+def _likely(header: str | None) -> list[str]:
+    if header is None:
+        return []
+    try:
+        return _LIKELY.validate_json(header)
+    except ValidationError:
+        raise BadRequest(
+            f"{LIKELY}: want a JSON list of at most 1,000 texts of 1 to 80 characters"
+        ) from None
 
 
 def _check_type(content_type: str) -> None:

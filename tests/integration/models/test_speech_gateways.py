@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,6 +65,24 @@ def test_telephone_speech_is_understood(gateways: Gateways, spoken: Samples) -> 
     assert 0 <= unfinished["endOfTurn"] < heard["endOfTurn"] <= 1
 
 
+def test_what_is_likely_decides_between_readings(gateways: Gateways, spoken: Samples) -> None:
+    """Stephen and Steven sound the same."""
+    said = gateways.client("tts", "vc-speaker").post(
+        "/v1/speech", json={"text": "Ask for Stephen."}
+    )
+    pcm = resampled(np.frombuffer(said.content, "<i2"), 22_050, 16_000).tobytes()
+    client = gateways.client("stt", "vc-one")
+    best = {}
+    for likely in ("Stephen", "Steven"):
+        headers = L16 | {"Voicefleet-Likely": json.dumps([likely])}
+        heard = client.post("/v1/transcriptions", content=pcm, headers=headers).json()
+        scores = [reading["score"] for reading in heard["readings"]]
+        assert scores == sorted(scores, reverse=True)
+        assert heard["text"] == heard["readings"][0]["text"]
+        best[likely] = heard["text"]
+    assert best == {"Stephen": "Ask for Stephen.", "Steven": "Ask for Steven."}
+
+
 def test_the_first_sentence_is_not_held_up_by_the_next(gateways: Gateways) -> None:
     client = gateways.client("tts", "vc-one")
     text = " ".join([SENTENCE, "And then I would like to ask about your prices."] * 2)
@@ -80,6 +99,8 @@ def test_the_first_sentence_is_not_held_up_by_the_next(gateways: Gateways) -> No
         ("stt", {"content": b"abc", "headers": L16}, "16-bit samples"),
         ("stt", {"content": b"ab", "headers": {"Content-Type": "audio/wav"}}, "rate=16000"),
         ("stt", {"content": b"ab", "headers": L16, "params": {"language": "es"}}, "language"),
+        ("stt", {"content": b"ab", "headers": L16 | {"Voicefleet-Likely": "yes"}}, "JSON list"),
+        ("stt", {"content": b"ab", "headers": L16 | {"Voicefleet-Likely": "[1]"}}, "JSON list"),
         ("tts", {"content": b"hello"}, "JSON"),
         ("tts", {"json": {"text": ""}}, "text"),
         ("tts", {"json": {"text": "a" * 1001}}, "text"),

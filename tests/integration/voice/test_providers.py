@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from support.stand_ins import Gateways
-from voicefleet_agent.providers import ProviderFailed
+from voicefleet_agent.providers import Fit, ProviderFailed
 from voicefleet_agent.providers.build import Providers
 from voicefleet_agent.providers.chain import Resting
 from voicefleet_agent.settings import Settings
@@ -181,9 +181,18 @@ async def test_another_providers_model_is_not_briefed(
     assert not stand_in.requests
 
 
+class Asked:
+    """For the day of the week, which is always a Wednesday."""
+
+    likely = ("Wednesday",)
+
+    def fit(self, heard: str) -> Fit:
+        return "Surely" if heard == "Wednesday" else "Perhaps" if "sday" in heard else "No"
+
+
 async def test_what_does_not_fit_is_heard_again_without_the_noise(settings: Settings) -> None:
     heard: list[bytes] = []
-    texts = iter(["Lies they", "Wednesday", "Lies they", "Once they"])
+    texts = iter(["Lies they", "Wednesday", "Lies they", "Once they", "Lies they", "Tuesday"])
 
     async def hear(pcm: bytes) -> tuple[str, float]:
         heard.append(pcm)
@@ -193,14 +202,16 @@ async def test_what_does_not_fit_is_heard_again_without_the_noise(settings: Sett
     providers = Providers(Pipeline(), settings, Resting())
     try:
         async with Gateways(settings.models, hear=hear):
-            transcript = await providers.transcriber.transcribe(noise, "Wednesday".__eq__)
+            transcript = await providers.transcriber.transcribe(noise, Asked())
             assert transcript.text == "Wednesday"
             assert len(heard) == 2
             assert loudness(heard[1][16_000:]) < loudness(heard[0][16_000:]) / 2
             # Where neither fits, the first counts; where anything does, one is enough.
-            neither = await providers.transcriber.transcribe(noise, "Wednesday".__eq__)
+            neither = await providers.transcriber.transcribe(noise, Asked())
             assert neither.text == "Lies they"
-        assert len(heard) == 4
+            perhaps = await providers.transcriber.transcribe(noise, Asked())
+            assert perhaps.text == "Tuesday"
+        assert len(heard) == 6
     finally:
         await providers.aclose()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from voicefleet_agent.providers import Fits, ProviderFailed, Transcript, chain
+from voicefleet_agent.providers import Asked, ProviderFailed, Transcript, chain
 from voicefleet_agent.providers.chain import (
     REST_SECONDS,
     ModelChain,
@@ -44,7 +44,7 @@ class Fake:
             await asyncio.sleep(3600)
         yield "."
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         return Transcript("".join([p async for p in self._pieces(ProviderFailed)]))
 
     async def speak(self, text: str) -> AsyncIterator[bytes]:

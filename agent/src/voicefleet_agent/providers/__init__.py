@@ -3,6 +3,13 @@
 `voicefleet_agent.providers.chain` tries them in the order of the client's `pipeline`.
 """
 
-from voicefleet_agent.providers.base import Fits, ProviderFailed, Speaker, Transcriber, Transcript
+from voicefleet_agent.providers.base import (
+    Asked,
+    Fit,
+    ProviderFailed,
+    Speaker,
+    Transcriber,
+    Transcript,
+)
 
-__all__ = ["Fits", "ProviderFailed", "Speaker", "Transcriber", "Transcript"]
+__all__ = ["Asked", "Fit", "ProviderFailed", "Speaker", "Transcriber", "Transcript"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class ProviderFailed(Exception):
@@ -21,8 +21,21 @@ class Transcript:
     """Probability (0 to 1) that it sounds ended, where the provider tells."""
 
 
-Fits = Callable[[str], bool]
-"""Whether words answer what was asked; where not, who can hear in another way does."""
+Fit = Literal["Surely", "Perhaps", "No"]
+"""Whether words answer what was asked."""
+
+
+class Asked(Protocol):
+    """What the caller was asked (the dialogue): who can hear in several ways, chooses by it."""
+
+    @property
+    def likely(self) -> Sequence[str]:
+        """Words and phrases that the answer may hold."""
+        ...
+
+    def fit(self, heard: str) -> Fit:
+        """Whether the words are an answer."""
+        ...
 
 
 class Transcriber(Protocol):
@@ -33,7 +46,7 @@ class Transcriber(Protocol):
         """Provider and model."""
         ...
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         """The words in `pcm` (16-bit mono at 16 kHz); raises ProviderFailed."""
         ...
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from voicefleet_agent.audio import seconds_of
 from voicefleet_agent.logs import LOGGER
-from voicefleet_agent.providers.base import Fits, ProviderFailed, Speaker, Transcriber, Transcript
+from voicefleet_agent.providers.base import Asked, ProviderFailed, Speaker, Transcriber, Transcript
 from voicefleet_dialogue.acts import LanguageModel, ModelUnavailable
 
 REST_SECONDS = 20.0
@@ -132,12 +132,12 @@ class TranscriberChain(_Chain[Transcriber]):
         """Of the transcriber that is preferred."""
         return self.providers[0].name
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         """The first answer; raises ProviderFailed where nobody has one."""
         for provider in self._order():
             try:
                 async with asyncio.timeout(TRANSCRIPT_SECONDS):
-                    transcript = await provider.transcribe(pcm, fits)
+                    transcript = await provider.transcribe(pcm, asked)
             except (ProviderFailed, TimeoutError) as error:
                 self._failed(provider, error)
                 continue

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import aiohttp
 
 from voicefleet_agent.audio import resampled, without_noise
-from voicefleet_agent.providers.base import Fits, ProviderFailed, Transcript
+from voicefleet_agent.providers.base import Asked, Fit, ProviderFailed, Transcript
 from voicefleet_agent.providers.http import TIMEOUT, Endpoint
 
 DEADLINE_MS = 1500
 """How long a transcript or the first sound of a sentence is of use."""
+CREDIBLE = 5.0
+"""A reading that is so much less likely (in log probability) than the best is not considered."""
+FITS: tuple[Fit, ...] = get_args(Fit)
 AHEAD = {"Voicefleet-Priority": "ahead", "Voicefleet-Deadline-Ms": "60000"}
 """Headers of what no caller waits for: callers come first."""
 AHEAD_TIMEOUT = aiohttp.ClientTimeout(total=90)
@@ -34,30 +39,52 @@ class LocalTranscriber:
         self._endpoint = endpoint
         self._language = language
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
-        """The noise is taken off only where that helps: clean speech loses by it."""
-        if fits is None:
-            return await self._transcribe(pcm)
-        first = await self._transcribe(pcm, ended=False)
-        if fits(first.text):
-            return first
-        second = await self._transcribe(await asyncio.to_thread(without_noise, pcm))
-        return second if fits(second.text) else Transcript(first.text, second.end_of_turn)
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
+        """Of several readings the one that answers what was asked.
 
-    async def _transcribe(self, pcm: bytes, *, ended: bool = True) -> Transcript:
+        Where none surely does, the noise is taken off: that helps noisy speech and harms clean.
+        """
+        if asked is None:
+            return (await self._readings(pcm))[0]
+        first = await self._readings(pcm, asked.likely, ended=False)
+        best, fit = _choose(first, asked)
+        if fit == "Surely":
+            return best
+        quiet = await asyncio.to_thread(without_noise, pcm)
+        second = await self._readings(quiet, asked.likely)
+        other, other_fit = _choose(second, asked)
+        if other_fit == "Surely" or (fit, other_fit) == ("No", "Perhaps"):
+            best = other
+        return Transcript(best.text, other.end_of_turn)
+
+    async def _readings(
+        self, pcm: bytes, likely: Sequence[str] = (), *, ended: bool = True
+    ) -> list[Transcript]:
+        """Most likely first; those that are much less likely are left out."""
         async with self._endpoint.post(
             f"/v1/transcriptions?language={self._language}&endOfTurn={str(ended).lower()}",
             data=pcm,
             headers={
                 "Content-Type": "audio/l16;rate=16000",
                 "Voicefleet-Deadline-Ms": str(DEADLINE_MS),
+                "Voicefleet-Likely": json.dumps(list(likely)),
             },
         ) as response:
             answer = await response.json()
         try:
-            return Transcript(str(answer["text"]), float(answer["endOfTurn"]) if ended else None)
-        except (KeyError, TypeError, ValueError):
+            end = float(answer["endOfTurn"]) if ended else None
+            readings = [(str(one["text"]), float(one["score"])) for one in answer["readings"]]
+            least = readings[0][1] - CREDIBLE
+        except (KeyError, TypeError, ValueError, IndexError):
             raise ProviderFailed("unexpected answer of the speech-to-text gateway") from None
+        return [Transcript(text, end) for text, score in readings if score >= least]
+
+
+def _choose(readings: Sequence[Transcript], asked: Asked) -> tuple[Transcript, Fit]:
+    """The first of the best fit, and that fit."""
+    fits = [asked.fit(reading.text) for reading in readings]
+    best = min(fits, key=FITS.index)
+    return readings[fits.index(best)], best
 
 
 class LocalSpeaker:

@@ -10,7 +10,7 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, stt, tts
 
 from voicefleet_agent.audio import SAMPLE_RATE, resampled
-from voicefleet_agent.providers.base import Fits, ProviderFailed, Transcript
+from voicefleet_agent.providers.base import Asked, ProviderFailed, Transcript
 from voicefleet_api.pipeline import SpeechToText, TextToSpeech
 
 ONCE = APIConnectOptions(max_retry=0, timeout=1.0)
@@ -24,7 +24,7 @@ class PluginTranscriber:
         self.name = name
         self._plugin = plugin
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         frame = rtc.AudioFrame(pcm, SAMPLE_RATE, 1, len(pcm) // 2)
         try:
             event = await self._plugin.recognize(frame, conn_options=ONCE)

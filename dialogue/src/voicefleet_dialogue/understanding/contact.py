@@ -36,6 +36,14 @@ def digits(text: str, locale: Locale, *, by_sound: bool = False) -> str:
     return "".join(words)
 
 
+def only_digits(text: str, locale: Locale) -> bool:
+    """Whether an evened text is a number from end to end, but for what leads to it."""
+    cues = "|".join(pattern.pattern for pattern in locale.patterns("lead_ins"))
+    rest = re.sub(rf"^(?:(?:{cues})\s+)+", "", with_digits(_hundreds(text, locale), locale))
+    known = {*locale.data["digits"], *locale.data["repeats"], *locale.data["area_code"].split()}
+    return all(word in known or re.fullmatch(r"[\d+().-]+", word) for word in rest.split())
+
+
 def _hundreds(text: str, locale: Locale) -> str:
     """ "eight hundred five" of a phone number is 800 5, not 805."""
     return re.sub(
@@ -100,6 +108,8 @@ def find_address(text: str, locale: Locale) -> str | None:
     done = with_digits(text, locale)
     cues = "|".join(pattern.pattern for pattern in locale.patterns("lead_ins"))
     done = re.sub(rf"^(?:(?:{cues})\s+)+", "", done)
+    # "From 101 River Road": a word that was no word.
+    done = re.sub(r"^[^\W\d]+ (?=\d)", "", done) if not locale.matches(done, "units") else done
     if re.search(r"\d", done) and re.search(r"[^\W\d]{2,}", done) and len(done.split()) >= 2:
         # House numbers are said in pieces: "12 25 oak street" is 1225.
         done = re.sub(r"^(\d{1,2}) (\d{2})\b(?=\s)", r"\1\2", done)

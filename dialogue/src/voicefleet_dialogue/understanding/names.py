@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
 
+import names
 from nameparser import HumanName
 
 from voicefleet_dialogue.locale import Locale
 
 _MOST_WORDS = 4
+_COMMON = 2_000
+"""Names of each kind that count as common."""
 _REPEATED = re.compile(r"\b(\w{2,})(?: \1\b)+")
 """A caller who begins anew: "Robert, Robert Johnson"."""
 
@@ -37,10 +44,20 @@ def find_name(text: str, locale: Locale, *, asked: bool, raw: str = "") -> str |
     trail = "|".join(pattern.pattern for pattern in locale.patterns("trail"))
     rest = re.sub(rf"(?:\s+(?:{trail}))+$", "", rest)
     words = rest.split()
-    if not 1 <= len(words) <= _MOST_WORDS + 1:
-        return None
+    short = len(words) <= _MOST_WORDS + 1
     name = _words(rest, locale)
-    return _capital(name) if name and len(name) == len(words) else None
+    known = _known_end(words)
+    if short and name and len(name) == len(words):
+        return _capital(known or name)
+    return _capital(known) if len(known) > 1 or (short and known) else None
+
+
+def _known_end(words: list[str]) -> list[str]:
+    """The common names at the end: "I believe Davis" is Davis, "long Rachel Stone" no long."""
+    at = len(words)
+    while at and is_common(words[at - 1]):
+        at -= 1
+    return words[at:]
 
 
 def _sure(match: re.Match[str], raw: str, name: list[str], locale: Locale) -> bool:
@@ -92,3 +109,25 @@ def _capital(words: list[str]) -> str:
     name = HumanName(" ".join(words))
     name.capitalize(force=True)
     return str(name)
+
+
+def common(most: int) -> list[str]:
+    """The commonest first and family names (census of the United States, 1990), so many each."""
+    both = (*(f"first:{sex}" for sex in ("male", "female")), "last")
+    return [name for kind in both for name in islice(_census(kind), most)]
+
+
+def is_common(name: str) -> bool:
+    """Whether all its words are names that many have."""
+    return all(word.lower() in _common() for word in name.split())
+
+
+@cache
+def _common() -> frozenset[str]:
+    return frozenset(name.lower() for name in common(_COMMON))
+
+
+def _census(kind: str) -> Iterator[str]:
+    with Path(names.FILES[kind]).open() as file:
+        for line in file:
+            yield line.split()[0].capitalize()
