@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from moonshine_voice import get_model_path
 
 from voicefleet_models.likely import Phrases
 
@@ -62,7 +62,7 @@ class Moonshine:
     """Loaded when made; one transcription at a time."""
 
     def __init__(self, threads: int) -> None:
-        folder = Path(get_model_path("tiny-en"))
+        folder = _models() / "tiny-en"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
 
@@ -171,6 +171,14 @@ def _written(likely: Sequence[str]) -> list[str]:
     """As in the middle and at the beginning of a sentence."""
     forms = (form for text in likely if text for form in (text, text[0].upper() + text[1:]))
     return list(dict.fromkeys(forms))
+
+
+def _models() -> Path:
+    """Where the wheel has them; importing it would load its library (42 MB)."""
+    spec = find_spec("moonshine_voice")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "assets"
 
 
 class Tokens:
