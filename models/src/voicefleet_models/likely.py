@@ -2,8 +2,9 @@
 
 The phrases are one Aho-Corasick automaton over the transcriber's tokens (as in k2's context
 graphs). A token that goes on with a phrase is worth `BONUS` more, and what a phrase has gained is
-taken back where it breaks off before its end; a token of no phrase costs `FOREIGN`. Both are log
-probabilities: chosen on the corpus of the bench (docs/latency.md).
+taken back where it breaks off before its end. A token of no phrase costs `FOREIGN`, the first
+`MOST_FOREIGN` of them: who says something else altogether is not heard the worse for its length.
+All are log probabilities, chosen on the corpus of the bench (docs/latency.md).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 BONUS = 1.5
 FOREIGN = 1.0
+MOST_FOREIGN = 5
 
 
 @dataclass(slots=True)
@@ -51,8 +53,8 @@ class Phrases:
         if at:
             yield from self._nodes[0].next
 
-    def step(self, at: int, token: int, *, begins_word: bool, counts: bool) -> tuple[int, float]:
-        """The next state and what the step is worth; punctuation does not count as a word."""
+    def step(self, at: int, token: int, *, begins_word: bool) -> tuple[int, float]:
+        """The next state, and what the step is worth; 0 where the token belongs to no phrase."""
         node = self._nodes[at]
         if (further := node.next.get(token)) is not None:
             return further, self._nodes[further].gained - node.gained
@@ -60,4 +62,4 @@ class Phrases:
         back = (node.kept if begins_word else 0.0) - node.gained
         if (first := self._nodes[0].next.get(token)) is not None:
             return first, back + self._nodes[first].gained
-        return 0, back - (FOREIGN if counts else 0.0)
+        return 0, back

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from voicefleet_models.likely import Phrases
+from voicefleet_models.likely import FOREIGN, MOST_FOREIGN, Phrases
 
 RATE = 16_000
 """Hz."""
@@ -56,6 +56,8 @@ class _Path:
     score: float = 0.0
     state: int = 0
     """Of the likely phrases."""
+    foreign: int = 0
+    """Tokens that belong to none."""
 
 
 class Moonshine:
@@ -110,14 +112,13 @@ class Moonshine:
             look = set(np.argpartition(row, -3 * BEAM)[-3 * BEAM :].tolist())
             look |= {token for token in phrases.tokens(path.state) if row[token] > _WORTH_A_LOOK}
             for token in look:
-                state, worth = phrases.step(
-                    path.state,
-                    token,
-                    begins_word=tokens.begins_word[token],
-                    counts=not tokens.is_mark[token],
-                )
+                begins = tokens.begins_word[token]
+                state, worth = phrases.step(path.state, token, begins_word=begins)
+                foreign = path.foreign + (state == 0 and not tokens.is_mark[token])
+                if path.foreign < foreign <= MOST_FOREIGN:
+                    worth -= FOREIGN
                 score = path.score + float(row[token]) + worth
-                yield number, _Path((*path.tokens, token), score, state)
+                yield number, _Path((*path.tokens, token), score, state, foreign)
 
 
 class _Decoding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet_models.likely import BONUS, FOREIGN, Phrases
+from voicefleet_models.likely import BONUS, Phrases
 from voicefleet_models.moonshine import Tokens
 
 pytestmark = pytest.mark.unit
@@ -14,7 +14,7 @@ def worth(phrases: Phrases, tokens: list[int], *, joined: tuple[int, ...] = ()) 
     """Of a path through `tokens`; those at the places `joined` begin no word."""
     state, total = 0, 0.0
     for place, token in enumerate(tokens):
-        state, step = phrases.step(state, token, begins_word=place not in joined, counts=True)
+        state, step = phrases.step(state, token, begins_word=place not in joined)
         total += step
     return total
 
@@ -24,23 +24,19 @@ def test_a_phrase_is_worth_its_tokens() -> None:
 
 
 def test_what_a_phrase_has_gained_is_taken_back_where_it_breaks_off() -> None:
-    assert worth(Phrases([[1, 2, 3]]), [1, 2, 9]) == -FOREIGN
+    assert worth(Phrases([[1, 2, 3]]), [1, 2, 9]) == 0
     assert worth(Phrases([[1, 2, 3], [4]]), [1, 2, 4]) == BONUS
 
 
 def test_a_shorter_phrase_on_the_way_is_kept() -> None:
     phrases = Phrases([[1], [1, 2, 3]])
-    assert worth(phrases, [1, 2, 9]) == BONUS - FOREIGN
+    assert worth(phrases, [1, 2, 9]) == BONUS
 
 
 def test_a_phrase_has_not_ended_within_a_word() -> None:
     """ "Mon" is likely, "Money" is not."""
-    assert worth(Phrases([[1]]), [1, 9]) == BONUS - FOREIGN
-    assert worth(Phrases([[1]]), [1, 9], joined=(1,)) == -FOREIGN
-
-
-def test_punctuation_is_no_word() -> None:
-    assert Phrases([[1]]).step(0, 9, begins_word=True, counts=False) == (0, 0.0)
+    assert worth(Phrases([[1]]), [1, 9]) == BONUS
+    assert worth(Phrases([[1]]), [1, 9], joined=(1,)) == 0
 
 
 def vocabulary(*tokens: str) -> Tokens:
