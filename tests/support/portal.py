@@ -20,6 +20,7 @@ import httpx
 
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallEvent, CallRecord, StateChange, TranscriptTurn
+from voicefleet_portal.store import Side
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -75,6 +76,11 @@ class Portal:
         async with self.pod(call.client_id) as pod:
             return await pod.put(f"/v1/calls/{call.call_id}", content=call.model_dump_json())
 
+    async def put_audio(self, call: CallRecord, side: Side, sound: bytes) -> httpx.Response:
+        """As the call's own client."""
+        async with self.pod(call.client_id) as pod:
+            return await pod.put(f"/v1/calls/{call.call_id}/audio/{side}", content=sound)
+
     async def tell(self, client: str, happened: CallEvent) -> httpx.Response:
         """A live event."""
         async with self.pod(client) as pod:
@@ -82,7 +88,9 @@ class Portal:
             return await pod.post(path, content=happened.model_dump_json(by_alias=True))
 
 
-def _start(folder: Path, max_file_bytes: int | None) -> subprocess.Popen[str]:
+def _start(
+    folder: Path, max_file_bytes: int | None, kubeconfig: Path | None
+) -> subprocess.Popen[str]:
     def limit() -> None:
         if max_file_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
@@ -91,7 +99,7 @@ def _start(folder: Path, max_file_bytes: int | None) -> subprocess.Popen[str]:
         [
             sys.executable, "-m", "voicefleet_portal", f"--socket={folder / 'portal.sock'}",
             f"--secret-file={folder / 'key'}", f"--data={folder / 'calls'}",
-            f"--kubeconfig={folder / 'none'}", "--port=0",
+            f"--kubeconfig={kubeconfig or folder / 'none'}", "--port=0",
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -101,11 +109,12 @@ def _start(folder: Path, max_file_bytes: int | None) -> subprocess.Popen[str]:
 
 
 @asynccontextmanager
-async def portal(folder: Path, max_file_bytes: int | None = None) -> AsyncIterator[Portal]:
-    """One over `folder`; no cluster answers, so its clients are those that have had a call."""
+async def portal(
+    folder: Path, max_file_bytes: int | None = None, kubeconfig: Path | None = None
+) -> AsyncIterator[Portal]:
+    """One over `folder`; without a cluster, its clients are those that have had a call."""
     (folder / "key").write_text(KEY)
-
-    process = _start(folder, max_file_bytes)
+    process = _start(folder, max_file_bytes, kubeconfig)
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)

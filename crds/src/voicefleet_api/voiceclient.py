@@ -192,6 +192,23 @@ class Drift(ApiModel):
     )
 
 
+class Retention(ApiModel):
+    """How long the client's calls are kept, in days from their beginning; then they are deleted."""
+
+    records_days: int = Field(
+        default=365,
+        ge=1,
+        le=3650,
+        description="What was said, found out, booked and left as a message.",
+    )
+    audio_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="The sound of calls; it goes with the call's record at the latest.",
+    )
+
+
 ProfessionName = Annotated[
     str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$", json_schema_extra=rules.PROFESSION)
 ]
@@ -228,6 +245,7 @@ class VoiceClientSpec(ApiModel):
         default=None, description="A deadline for getting everything; none if unset."
     )
     drift: Drift = Field(default=Drift(), description="What to do about changes made by hand.")
+    retention: Retention = Field(default=Retention(), description="How long calls are kept.")
 
 
 class NumberStatus(StatusModel):

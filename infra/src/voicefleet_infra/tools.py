@@ -47,7 +47,12 @@ PACKAGES: dict[str, dict[str, str]] = {
         "lib:opusfile": "libopusfile-dev",
         "lib:soxr": "libsoxr-dev",
     },
-    "tests": {"dig": "bind9-dnsutils", "sipp": "sip-tester", "ip": "iproute2"},
+    "tests": {
+        "dig": "bind9-dnsutils",
+        "sipp": "sip-tester",
+        "ip": "iproute2",
+        "chromium": "chromium",
+    },
 }
 """What needs it -> program (or library, by its pkg-config name) -> Debian package."""
 _UNITS = {"redis-server": "redis-server.service", "knot": "knot.service"}

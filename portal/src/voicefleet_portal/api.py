@@ -61,6 +61,8 @@ def routes(views: Views) -> list[Route]:
             fields = asdict(client)
             fields["clientID"] = fields.pop("client_id")
             fields["whyNot"] = fields.pop("why_not")
+            fields["timeZone"] = fields.pop("time_zone")
+            fields["retention"] = client.retention.to_json() if client.retention else None
             items.append(fields)
         return JSONResponse({"items": items, "trouble": trouble or None})
 

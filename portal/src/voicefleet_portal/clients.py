@@ -14,6 +14,7 @@ import httpx
 import yaml
 
 from voicefleet_api.names import API_VERSION
+from voicefleet_api.voiceclient import Retention
 
 _TIMEOUT = httpx.Timeout(5, connect=2)
 _PAGE = 500
@@ -37,6 +38,8 @@ class Client:
     why_not: str
     time_zone: str = "UTC"
     """IANA's name."""
+    retention: Retention | None = None
+    """How long its calls are kept; None where nobody says so any more."""
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> Client | None:
@@ -58,6 +61,7 @@ class Client:
             up,
             "" if up else answering.get("message", "not known yet"),
             spec["business"]["timeZone"],
+            Retention.model_validate(spec.get("retention", {}), extra="ignore"),
         )
 
 

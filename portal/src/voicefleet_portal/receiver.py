@@ -21,7 +21,7 @@ from starlette.routing import Route
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallEvent, CallRecord
 from voicefleet_portal.live import Live
-from voicefleet_portal.store import SIDES, BadName, Full, Store, TooLarge
+from voicefleet_portal.store import SIDES, BadName, Busy, Full, Store, TooLarge
 
 logger = logging.getLogger("voicefleet.portal")
 M = TypeVar("M", bound=BaseModel)
@@ -87,6 +87,7 @@ def receiver(store: Store, live: Live, key: str) -> Starlette:
             BadName: lambda _, error: _error(400, str(error)),
             TooLarge: lambda _, error: _error(413, str(error)),
             Full: lambda _, __: _error(507, "the disk is full; nothing was kept, send it again"),
+            Busy: lambda _, __: _error(503, "the client's calls are locked; send it again"),
             ClientDisconnect: lambda _, __: Response(status_code=400),
             Exception: _failed,
         },

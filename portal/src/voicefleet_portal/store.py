@@ -16,7 +16,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ import anyio.to_thread
 
 from voicefleet_api.calls import CallRecord
 from voicefleet_api.tokens import SUBJECT
+from voicefleet_api.voiceclient import Retention
 
 Side = Literal["caller", "agent"]
 SIDES: tuple[Side, ...] = ("caller", "agent")
@@ -44,6 +45,13 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX calls_started ON calls (started);
     """,
+    """
+    CREATE TABLE retention (
+      one INTEGER PRIMARY KEY CHECK (one = 1),
+      records_days INTEGER NOT NULL,
+      audio_days INTEGER NOT NULL
+    ) STRICT
+    """,
 )
 """Each brings a file one version (`user_version`) further. `words` is what is searched."""
 
@@ -54,6 +62,10 @@ class BadName(Exception):
 
 class Full(Exception):
     """The disk takes no more; nothing is half written."""
+
+
+class Busy(Exception):
+    """Somebody else has the file; nothing was kept."""
 
 
 class TooLarge(Exception):
@@ -67,12 +79,12 @@ class Store:
     folder: Path
 
     def put(self, record: CallRecord) -> bool:
-        """Keep a call for good, durable on return; whether it was new or changed.
+        """Keep a call, durable on return; whether it was new or changed.
 
         Of two records of one call the longer wins: a call that was cut off has a shorter one, made
-        of its last checkpoint. Raises `BadName`, `Full`.
+        of its last checkpoint. Raises `BadName`, `Full`, `Busy`.
         """
-        with _full_is_said(), self._open(record.client_id, create=True) as file, file:
+        with _trouble_is_said(), self._open(record.client_id, create=True) as file, file:
             done = file.execute(
                 "INSERT INTO calls VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (call_id) DO UPDATE SET started = excluded.started,"
@@ -107,10 +119,54 @@ class Store:
         return self._read(client_id, f"{where}ORDER BY started DESC LIMIT ?", (*values, limit))
 
     def clients(self) -> list[str]:
-        """IDs of the clients that have had a call."""
-        return sorted(
-            file.stem for file in self.folder.glob("*.sqlite") if SUBJECT.fullmatch(file.stem)
-        )
+        """IDs of the clients that have had a call, or its sound."""
+        found = {
+            path.stem for path in self.folder.glob("*") if path.suffix == ".sqlite" or path.is_dir()
+        }
+        return sorted(filter(SUBJECT.fullmatch, found))
+
+    def retention(self, client_id: str, declared: Retention | None) -> Retention | None:
+        """What is declared, or else what was last; None where nothing ever was.
+
+        A client that is deleted has nothing declared any more, but its callers were promised.
+        """
+        with self._open(client_id) as file:
+            row = file.execute("SELECT records_days, audio_days FROM retention").fetchone()
+            known = Retention(records_days=row[0], audio_days=row[1]) if row else None
+            if declared in (None, known):
+                return known
+            with file:
+                file.execute(
+                    "REPLACE INTO retention VALUES (1, ?, ?)",
+                    (declared.records_days, declared.audio_days),
+                )
+        return declared
+
+    def forget(self, client_id: str, retention: Retention, now: datetime) -> int:
+        """Delete what was kept long enough, and leave no trace in free pages; how many calls.
+
+        Sound goes first: killed in between, the next time finishes it. Sound without a record is
+        as old as its file.
+        """
+        records = now - timedelta(days=retention.records_days)
+        sound = max(records, now - timedelta(days=retention.audio_days))
+        with self._open(client_id) as file:
+            for path in self._folder(client_id).glob("*.wav"):
+                query = "SELECT started < ? FROM calls WHERE call_id = ?"
+                row = file.execute(query, (timestamp(sound), path.name.split(".")[0])).fetchone()
+                if row[0] if row else path.stat().st_mtime < sound.timestamp():
+                    path.unlink()
+            with file:
+                gone = file.execute("DELETE FROM calls WHERE started < ?", (timestamp(records),))
+            if gone.rowcount or file.execute("PRAGMA freelist_count").fetchone()[0]:
+                file.execute("PRAGMA temp_store = MEMORY")
+                file.execute("VACUUM")
+        return gone.rowcount
+
+    def clear(self) -> None:
+        """Remove what uploads have left that were cut off; only while nothing is received."""
+        for part in self.folder.glob("*/.*.wav.*"):
+            part.unlink()
 
     def audio(self, client_id: str, call_id: str, side: Side) -> Path:
         """Where that sound lies, if there is any; raises `BadName`."""
@@ -125,7 +181,7 @@ class Store:
         """
         target = self.audio(client_id, call_id, side)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        with _full_is_said():
+        with _trouble_is_said():
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 with part.open("xb") as file:
@@ -220,7 +276,7 @@ def _publish(part: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _full_is_said() -> Iterator[None]:
+def _trouble_is_said() -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -230,4 +286,6 @@ def _full_is_said() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in _FULL_SQLITE:
             raise Full from None
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise Busy from None
         raise

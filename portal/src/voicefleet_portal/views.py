@@ -57,10 +57,17 @@ class Views:
         except Unavailable as error:
             known, trouble = [], str(error)
         ids = {client.client_id for client in known}
-        stored = await run_in_threadpool(self.store.clients)
         why = "" if trouble else "deleted"
-        gone = [Client(i, "", i, i, None, False, why) for i in stored if i not in ids]
-        return [*known, *gone], trouble
+
+        def left() -> list[Client]:
+            others = [i for i in self.store.clients() if i not in ids]
+            return [
+                Client(i, "", i, i, None, False, why, retention=self.store.retention(i, None))
+                for i in others
+                if self.store.search(i, limit=1)
+            ]
+
+        return [*known, *await run_in_threadpool(left)], trouble
 
     async def client(self, client_id: str) -> Client:
         """Raises `HTTPException` 404."""
