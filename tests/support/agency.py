@@ -24,9 +24,7 @@ from voicefleet_api.calls import (
 from voicefleet_infra.cluster import Cluster
 
 DENTIST, PLUMBER, CAFE = "vc-dentist", "vc-plumber", "vc-cafe"
-LONG_NAME = (
-    "Donaudampfschifffahrt & Sons Emergency Plumbing, Heating and Drainage of Greater Chicago"
-)
+LONG_NAME = "Donaudampfschifffahrtsgesellschaft & Sons Plumbing, Heating and Drainage of Chicago"
 LONG_WORD = "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch"
 WHY_NOT = "the agent's pod does not run: image voicefleet-agent:9f3c is not there"
 

@@ -44,14 +44,19 @@ async def tab(
     address: str,
     size: tuple[int, int] = DESKTOP,
     scheme: Literal["light", "dark"] = "light",
+    policy: bool = True,
 ) -> AsyncIterator[Page]:
-    """A page of its own; fails at the end if anything was wrong on it, or left `address`."""
+    """A page of its own; fails at the end if anything was wrong on it, or left `address`.
+
+    Without `policy` the page's Content-Security-Policy does not count.
+    """
     width, height = size
     context = await browser.new_context(
         base_url=address,
         viewport={"width": width, "height": height},
         color_scheme=scheme,
         reduced_motion="reduce",
+        bypass_csp=not policy,
     )
     wrong: list[str] = []
 
@@ -87,9 +92,16 @@ async def violations(page: Page) -> Sequence[str]:
     ]  # fmt: skip
 
 
-async def overflow(page: Page) -> int:
-    """How many pixels the page is wider than its window."""
-    wider: int = await page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+async def spilled(page: Page) -> Sequence[str]:
+    """What reaches beyond the right margin of the page's content."""
+    found: Sequence[str] = await page.evaluate(
+        """() => {
+          const main = document.querySelector("main");
+          const edge = main.getBoundingClientRect().right
+            - parseFloat(getComputedStyle(main).paddingRight);
+          return [...main.querySelectorAll("*")]
+            .filter((part) => part.getBoundingClientRect().right > edge + 1)
+            .map((part) => part.outerHTML.slice(0, 80));
+        }"""
     )
-    return wider
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 
@@ -12,22 +14,55 @@ from voicefleet_api.calls import CallEvent, CallRecord, TranscriptTurn
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, table
 from voicefleet_infra.platform import Platform
 
+_ELSEWHERE = (
+    "bring it to this machine, since nobody logs in there (kubectl port-forward, ssh -L), and name"
+    " it: --portal http://127.0.0.1:PORT, or VOICEFLEET_PORTAL"
+)
+
 
 class Portal:
     """The portal's JSON (`voicefleet_portal.api`). Ends the command where it cannot answer."""
 
-    def __init__(self, platform: Platform) -> None:
-        self._http = httpx.Client(base_url=platform.portal_url, timeout=10, trust_env=False)
+    def __init__(self, address: str) -> None:
+        try:
+            self._http = httpx.Client(base_url=address, timeout=10, trust_env=False)
+        except httpx.InvalidURL as error:
+            fail(f"--portal {address}: {error}")
+        self._address = address
+
+    @classmethod
+    def of(cls, platform: Platform, address: str | None) -> Portal:
+        """The one named, or else this machine's; another cluster's calls are not to be found
+        there, and that is said."""
+        chosen = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(":") if part]
+        if address is None and chosen and platform.kubeconfig not in chosen:
+            fail(
+                f"KUBECONFIG names another cluster than the platform in {platform.home} has. For"
+                f" the calls of its clients use its own portal: {_ELSEWHERE}. For those of this"
+                f" machine: --portal {platform.portal_url}"
+            )
+        return cls(address or platform.portal_url)
 
     def get(self, path: str, **params: Any) -> Any:
         """What stands at that path."""
         try:
             answer = self._http.get(path, params=params)
+            content = answer.json()
+            if answer.is_success:
+                return content
+            words = str(content["error"]["message"])
         except httpx.HTTPError:
-            fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
-        if answer.is_error:
-            fail(answer.json()["error"]["message"])
-        return answer.json()
+            self._not_there()
+        except (ValueError, KeyError, TypeError):
+            fail(f"{self._address} answers ({answer.status_code}), but not as a portal does")
+        fail(words)
+
+    def _not_there(self) -> NoReturn:
+        fail(
+            f"no portal answers at {self._address}. On this machine start it with: voicefleet up."
+            f" One elsewhere: {_ELSEWHERE}",
+            Exit.NOT_RUNNING,
+        )
 
     def client_id(self, name: str, namespace: str) -> str:
         """Of the client of that name."""
@@ -46,14 +81,13 @@ class Portal:
                     if line.startswith("data: "):
                         yield CallEvent.model_validate_json(line.removeprefix("data: "))
         except httpx.HTTPError:
-            fail("the portal has ended; start it with: voicefleet up", Exit.NOT_RUNNING)
+            self._not_there()
 
 
 def show(
-    platform: Platform, name: str | None, namespace: str, query: str, limit: int, output: Output
+    portal: Portal, name: str | None, namespace: str, query: str, limit: int, output: Output
 ) -> Exit:
     """The newest calls of one client, or of all."""
-    portal = Portal(platform)
     client_id = portal.client_id(name, namespace) if name else None
     path = f"/api/clients/{client_id}/calls" if client_id else "/api/calls"
     items = portal.get(path, q=query, limit=limit)["items"]
@@ -78,9 +112,8 @@ def show(
     return Exit.OK
 
 
-def show_one(platform: Platform, name: str, call_id: str, namespace: str, output: Output) -> Exit:
+def show_one(portal: Portal, name: str, call_id: str, namespace: str, output: Output) -> Exit:
     """One call: what was said, what came of it, what each stage took."""
-    portal = Portal(platform)
     item = portal.get(f"/api/clients/{portal.client_id(name, namespace)}/calls/{call_id}")
     if output is Output.JSON:
         print_json(item)
@@ -110,9 +143,8 @@ def show_one(platform: Platform, name: str, call_id: str, namespace: str, output
     return Exit.OK
 
 
-def follow(platform: Platform, name: str, namespace: str, output: Output) -> Exit:
+def follow(portal: Portal, name: str, namespace: str, output: Output) -> Exit:
     """Print calls under way, turn by turn, until interrupted."""
-    portal = Portal(platform)
     client_id = portal.client_id(name, namespace)
     if output is Output.TABLE:
         err.print(f"waiting for calls of {name}; end with Ctrl-C", style="dim")

@@ -271,18 +271,26 @@ def calls(
         str, typer.Option("--query", "-q", help="Only calls with these words in them.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="Most calls to list.")] = 30,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--portal",
+            envvar="VOICEFLEET_PORTAL",
+            help="Address of the portal that has the calls; this machine's if unset.",
+        ),
+    ] = None,
     home: Home = default_home(),  # noqa: B008
     output: Form = Output.TABLE,
 ) -> None:
     """List calls, newest first: who called, what came of it, how quick the answers were."""
-    platform = _known(home)
+    portal = calls_command.Portal.of(_known(home), address)
     if follow:
         if client is None:
             fail("--follow: say whose calls, for example: voicefleet calls bright-smile --follow")
-        raise typer.Exit(calls_command.follow(platform, client, namespace, output))
+        raise typer.Exit(calls_command.follow(portal, client, namespace, output))
     if client is not None and call is not None:
-        raise typer.Exit(calls_command.show_one(platform, client, call, namespace, output))
-    raise typer.Exit(calls_command.show(platform, client, namespace, query, limit, output))
+        raise typer.Exit(calls_command.show_one(portal, client, call, namespace, output))
+    raise typer.Exit(calls_command.show(portal, client, namespace, query, limit, output))
 
 
 @app.command()

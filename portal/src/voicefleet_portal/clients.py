@@ -39,7 +39,9 @@ class Client:
     time_zone: str = "UTC"
     """IANA's name."""
     retention: Retention | None = None
-    """How long its calls are kept; None where nobody says so any more."""
+    """How long its calls are kept; None where that is not known."""
+    deleted: bool = False
+    """Only its calls are left."""
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> Client | None:

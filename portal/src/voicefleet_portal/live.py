@@ -68,6 +68,10 @@ class Live:
         self._over.append((client_id, call_id))
         self._calls.pop((client_id, call_id), None)
 
+    def over(self, client_id: str, call_id: str) -> bool:
+        """Whether it has ended lately."""
+        return (client_id, call_id) in self._over
+
     def calls(self, client_id: str | None = None) -> list[LiveCall]:
         """One client's, or all; the newest first."""
         since = time.monotonic() - SILENT_SECONDS

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from voicefleet_api.calls import CallEvent
+from voicefleet_api.calls import CallEvent, CallRecord
 from voicefleet_portal.api import event_stream
 from voicefleet_portal.store import SIDES
 from voicefleet_portal.views import Query, Views
@@ -30,10 +30,29 @@ def _clock(seconds: float) -> str:
 
 
 def _moment(moment: datetime, zone: str | None = None) -> str:
-    """Where the business is; as it stands without `zone`."""
+    """Where the business is, and what it is called there; as it stands without `zone`."""
     if zone is not None:
         moment = moment.astimezone(ZoneInfo(zone))
-    return f"{moment:%a} {moment.day} {moment:%b %Y, %H:%M}"
+    day, hour = f"{moment:%a} {moment.day} {moment:%b %Y},", f"{moment:%H:%M}"
+    if zone is not None:
+        hour += f" {moment:%Z}"
+    # A line breaks between them, or not at all.
+    return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in (day, hour))
+
+
+def _spaced(name: str) -> str:
+    """newPatient -> New patient, HungUp -> Hung up, caller left -> Caller left."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def _caller_name(call: CallRecord) -> str | None:
+    """As booked, or as left with a message."""
+    names = [item.name for item in call.appointments] + [item.name for item in call.messages]
+    return next(filter(None, names), None)
 
 
 @cache
@@ -46,7 +65,9 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(clock=_clock, moment=_moment)
+    made.filters.update(
+        clock=_clock, moment=_moment, spaced=_spaced, days=_days, caller_name=_caller_name
+    )
     return made
 
 
@@ -89,7 +110,12 @@ def routes(views: Views) -> list[Route]:
         under_way = views.live.get(found.client_id, call_id)
         if under_way is not None:
             return page("live.html", client=found, call=under_way, first=under_way.events[0])
-        record = await views.call(found.client_id, call_id)
+        try:
+            record = await views.call(found.client_id, call_id)
+        except HTTPException:
+            if not views.live.over(found.client_id, call_id):
+                raise
+            return page("over.html", client=found)
         sides = [s for s in SIDES if views.store.audio(found.client_id, call_id, s).exists()]
         return page("call.html", client=found, call=record, sides=sides)
 

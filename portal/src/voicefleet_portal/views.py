@@ -57,15 +57,16 @@ class Views:
         except Unavailable as error:
             known, trouble = [], str(error)
         ids = {client.client_id for client in known}
-        why = "" if trouble else "deleted"
 
         def left() -> list[Client]:
-            others = [i for i in self.store.clients() if i not in ids]
             return [
-                Client(i, "", i, i, None, False, why, retention=self.store.retention(i, None))
-                for i in others
-                if self.store.search(i, limit=1)
-            ]
+                Client(
+                    i, "", i, i, None, False, "",
+                    retention=self.store.retention(i, None), deleted=not trouble,
+                )
+                for i in self.store.clients()
+                if i not in ids and self.store.search(i, limit=1)
+            ]  # fmt: skip
 
         return [*known, *await run_in_threadpool(left)], trouble
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -28,14 +29,18 @@ async def running(tmp_path: Path) -> AsyncIterator[Portal]:
         yield made
 
 
-async def calls(running: Portal, *words: str) -> subprocess.CompletedProcess[str]:
+async def calls(
+    running: Portal, *words: str, home: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """`voicefleet calls` with these words. A portal without a cluster has no names of clients."""
+    own = {k: v for k, v in os.environ.items() if k not in ("KUBECONFIG", "VOICEFLEET_PORTAL")}
     return await asyncio.to_thread(
         subprocess.run,
-        [str(COMMAND), "calls", *words, f"--home={running.folder}", "--namespace="],
+        [str(COMMAND), "calls", *words, f"--home={home or running.folder}", "--namespace="],
         capture_output=True,
         text=True,
         timeout=30,
+        env=own | environment,
     )
 
 
@@ -99,3 +104,55 @@ async def test_what_is_not_there_is_said(
     refused = await calls(running, *words)
     assert refused.returncode == 1
     assert said in refused.stderr
+
+
+async def test_a_portal_elsewhere_is_named(running: Portal, tmp_path: Path) -> None:
+    """By option or environment, whatever cluster kubectl talks to."""
+    call = await put(running)
+    home = tmp_path / "another"
+    address = f"http://127.0.0.1:{running.port}"
+    for words, environment in (
+        ((f"--portal={address}",), {}),
+        ((), {"VOICEFLEET_PORTAL": f"{address}/"}),
+        ((f"--portal={address}",), {"KUBECONFIG": "/elsewhere"}),
+    ):
+        listed = await calls(running, "-o", "json", *words, home=home, **environment)
+        assert listed.returncode == 0, listed.stderr
+        assert json.loads(listed.stdout) == [call.to_json()]
+
+
+async def test_another_cluster_s_calls_are_not_looked_for_here(running: Portal) -> None:
+    await put(running)
+    refused = await calls(running, KUBECONFIG="/work.yaml:/elsewhere")
+    assert refused.returncode == 1
+    words = " ".join(refused.stderr.split())
+    assert "KUBECONFIG names another cluster" in words
+    assert "--portal http://127.0.0.1:PORT, or VOICEFLEET_PORTAL" in words
+    assert f"For those of this machine: --portal http://127.0.0.1:{running.port}" in words
+    own = str(running.folder / "kubeconfig")
+    assert (await calls(running, KUBECONFIG=f"/work.yaml:{own}")).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("http://127.0.0.1:9", 3, "no portal answers at http://127.0.0.1:9."),
+        ("127.0.0.1:9", 3, "no portal answers at 127.0.0.1:9."),
+        ("http://127.0.0.1:many", 1, "--portal http://127.0.0.1:many: "),
+    ],
+)
+async def test_no_portal_is_said_with_what_to_do(
+    running: Portal, address: str, code: int, said: str
+) -> None:
+    refused = await calls(running, f"--portal={address}")
+    assert (refused.returncode, refused.stdout) == (code, "")
+    assert said in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+
+
+async def test_what_does_not_answer_like_a_portal_is_told_apart(running: Portal) -> None:
+    """It refuses foreign names in plain text; so may a log-in page that stands before it."""
+    address = f"http://0.0.0.0:{running.port}"
+    refused = await calls(running, f"--portal={address}")
+    assert refused.returncode == 1
+    assert f"{address} answers (400), but not as a portal does" in " ".join(refused.stderr.split())
