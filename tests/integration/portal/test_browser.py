@@ -95,7 +95,7 @@ async def test_a_call_is_shown_whole_and_both_sides_are_heard(
         region = page.get_by_role("region")
         await expect(region.filter(has_text="Bookings")).to_contain_text(
             re.compile(
-                r"Booked\s+check-up with cleaning for Maximiliane.*\s+Tue 3 Mar 2026, 15:15.16:00"
+                r"Booked\s+check-up with cleaning for Maximiliane.*\s+Tue.3.Mar.2026,\s15:15.16:00"
             )
         )
         await expect(region.filter(has_text="Messages")).to_contain_text(
@@ -176,11 +176,11 @@ def _hostile(words: str) -> CallRecord:
 @pytest.mark.parametrize(
     "words",
     [
-        '<script>document.title = "taken"</script>',
-        "\"'><img src=x onerror='document.title = `taken`'>",
-        "<svg onload='document.title = `taken`'></svg><b>bold</b>",
-        "</li><div hx-get='/' hx-trigger='load' hx-target='body'></div>",
-        "{{ 7 * 7 }} ${document.title='taken'} \u202e &lt;",
+        "<script>document.body.setAttribute('taken', 1)</script>",
+        "\"'><img src=x onerror='document.body.setAttribute(`taken`, 1)'>",
+        "<svg onload='document.body.setAttribute(`taken`, 1)'></svg><b>bold</b>",
+        "</li><div taken hx-get='/' hx-trigger='load' hx-target='body'></div>",
+        "{{ 7 * 7 }} ${document.body.setAttribute('taken', 1)} \u202e &lt;",
     ],
     ids=["script", "image", "svg", "htmx", "template"],
 )
@@ -216,8 +216,7 @@ async def test_a_stranger_s_words_stay_words(
 
 async def _harmless(page: Page) -> None:
     await page.evaluate("new Promise((go) => setTimeout(go, 100))")  # for what would run
-    assert "taken" not in await page.title()
-    made = "main :is(script, img, svg, b, [onload], [onerror], [hx-trigger=load])"
+    made = "[taken], main :is(script, img, svg, b, [onload], [onerror], [hx-trigger=load])"
     assert await page.locator(made).count() == 0
 
 
