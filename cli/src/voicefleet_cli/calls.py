@@ -34,8 +34,9 @@ class Portal:
     def of(cls, platform: Platform, address: str | None) -> Portal:
         """The one named, or else this machine's; another cluster's calls are not to be found
         there, and that is said."""
-        chosen = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(":") if part]
-        if address is None and chosen and platform.kubeconfig not in chosen:
+        files = filter(None, os.environ.get("KUBECONFIG", "").split(os.pathsep))
+        chosen = [Path(file).resolve() for file in files]
+        if address is None and chosen and platform.kubeconfig.resolve() not in chosen:
             fail(
                 f"KUBECONFIG names another cluster than the platform in {platform.home} has. For"
                 f" the calls of its clients use its own portal: {_ELSEWHERE}. For those of this"

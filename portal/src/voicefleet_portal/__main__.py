@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from voicefleet_portal.clients import Cluster
 from voicefleet_portal.live import Live
 from voicefleet_portal.receiver import receiver
-from voicefleet_portal.retention import forget_for_ever
+from voicefleet_portal.retention import forget_hourly
 from voicefleet_portal.store import Store
 from voicefleet_portal.views import Views
 from voicefleet_portal.web import web
@@ -97,7 +97,7 @@ async def _serve(arguments: argparse.Namespace, key: str) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        forgetting = asyncio.create_task(forget_for_ever(store, cluster))
+        forgetting = asyncio.create_task(forget_hourly(store, cluster))
         try:
             await asyncio.gather(pods.serve([inside]), people.serve([outside]))
         finally:

@@ -17,8 +17,8 @@ logger = logging.getLogger("voicefleet.portal")
 PAUSE_SECONDS = 3600.0
 
 
-async def forget_for_ever(store: Store, directory: Directory) -> None:
-    """Every hour, until cancelled."""
+async def forget_hourly(store: Store, directory: Directory) -> None:
+    """Now and every hour, until cancelled."""
     while True:
         await forget(store, directory, datetime.now(UTC))
         await asyncio.sleep(PAUSE_SECONDS)
