@@ -12,6 +12,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, Response, async_playwright
 
 DESKTOP = (1280, 900)
+TABLET = (768, 1024)
 PHONE = (360, 740)
 _ARGUMENTS = (
     "--no-sandbox",

@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, expect
 
 from support import agency
 from support.agency import CAFE, DENTIST, PLUMBER
-from support.browser import DESKTOP, PHONE, chromium, spilled, tab, violations
+from support.browser import DESKTOP, PHONE, TABLET, chromium, spilled, tab, violations
 from support.controlplane import ControlPlane
 from support.portal import Portal, event, portal, record
 from voicefleet_api.calls import BookedAppointment, CallRecord, Message, TranscriptTurn
@@ -102,16 +102,17 @@ async def test_a_call_is_shown_whole_and_both_sides_are_heard(
             re.compile(r"Urgent\s+Allergic to latex")
         )
         measured = region.filter(has_text="Time to answer")
-        for stage in (r"End of turn\s*212 ms", r"Language model\s*\N{EN DASH}", r"In all\s*404 ms"):
+        for stage in (r"End of turn\s*212 ms", "Language model\\s*\N{EN DASH}", r"In all\s*404 ms"):
             await expect(measured).to_contain_text(re.compile(stage))
         await expect(page.locator(".facts .tag")).to_have_text("Booked")
+        await page.get_by_role("heading", level=1).click()  # unasked, no browser plays sound
         for side in ("Caller", "Agent"):
             player = page.get_by_label(side, exact=True)
             heard: float = await player.evaluate(
                 """async (player) => {
                   await player.play();
                   while (player.currentTime < 0.2) await new Promise((go) => setTimeout(go, 20));
-                  player.currentTime = 1.5;  // asks for a part of the file
+                  player.currentTime = 1.5;
                   await new Promise((go) => { player.onended = go; });
                   return player.duration;
                 }"""
@@ -262,7 +263,7 @@ async def _focused(page: Page) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE], ids=["desktop", "tablet", "phone"])
 async def test_everybody_can_use_every_page(
     browser: Browser, address: str, size: tuple[int, int], scheme: str
 ) -> None:
