@@ -208,6 +208,11 @@ class Retention(ApiModel):
         description="The sound of calls; it goes with the call's record at the latest.",
     )
 
+    @property
+    def sound_days(self) -> int:
+        """What `audio_days` comes to beside `records_days`."""
+        return min(self.records_days, self.audio_days)
+
 
 ProfessionName = Annotated[
     str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$", json_schema_extra=rules.PROFESSION)

@@ -149,7 +149,7 @@ class Store:
         as old as its file.
         """
         records = now - timedelta(days=retention.records_days)
-        sound = max(records, now - timedelta(days=retention.audio_days))
+        sound = now - timedelta(days=retention.sound_days)
         with self._open(client_id) as file:
             for path in self._folder(client_id).glob("*.wav"):
                 query = "SELECT started < ? FROM calls WHERE call_id = ?"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support.agency import DENTIST, PLUMBER, declare
+from support.agency import CAFE, PLUMBER, declare
 from support.controlplane import ControlPlane
 from support.portal import Portal, portal, record
 from voicefleet_api.calls import CallRecord, TranscriptTurn
@@ -177,11 +177,11 @@ async def test_the_portal_does_it_by_itself(plane: ControlPlane, tmp_path: Path)
     """From the field in the cluster to the page; a client that says nothing has the defaults."""
     kubeconfig = declare(plane)
     shorter = json.dumps({"spec": {"retention": {"recordsDays": 30}}})
-    plane.kubectl("patch", "vc", "dentist", "--type=merge", f"--patch={shorter}")
+    plane.kubectl("patch", "vc", "cafe", "--type=merge", f"--patch={shorter}")
     now = datetime.now(UTC)
     old, new = (
-        record(DENTIST, started=now - timedelta(days=31)),
-        record(DENTIST, started=now - timedelta(days=29)),
+        record(CAFE, started=now - timedelta(days=31)),
+        record(CAFE, started=now - timedelta(days=29)),
     )
     other = record(PLUMBER, started=now - timedelta(days=91))
     async with portal(tmp_path) as first:  # without a cluster nothing is deleted
@@ -194,15 +194,15 @@ async def test_the_portal_does_it_by_itself(plane: ControlPlane, tmp_path: Path)
             if sounds(store) == 1:
                 break
             await asyncio.sleep(0.1)
-        assert await _ids(second, DENTIST) == [new.call_id]
+        assert await _ids(second, CAFE) == [new.call_id]
         assert await _ids(second, PLUMBER) == [other.call_id]
-        assert store.audio(DENTIST, new.call_id, "agent").exists()
+        assert store.audio(CAFE, new.call_id, "agent").exists()
         clients = (await second.people.get("/api/clients")).json()["items"]
         kept = {client["clientID"]: client["retention"] for client in clients}
-        assert kept[DENTIST] == {"recordsDays": 30, "audioDays": 90}
+        assert kept[CAFE] == {"recordsDays": 30, "audioDays": 90}
         assert kept[PLUMBER] == {"recordsDays": 365, "audioDays": 90}
-        page = (await second.people.get(f"/clients/{DENTIST}")).text
-        assert "kept for 30 days, their sound for 90 days" in page
+        page = (await second.people.get(f"/clients/{CAFE}")).text
+        assert "kept for 30 days, their sound for 30 days" in page
 
 
 async def _ids(running: Portal, client_id: str) -> list[str]:
