@@ -85,7 +85,7 @@ async def tab(
 
 
 async def violations(page: Page) -> Sequence[str]:
-    """What axe-core finds against WCAG 2.2 AA and good practice, one a line."""
+    """What axe-core finds against WCAG (A and AA) and good practice, one a line."""
     results = await Axe().run(page)
     return [
         f"{rule['id']}: {node['html']}" for rule in results.response["violations"]
