@@ -145,7 +145,7 @@ class Ours:
             return []
         offset = min(at - turn.at for at, turn in turns) - self._line.began
         return [
-            Utterance(turn.at + offset, answer=turn.latency is not None, text=turn.text)
+            Utterance(turn.at + offset, answer=not turn.filler, text=turn.text)
             for _, turn in turns
             if turn.speaker == "Agent"
         ]

@@ -11,39 +11,28 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from voicefleet_agent import phrases, turns
+from voicefleet_agent.attempt import Attempt, Before, Pipeline
+from voicefleet_agent.company import Company
 from voicefleet_agent.listening import Ears
 from voicefleet_agent.logs import LOGGER
-from voicefleet_agent.providers import ProviderFailed, Speaker, Transcriber
+from voicefleet_agent.minutes import Minutes, Record
+from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.speaking import Mouth, Utterance
 from voicefleet_agent.turns import Agent, Turns
 from voicefleet_agent.voicing import Voicing
-from voicefleet_api.calls import CallState, StageLatencies, TranscriptTurn
+from voicefleet_api.calls import CallState
 from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
 from voicefleet_dialogue.dialogue import Dialogue
-from voicefleet_dialogue.state import Outcome, State, Turn
 
-FILLER_SECONDS = 1.1
-"""After a pause was noticed: so a sound comes within 1.5 s, whatever is slow."""
-STILL_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """For the whole of what a model says."""
 TROUBLE_LIMIT = 3
-"""Turns in a row that could not be transcribed or answered."""
+"""Turns in a row that could not be transcribed, answered or spoken."""
 
 log = logging.getLogger(LOGGER)
-
-
-class Record(Protocol):
-    """Who writes down what happens (`records.Recorder`)."""
-
-    def state(self, state: CallState) -> None: ...
-    def said(self, turn: TranscriptTurn) -> None: ...
-    def interrupted(self) -> None: ...
-    def progress(self, outcome: Outcome) -> None: ...
-    def elapsed(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +42,6 @@ class Ending:
     kind: Literal["End", "Transfer", "Failed"]
     reason: str
     number: str | None = None
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One transcription, and what was made of it on the chance that the turn has ended."""
-
-    number: int
-    paused_at: float
-    stt_ms: float | None = None
-    text: str = ""
-    turn: Turn | None = None
-    voicing: Voicing | None = None
-    task: asyncio.Task[None] | None = None
-
-    def drop(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-        if self.voicing is not None:
-            self.voicing.drop()
-
-
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """Where the talk was before an answer: it goes back there if nothing has been done yet."""
-
-    state: State
-    done: tuple[int, int]
-
-    @classmethod
-    def of(cls, talk: Dialogue) -> _Before:
-        return cls(talk.state, (len(talk.outcome.appointments), len(talk.outcome.messages)))
-
-    def restore(self, talk: Dialogue) -> bool:
-        """False where it cannot: something was booked, or a message taken."""
-        if self.done != _Before.of(talk).done:
-            return False
-        talk.state = self.state
-        return True
-
-
-class Pipeline(Protocol):
-    """The providers of the next turn."""
-
-    @property
-    def transcriber(self) -> Transcriber: ...
-    @property
-    def speaker(self) -> Speaker: ...
 
 
 class Conversation:
@@ -114,7 +56,6 @@ class Conversation:
         record: Record,
         *,
         fallback: str | None = None,
-        machine: Turns | None = None,
     ) -> None:
         """`pipeline` is asked at each turn, `made` for the sound of a sentence made ahead.
 
@@ -126,24 +67,21 @@ class Conversation:
         self._mouth = mouth
         self._record = record
         self._fallback = fallback
-        self._turns = machine or Turns()
+        self._minutes = Minutes(record)
+        self._company = Company(mouth, made, lambda filler: self._note(filler, "Program"))
+        self._turns = Turns()
+        self._turns.agent = Agent.THINKING  # of the greeting
         self._ears: Ears | None = None
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._answering: asyncio.Task[None] | None = None
-        self._waiting: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._latency: StageLatencies | None = None
         self._voicing: Voicing | None = None
         """Of the answer that is being given."""
-        self._silent_since = 0.0
-        self._decided = 0.0
-        """When the words of the answer were known."""
-        self._said: list[tuple[str, TranscriptTurn]] = []
-        """What the agent says since the caller's last turn, and where it is written down."""
-        self._before: _Before | None = None
-        self._asked: TranscriptTurn | None = None
-        """The caller's turn that is being answered, and may go on."""
+        self._speaking: CallState = "Greeting"
+        """The call's state once the answer sounds."""
+        self._before: Before | None = None
         self._goes_on = False
+        self._unspoken: list[Utterance] = []
+        """Of the answer, what no voice speaks."""
         self._trouble = 0
 
     # --- in ------------------------------------------------------------------------------------
@@ -158,26 +96,24 @@ class Conversation:
 
     def sounds(self, utterance: Utterance) -> None:
         """For `Mouth`: its first sound goes out."""
+        self._minutes.sounds(utterance, max(0.0, self._mouth.sounds_until - time.monotonic()))
         if not utterance.answer:
             return
-        self._stop_waiting()
-        if self._latency is not None and self._latency.total is None:
-            self._latency.tts = _ms(self._decided)
-            self._latency.total = _ms(self._silent_since)
         self._turns.sounding(time.monotonic())
-        self._record.state("Responding")
+        self._record.state(self._speaking)
 
     async def run(self) -> Ending:
         """Greet, then talk; returns how it ended. Cancel it when the caller is gone."""
-        self._answer_by(self._open())
+        self._record.state("Greeting")
+        self._answer_by(self._perform(self._talk.commit(self._talk.open())), "Greeting")
         ticking = asyncio.create_task(self._tick())
         try:
             return await self.ended
         finally:
             ticking.cancel()
-            for task in (self._answering, self._waiting, *self._tasks):
-                if task is not None:
-                    task.cancel()
+            self._drop()
+            if self._answering is not None:
+                self._answering.cancel()
 
     async def _tick(self) -> None:
         """Time passes also where a line brings no sound at all."""
@@ -197,27 +133,27 @@ class Conversation:
                 case turns.Answer():
                     self._answer_by(self._answer(action.text))
                 case turns.Pause():
+                    self._company.leave()
                     self._mouth.pause()
                 case turns.Resume():
                     self._mouth.resume()
                 case turns.Stop():
                     self._stop(merged=action.merged)
                 case turns.Prompt():
-                    self._answer_by(self._prompt())
+                    self._answer_by(self._perform(self._talk.commit(self._talk.silent())))
                 case turns.AskAgain():
-                    self._answer_by(self._ask_again())
+                    self._answer_by(self._in_trouble("nobody transcribes"))
 
     def _transcribe(self, action: turns.Transcribe) -> None:
-        attempt = self._attempt = _Attempt(action.attempt, time.monotonic())
+        attempt = self._attempt = Attempt(action.attempt, time.monotonic())
         attempt.task = asyncio.create_task(self._understand(attempt, action.since))
-        self._stop_waiting()
-        self._waiting = asyncio.create_task(self._keep_company())
+        self._company.keep()
 
     def _drop(self) -> None:
         if self._attempt is not None:
             self._attempt.drop()
             self._attempt = None
-        self._stop_waiting()
+        self._company.leave()
 
     def _stop(self, *, merged: bool) -> None:
         if self._answering is not None:
@@ -225,185 +161,148 @@ class Conversation:
         if self._voicing is not None:
             self._voicing.drop()
         if merged:
-            self._stop_waiting()
+            self._company.leave()
         unheard = self._mouth.stop()
-        self._goes_on = merged and self._before is not None and self._before.restore(self._talk)
+        self._minutes.cut(unheard)
+        self._goes_on = merged and self._go_back()
         if not self._goes_on:
-            self._talk.unheard(" ".join(utterance.unheard for utterance in unheard))
-        for text, turn in self._said:
-            for utterance in unheard:
-                if utterance.text == text:
-                    turn.text = text[: len(text) - len(utterance.unheard)].rstrip()
-                    turn.interrupted = True
+            self._unhear(unheard)
         if not merged:
             self._record.interrupted()
-        self._record.state("Listening")
+        self._listen()
 
-    async def _understand(self, attempt: _Attempt, since: float) -> None:
+    async def _understand(self, attempt: Attempt, since: float) -> None:
         """Transcribe what was heard, and see what would be answered."""
         assert self._ears is not None
-        pipeline = self._pipeline()
         try:
-            sound = self._ears.since(since)
-            speaking = self._turns.agent in (Agent.SPEAKING, Agent.PAUSED)
-            asked = None if speaking else self._talk
-            transcript = await pipeline.transcriber.transcribe(sound, asked)
-            attempt.stt_ms = _ms(attempt.paused_at)
-            judgement = self._talk.expects.judge(transcript.text)
-            if turns.words_of(transcript.text):
-                attempt.turn = self._talk.consider(transcript.text)
+            transcript, judgement = await attempt.understand(
+                self._ears.since(since),
+                self._talk,
+                self._pipeline(),
+                self._made,
+                over_agent=self._turns.agent in (Agent.SPEAKING, Agent.PAUSED),
+            )
         except Exception as error:
             if not isinstance(error, ProviderFailed):
                 _failed(error)
             self._do(self._turns.failed(time.monotonic(), attempt.number))
             return
-        if attempt.turn is not None:
-            attempt.voicing = Voicing(self._made, pipeline.speaker)
-            attempt.voicing.begin(act.text for act in attempt.turn.acts if isinstance(act, Say))
-        if not turns.words_of(transcript.text):
-            self._stop_waiting()
-        self._do(
-            self._turns.transcribed(
-                time.monotonic(),
-                attempt.number,
-                transcript.text,
-                judgement,
-                transcript.end_of_turn,
-            )
-        )
+        text, end = transcript.text, transcript.end_of_turn
+        self._do(self._turns.transcribed(time.monotonic(), attempt.number, text, judgement, end))
+        if not turns.words_of(text) and self._turns.agent is Agent.SILENT:
+            self._company.leave()
 
     # --- answers -----------------------------------------------------------------------------
 
-    def _answer_by(self, answering: Coroutine[Any, Any, None]) -> None:
+    def _answer_by(
+        self, answering: Coroutine[Any, Any, None], speaking: CallState = "Responding"
+    ) -> None:
+        self._speaking = speaking
         self._answering = asyncio.create_task(self._answered(answering))
 
     async def _answered(self, answering: Coroutine[Any, Any, None]) -> None:
         """Do it, and say so when all of it has been played."""
+        self._before, self._voicing, self._unspoken = None, None, []
         try:
             await answering
-        except ProviderFailed:
-            log.error("no voice speaks", extra={"action": "VoiceFailed"})
-            await self._give_up("no voice speaks")
+            if self._unspoken and not self.ended.done():
+                # It has not been said: so nothing follows from it, where that can still be.
+                if not self._go_back():
+                    self._unhear(self._unspoken)
+                await self._in_trouble("no voice speaks")
         except Exception as error:
             _failed(error)
             await self._in_trouble("answering fails")
         await self._mouth.idle.wait()
-        self._stop_waiting()
+        if self._attempt is None:
+            self._company.leave()
         self._turns.finished(time.monotonic())
-        self._record.state("Listening")
-
-    async def _open(self) -> None:
-        self._record.state("Greeting")
-        await self._perform(self._talk.commit(self._talk.open()))
-
-    async def _prompt(self) -> None:
-        await self._perform(self._talk.commit(self._talk.silent()))
-
-    async def _ask_again(self) -> None:
-        await self._in_trouble("nobody transcribes")
+        self._listen()
 
     async def _answer(self, text: str) -> None:
         attempt, self._attempt = self._attempt, None
         self._record.state("Processing")
-        if self._goes_on and self._asked is not None:
-            self._asked.text = text
-        else:
-            self._asked = TranscriptTurn(
-                speaker="Caller",
-                text=text,
-                at=self._record.elapsed(),
-                state=self._talk.state.phase,
-            )
-            self._record.said(self._asked)
+        self._minutes.heard(text, self._talk.state.phase, attempt, goes_on=self._goes_on)
         self._goes_on = False
-        self._said = []
-        self._before = _Before.of(self._talk)
-        self._silent_since = attempt.paused_at if attempt else time.monotonic()
-        self._latency = StageLatencies(
-            end_of_turn=_ms(self._silent_since), stt=attempt.stt_ms if attempt else None
-        )
-        turn = attempt.turn if attempt else self._talk.consider(text)
+        self._before = Before.of(self._talk)
+        if attempt and attempt.state is self._talk.state:
+            turn = attempt.turn
+        else:
+            # The agent was interrupted since: what it said before was not all heard.
+            turn = self._talk.consider(text)
         self._voicing = attempt.voicing if attempt else None
         if turn is not None:
             await self._perform(self._talk.commit(turn))
+        else:
+            await self._ask(text)
+        if not self._unspoken:
             self._trouble = 0
-            return
+
+    async def _ask(self, text: str) -> None:
+        """Have the model answer, behind an acknowledgement."""
         asked = time.monotonic()
-        acknowledged = False
         async with asyncio.timeout(ANSWER_SECONDS):
             async for act in self._talk.ask(text):
-                if acknowledged and self._latency.llm is None:
-                    self._latency.llm = _ms(asked)
-                await self._perform([act], answer=acknowledged)
-                acknowledged = True
-        self._trouble = 0
+                if not (isinstance(act, Say) and act.filler):
+                    self._minutes.thought(asked)
+                await self._perform([act])
 
-    async def _perform(
-        self,
-        acts: Sequence[Act],
-        *,
-        answer: bool = True,
-    ) -> None:
+    async def _perform(self, acts: Sequence[Act]) -> None:
         self._record.progress(self._talk.outcome)
         for act in acts:
             if isinstance(act, Say):
-                await self._say(act, answer=answer)
+                await self._say(act)
                 continue
+            transfer = isinstance(act, Transfer)
+            if self._unspoken:
+                await self._say_made(phrases.CONNECTING if transfer else phrases.GOODBYE)
             await self._mouth.idle.wait()
             if isinstance(act, Transfer):
                 self._end(Ending("Transfer", act.reason, act.number))
             else:
                 self._end(Ending("End", act.reason))
 
-    async def _say(self, say: Say, *, answer: bool) -> None:
-        """Raises ProviderFailed where no voice speaks it."""
-        if self._voicing is None:
-            self._voicing = Voicing(self._made, self._pipeline().speaker)
-        if answer:
-            self._decided = time.monotonic()
-        self._note(say.text, say.origin, self._latency if answer else None)
-        await self._mouth.say(say.text, self._voicing.sound(say.text), answer=answer)
+    async def _say(self, say: Say) -> None:
+        """Where no voice speaks it, nothing after it is spoken either: the words are noted."""
+        utterance = Utterance(say.text, answer=not say.filler)
+        self._note(utterance, say.origin)
+        if not self._unspoken:
+            if self._voicing is None:
+                self._voicing = Voicing(self._made, self._pipeline().speaker)
+            try:
+                await self._mouth.say(utterance, self._voicing.sound(say.text))
+            except ProviderFailed:
+                log.error("no voice speaks", extra={"action": "VoiceFailed"})
+                await self._mouth.idle.wait()
+            else:
+                return
+        self._unspoken.append(utterance)
+        self._minutes.unspoken(utterance)
 
-    def _note(self, text: str, origin: Origin, latency: StageLatencies | None) -> None:
-        turn = TranscriptTurn(
-            speaker="Agent",
-            text=text,
-            at=self._record.elapsed(),
-            state=self._talk.state.phase,
-            origin=origin,
-            latency=latency,
-        )
-        self._said.append((text, turn))
-        self._record.said(turn)
+    def _note(self, utterance: Utterance, origin: Origin) -> None:
+        self._minutes.says(utterance, origin, self._talk.state.phase)
 
-    # --- when something is slow or broken --------------------------------------------------------
+    def _listen(self) -> None:
+        taking = self._talk.state.phase == "Message"
+        self._record.state("Voicemail" if taking else "Listening")
 
-    async def _keep_company(self) -> None:
-        """No silence on the line: a filler while an answer is on its way."""
-        pause = FILLER_SECONDS
-        for text in (phrases.FILLER, phrases.STILL):
-            await asyncio.sleep(pause)
-            sound = self._made(text)
-            if sound is not None and self._mouth.idle.is_set():
-                await self._mouth.say(text, sound, answer=False)
-            pause = STILL_SECONDS
+    def _go_back(self) -> bool:
+        """To where the talk was before the answer; False where that cannot be."""
+        return self._before is not None and self._before.restore(self._talk)
 
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None and self._waiting is not asyncio.current_task():
-            self._waiting.cancel()
-        self._waiting = None
+    def _unhear(self, utterances: Sequence[Utterance]) -> None:
+        self._talk.unheard(" ".join(utterance.unheard for utterance in utterances))
+
+    # --- when something is broken ----------------------------------------------------------------
 
     async def _in_trouble(self, reason: str) -> None:
-        """Ask the caller to repeat; after a few times in a row, give up."""
+        """Ask the caller to repeat; connect them with a person, or say goodbye, with what was made
+        ahead: after a few times in a row, in an emergency, or where even that cannot be said."""
         self._trouble += 1
-        if self._trouble < TROUBLE_LIMIT:
-            await self._say_made(phrases.AGAIN)
+        urgent = self._talk.outcome.result == "Emergency"
+        if self._trouble < TROUBLE_LIMIT and not urgent and await self._say_made(phrases.AGAIN):
             return
         await self._say_made(phrases.DEAF)
-        await self._give_up(reason)
-
-    async def _give_up(self, reason: str) -> None:
-        """Connect the caller with a person, or say goodbye with what was made ahead."""
         await self._say_made(phrases.CONNECTING if self._fallback else phrases.GOODBYE)
         await self._mouth.idle.wait()
         if self._fallback:
@@ -411,12 +310,15 @@ class Conversation:
         else:
             self._end(Ending("Failed", reason))
 
-    async def _say_made(self, text: str) -> None:
-        """One of `phrases.ESSENTIAL`; nothing where not even that could be made."""
+    async def _say_made(self, text: str) -> bool:
+        """One of `phrases.ESSENTIAL`; False where not even that could be made."""
         sound = self._made(text)
-        if sound is not None:
-            self._note(text, "Program", None)
-            await self._mouth.say(text, sound, answer=True)
+        if sound is None:
+            return False
+        utterance = Utterance(text, answer=True)
+        self._note(utterance, "Program")
+        await self._mouth.say(utterance, sound)
+        return True
 
     def _end(self, ending: Ending) -> None:
         if not self.ended.done():
@@ -426,7 +328,3 @@ class Conversation:
 def _failed(error: Exception) -> None:
     """Whatever it is, the caller hears something; an error's text may hold words of the call."""
     log.error("answer failed", extra={"action": "AnswerFailed", "error": type(error).__name__})
-
-
-def _ms(since: float) -> float:
-    return round(1000 * (time.monotonic() - since), 1)

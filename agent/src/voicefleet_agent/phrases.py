@@ -15,11 +15,13 @@ from voicefleet_agent.audio import SAMPLE_RATE
 
 FILLER = "One moment, please."
 STILL = "I'm still looking. Thank you for waiting."
+LONGER = "Thank you, it won't be long."
 AGAIN = "I'm sorry, I didn't catch that. Can you repeat it?"
 DEAF = "I'm sorry, I can't hear you well right now."
 CONNECTING = "I'll connect you with someone."
 GOODBYE = "Please call again a little later. Goodbye."
-ESSENTIAL = (FILLER, STILL, AGAIN, DEAF, CONNECTING, GOODBYE)
+FILLERS = (FILLER, STILL, LONGER)
+ESSENTIAL = (*FILLERS, AGAIN, DEAF, CONNECTING, GOODBYE)
 """What must be sayable when nothing works any more."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ class Utterance:
     """An acknowledgement or a filler is none."""
     pcm: bytearray = field(default_factory=bytearray)
     whole: bool = False
+    """No more sound comes,"""
+    broken: bool = False
+    """though some is missing."""
     played: int = 0
     """Bytes given to the network."""
 
@@ -45,10 +49,11 @@ class Utterance:
         """
         if not self.played:
             return self.text
-        if self.whole and self.played >= len(self.pcm):
+        known = self.whole and not self.broken
+        if known and self.played >= len(self.pcm):
             return ""
         # What is not made yet is guessed from a speaking rate of 15 characters a second.
-        total = len(self.pcm) if self.whole else len(self.text) / 15 * BYTES_PER_SECOND
+        total = len(self.pcm) if known else len(self.text) / 15 * BYTES_PER_SECOND
         words = self.text.split()
         return " ".join(words[int(len(words) * min(1.0, self.played / max(total, 1.0))) :])
 
@@ -83,41 +88,45 @@ class Mouth:
         self.idle = asyncio.Event()
         """Nothing is being said and nothing waits to be said."""
         self.idle.set()
-        self.underruns = 0
+        self.sounds_until = 0.0
+        """When what the network has got will have been played (monotonic)."""
         self._source = source
         self._on_sound = on_sound
         self._waiting: deque[Utterance] = deque()
+        self._filler: Utterance | None = None
         self._recent: deque[Utterance] = deque(maxlen=8)
         """Given to the network whole, but perhaps not yet played."""
         self._lead = LEAD_SECONDS
-        self._going = asyncio.Event()
-        self._going.set()
+        self._starved = False
+        """The rest of the sentence is awaited; it comes too late where the network runs dry."""
+        self._going = True
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Speak until cancelled."""
         while True:
-            await self._going.wait()
-            if self._waiting:
+            if self._filler is not None:
+                await self._step(self._filler)
+                continue
+            if self._waiting and self._going:
                 await self._step(self._waiting[0])
                 continue
             self._changed.clear()
-            if not self.idle.is_set():
+            if self._going and not self.idle.is_set():
                 # Everything went out: wait until it is played, unless something more is said.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), self._source.queued_duration)
-                if not self._waiting and self._going.is_set():
+                if self._going and not self._waiting and self._filler is None:
                     self._recent.clear()
                     self.idle.set()
                 continue
             await self._changed.wait()
 
-    async def say(self, text: str, sound: bytes | AsyncIterator[bytes], *, answer: bool) -> None:
+    async def say(self, utterance: Utterance, sound: bytes | AsyncIterator[bytes]) -> None:
         """Say it after what waits already; returns when all its sound is there.
 
         Raises what `sound` raises; what came before is said all the same.
         """
-        utterance = Utterance(text, answer)
         if isinstance(sound, bytes):
             utterance.pcm += sound
             utterance.whole = True
@@ -129,18 +138,36 @@ class Mouth:
                 async for piece in sound:
                     utterance.pcm += piece
                     self._changed.set()
+            except Exception:
+                utterance.broken = True
+                raise
             finally:
                 utterance.whole = True
                 self._changed.set()
 
+    def fill(self, filler: Utterance, sound: bytes) -> None:
+        """Say it now, before what waits for its sound or is paused; once, and as far as it gets."""
+        filler.pcm += sound
+        filler.whole = True
+        self._filler = filler
+        self.idle.clear()
+        self._changed.set()
+
+    def hush(self) -> None:
+        """Break a filler off."""
+        if self._filler is not None:
+            self._rewind()
+            self._changed.set()
+
     def pause(self) -> None:
         """Be quiet at once; `resume` goes on from what was heard last."""
-        self._going.clear()
+        self._going = False
         self._rewind()
 
     def resume(self) -> None:
         """Go on."""
-        self._going.set()
+        self._going = True
+        self._changed.set()
 
     def stop(self) -> list[Utterance]:
         """Be quiet at once and forget the rest; returns what was not heard, or not whole."""
@@ -148,7 +175,7 @@ class Mouth:
         unheard = [utterance for utterance in self._waiting if utterance.unheard]
         self._waiting.clear()
         self._recent.clear()
-        self._going.set()
+        self._going = True
         self.idle.set()
         self._changed.set()
         return unheard
@@ -157,16 +184,20 @@ class Mouth:
         """Give the network the next 20 ms, or wait for them to be made."""
         there = len(utterance.pcm) - utterance.played
         if utterance.whole and there == 0:
-            self._recent.append(self._waiting.popleft())
+            if utterance is self._filler:
+                self._filler = None
+            else:
+                self._recent.append(self._waiting.popleft())
             return
         needed = FRAME_BYTES if utterance.played else bytes_of(self._lead)
         if there < needed and not utterance.whole:
             self._changed.clear()
-            if utterance.played and self._source.queued_duration == 0:
-                self.underruns += 1
-                self._lead = min(LEAD_LIMIT, 2 * self._lead)
+            self._starved = utterance.played > 0
             await self._changed.wait()
             return
+        if self._starved and self._source.queued_duration == 0:
+            self._lead = min(LEAD_LIMIT, 2 * self._lead)
+        self._starved = False
         if utterance.played == 0:
             self._on_sound(utterance)
         piece = bytes(utterance.pcm[utterance.played : utterance.played + FRAME_BYTES])
@@ -174,12 +205,18 @@ class Mouth:
         piece = piece.ljust(FRAME_BYTES, b"\0")
         self.reference.push(piece)
         await self._source.capture_frame(rtc.AudioFrame(piece, SAMPLE_RATE, 1, FRAME_BYTES // 2))
+        self.sounds_until = time.monotonic() + self._source.queued_duration
 
     def _rewind(self) -> None:
         """Empty the network's queue, and count what was in it as not said."""
         left = bytes_of(self._source.queued_duration)
         self._source.clear_queue()
         self.reference.clear()
+        self.sounds_until = time.monotonic()
+        self._starved = False
+        if self._filler is not None:
+            left = self._take_back(self._filler, left)
+            self._filler = None
         if self._waiting:
             left = self._take_back(self._waiting[0], left)
         while left > 0 and self._recent:

@@ -165,7 +165,7 @@ def follow(portal: Portal, name: str, namespace: str, output: Output) -> Exit:
 
 
 def _say(turn: TranscriptTurn) -> None:
-    cut = " —" if turn.interrupted else ""
+    cut = f" — [{turn.unheard}]" if turn.unheard else " —" if turn.interrupted else ""
     # A caller's words are a stranger's: they are no markup.
     out.print(f"{turn.at:7.1f}  {turn.speaker}: {turn.text}{cut}", markup=False, soft_wrap=True)
 

@@ -52,12 +52,16 @@ class TranscriptTurn(ApiModel):
 
     speaker: Literal["Caller", "Agent"] = Field(description="Who.")
     text: str = Field(description="As transcribed, or as far as it was heard.")
-    at: float = Field(ge=0, description="Seconds from the beginning of the call.")
+    at: float = Field(
+        ge=0, description="Seconds from the beginning of the call; of the agent's: first sound."
+    )
     state: str | None = Field(default=None, description="The dialogue's state then.")
     origin: Literal["Program", "Facts", "Model"] | None = Field(
         default=None, description="Who made the agent's words."
     )
+    filler: bool = Field(default=False, description="Said while an answer was on its way.")
     interrupted: bool = Field(default=False, description="Cut short by the caller.")
+    unheard: str = Field(default="", description="What followed, and was cut off or unspeakable.")
     latency: StageLatencies | None = Field(default=None, description="Of the agent's turn.")
 
 

@@ -16,6 +16,8 @@ class Say:
 
     text: str
     origin: Origin
+    filler: bool = False
+    """Said while an answer is on its way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,12 +160,13 @@ class Dialogue:
             return
         assert self._model is not None
         locale = self._frame.locale
-        yield Say(locale.say("ack"), "Program")
+        yield Say(locale.say("ack"), "Program", filler=True)
         try:
             async with asyncio.timeout(self._model_seconds):
                 words = await model.meaning(self._model, self._frame, self.state, heard)
         except (ModelUnavailable, TimeoutError):
-            yield self._again()
+            for act in self._repeat(heard):
+                yield act
             return
         if words is not None:
             taken = hear(words, self._frame) if words else hear(heard, self._frame)
@@ -176,9 +177,12 @@ class Dialogue:
         async for act in self._open_question(heard):
             yield act
 
-    def _again(self) -> Say:
-        self.state = replace(self.state, misses=self.state.misses + 1)
-        return Say(self._frame.locale.say("again"), "Program")
+    def _repeat(self, heard: str) -> Sequence[Act]:
+        """The caller is asked to, once; then it goes on as without a model."""
+        if self.state.misses:
+            return self.commit(self._unsure(hear(heard, self._frame)))
+        self.state = replace(self.state, misses=1)
+        return [Say(self._frame.locale.say("again"), "Program")]
 
     async def _open_question(self, heard: str) -> AsyncIterator[Act]:
         assert self._model is not None
@@ -193,7 +197,8 @@ class Dialogue:
                     yield sentence
         except (ModelUnavailable, TimeoutError):
             if not spoken:
-                yield self._again()
+                for act in self._repeat(heard):
+                    yield act
                 return
         if not spoken:
             for act in self.commit(policy.unknown(self._frame, self.state)):
@@ -209,7 +214,7 @@ class Dialogue:
         first = asyncio.ensure_future(anext(answer, None))
         done, _ = await asyncio.wait({first}, timeout=self._filler_seconds)
         if not done:
-            yield Say(self._frame.locale.say("wait_longer"), "Program")
+            yield Say(self._frame.locale.say("wait_longer"), "Program", filler=True)
         try:
             async with asyncio.timeout(self._model_seconds):
                 sentence = await first
