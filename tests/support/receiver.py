@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -54,7 +55,10 @@ class Receiver:
         elif side:
             self.audio[call, side] = await request.read()
         else:
-            self.calls[call] = await request.json()
+            try:
+                self.calls[call] = json.loads(await request.read())
+            except ValueError:
+                return web.Response(status=400)
         if fault == "lose reply" and request.transport is not None:
             request.transport.abort()
         return web.Response(status=204)

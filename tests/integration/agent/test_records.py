@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -282,6 +283,64 @@ print(len(record.transcript))
     whole = [r for r in receiver.calls.values() if r["ended"] == "caller left"]
     assert (len(whole), len(receiver.audio)) == (kept, sound)
     assert b"Traceback" not in err
+
+
+TMPFS = """
+import asyncio
+from voicefleet_agent.records.delivery import Delivery
+from voicefleet_agent.records.spool import Spool
+for number in range(3):
+    recorder.audio("caller", bytes(16000), 8000)
+    time.sleep(0.1)
+for number in range(20):
+    recorder.said(TranscriptTurn(speaker="Caller", text=f"turn {number}" + 2500 * "x", at=number))
+recorder.finish("caller left", outcome)
+async def deliver():
+    from support.receiver import Receiver
+    async with Receiver(settings.portal) as receiver:
+        await Delivery(settings).deliver()
+    print([(call["ended"], len(call["transcript"])) for call in receiver.calls.values()])
+    print([path.name for path in settings.spool.iterdir()], receiver.audio)
+asyncio.run(deliver())
+"""
+
+
+async def test_a_full_file_system_costs_sound_and_no_record(settings: Settings) -> None:
+    """A tmpfs of 128 KiB, with the sound of an earlier call and, at first, of this one: both go."""
+    mounted = settings.data / "mounted"
+    mounted.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=128k none {mounted} && mkdir {mounted}/spool"
+        f" && head -c 30000 /dev/zero > {mounted}/spool/old.caller.wav"
+        f' && exec "$0" -c "$1" {mounted}'
+    )
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", script, sys.executable, CALL + TMPFS],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "MODELS_TOKEN": "token"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == b"[('caller left', 20)]\n[] {}\n", done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+async def test_what_is_corrupt_holds_up_nobody(settings: Settings) -> None:
+    """Files as a bad disk leaves them: half a record, no record at all, a header of noise."""
+    spool = settings.spool
+    spool.mkdir()
+    (spool / "torn.json").write_bytes(b'{"callID": "torn", "transc')
+    (spool / "folder.json").mkdir()
+    (spool / "killed.lock").touch()
+    (spool / "killed.part").write_bytes(b"\xff" * 100)
+    (spool / "killed.caller.wav").write_bytes(b"\xff" * 100)
+    record = talk(settings)
+    async with Receiver(settings.portal) as receiver:
+        await Delivery(settings).deliver()
+        assert list(receiver.calls) == [record.call_id]
+    assert not list(spool.glob(f"{record.call_id}*"))
+    assert (spool / "torn.json").exists()
 
 
 async def test_logs_carry_states_and_no_words(

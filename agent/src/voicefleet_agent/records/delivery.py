@@ -66,7 +66,8 @@ class Delivery:
             for call_id in waiting:
                 try:
                     await self._hand_over(portal, call_id)
-                except Refused as error:
+                except (Refused, OSError) as error:
+                    # A file that cannot be read is no better than one that is not taken.
                     self._refused[call_id] = asyncio.get_running_loop().time()
                     log.error(
                         "call record refused",

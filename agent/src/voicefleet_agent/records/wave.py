@@ -46,11 +46,11 @@ class Writer:
 
 
 def seal(path: Path) -> None:
-    """Set the sizes in the header, if there is such a file; raises OSError."""
+    """Set the sizes in the header, if there is such a file and it has one; raises OSError."""
     try:
         with path.open("r+b") as file:
             header = file.read(HEADER)
-            if len(header) == HEADER:
+            if len(header) == HEADER and header.startswith(b"RIFF"):
                 size = (path.stat().st_size - HEADER) // 2 * 2
                 file.seek(0)
                 file.write(_header(struct.unpack_from("<I", header, 24)[0], size))
