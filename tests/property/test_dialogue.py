@@ -148,6 +148,41 @@ def test_considering_changes_nothing(profession: str, script: list[str], line: s
     assert dialogue.outcome.messages == messages
 
 
+@pytest.mark.parametrize("profession", professions.names())
+def test_a_profession_greets_asks_and_books_in_its_own_way(profession: str) -> None:
+    """Seed, property 11: its greeting, its questions in its order and one at a time, its kinds of
+    appointment with their lengths, its words of confirmation."""
+    shipped = professions.load(profession)
+    dialogue, calendar = talk(profession)
+    assert dialogue.open().acts[0] == Say(
+        shipped.greeting.replace("{business}", "Sunrise"), "Facts"
+    )
+    texts = [question.text for question in shipped.questions]
+    asked: list[str] = []
+    read_back = ""
+    lines = {"When": "friday at three pm", "Offering": "the first one", "Confirming": "yes"}
+    for _ in range(30):
+        state = dialogue.state
+        line = lines.get(state.phase, "I'd like an appointment")
+        if state.phase == "Asking" and state.asked:
+            line = ANSWERS[dialogue.expects.frame.question(state.asked).slot][0]
+        said = " ".join(act.text for act in say(dialogue, line) if isinstance(act, Say))
+        if calendar.entries:
+            break
+        read_back = said
+        put = [text for text in texts if text in said]
+        assert len(put) <= 1
+        asked += put
+    [made] = calendar.entries
+    assert asked == sorted(set(asked), key=texts.index)
+    required = {q.text for q in shipped.questions if q.required and q.slot not in ("Date", "Time")}
+    assert required <= set(asked)
+    minutes = {kind.title: kind.minutes for kind in shipped.booking.appointments}
+    assert (made.ends - made.starts).total_seconds() == 60 * minutes[made.title]
+    confirmed = shipped.booking.confirmation.split("{")[0]
+    assert confirmed in said or confirmed in read_back
+
+
 @given(PROFESSIONS)
 def test_a_receptionists_own_words_come_first(profession: str) -> None:
     """Seed, property 11: a profession is where a client starts, not where it ends."""
