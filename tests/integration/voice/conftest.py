@@ -115,9 +115,9 @@ class Agent:
                 assert time.monotonic() < deadline, self.log()[-3000:]
             await asyncio.sleep(0.1)
 
-    async def logged(self, action: str, seconds: float = 60) -> None:
+    async def logged(self, action: str, seconds: float = 60, key: str = "action") -> None:
         deadline = time.monotonic() + seconds
-        while f'"action": "{action}"' not in self.log():
+        while f'"{key}": "{action}"' not in self.log():
             assert time.monotonic() < deadline, f"no {action}:\n{self.log()[-3000:]}"
             await asyncio.sleep(0.1)
 

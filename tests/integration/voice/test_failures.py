@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from support.stand_ins import Gateways
@@ -48,23 +49,46 @@ async def test_nobody_transcribes(agent: Any, call: Any, question: Path, tones: 
 
 
 async def test_no_voice_speaks(agent: Any, call: Any, question: Path, tones: Any) -> None:
-    """What was to be said stands in the record; what was made ahead says goodbye."""
+    """What was to be said stands in the record; what was made ahead leads over to a person."""
     voice = Gateways(agent.models, hear=hear, speak=tones)
+    agent.configure(forwardTo="+14155550100")
     async with voice:
         await agent.registered()
         await agent.logged("PhrasesReady")
         for phrase in (agent.folder / "data" / "phrases").glob("*.wav"):
             if phrase.stat().st_size == len(tones(HOURS)) + 44:
                 phrase.unlink()
-        voice.status = 200
         voice.broken.add("tts")
-        heard = await call({"quiet": 0.8}, {"say": question}, {"quiet": 0.8}, {"sleep": 1.5})
-    [(_, end)] = heard.speech(0.5)
-    assert next(begin for begin, _ in heard.sounds() if begin > end) - end < SLACK
+        heard = await call(*[{"quiet": 0.8}, {"say": question}] * 3, {"quiet": 0.8}, {"sleep": 1.5})
+    for _, end in heard.speech(0.5):
+        assert next(begin for begin, _ in heard.sounds() if begin > end) - end < SLACK
     await agent.logged("CallEnded")
     left = record(agent)
+    # A caller in a room, and not on the telephone, cannot be transferred: so the call ends.
+    assert left["states"][-3]["state"] == "Transferring"
     assert (left["ended"], left["success"]) == ("no voice speaks", False)
-    assert HOURS in [turn["text"] for turn in left["transcript"]]
+    assert [turn["unheard"] for turn in left["transcript"]].count(HOURS) == 3
+
+
+async def test_a_killed_call_leaves_its_record(
+    agent: Any, call: Any, question: Path, tones: Any
+) -> None:
+    """The call's process is killed after the first answer; the worker takes what it had written."""
+    async with Gateways(agent.models, hear=hear, speak=tones):
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        worker = psutil.Process(agent.process.pid)
+        before = {child.pid for child in worker.children(recursive=True)}
+        talking = asyncio.create_task(call({"quiet": 0.8}, {"say": question}, {"sleep": 3}))
+        await agent.logged("Responding", key="state")
+        for child in worker.children(recursive=True):
+            if child.pid not in before:
+                child.kill()
+        await agent.logged("CallCutOff")
+        await talking
+    left = record(agent)
+    assert (left["ended"], left["success"]) == ("agent ended", False)
+    assert [turn["text"] for turn in left["transcript"]][-2:] == ["When are you open?", HOURS]
 
 
 HOURS = "We are open Monday to Friday from 9 AM to 5 PM."

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiohttp import web
 
+from support.cloud import SECOND, Vendor
 from support.stand_ins import Gateways
 from voicefleet_agent.providers import Fit, ProviderFailed
 from voicefleet_agent.providers.build import Providers
@@ -23,49 +23,6 @@ from voicefleet_api.pipeline import Pipeline
 from voicefleet_dialogue.acts import ModelUnavailable
 
 pytestmark = pytest.mark.integration
-
-SECOND = b"\1\0" * 16_000
-
-
-class Vendor:
-    """Deepgram, Cartesia, ElevenLabs and OpenAI on one port, as far as we use them."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-
-    async def start(self) -> str:
-        app = web.Application(client_max_size=2**24)
-        app.router.add_post("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        await self._runner.cleanup()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.requests.append((request.path, dict(request.headers), await request.read()))
-        if self.status != 200:
-            return web.json_response({"error": "no"}, status=self.status)
-        if request.path == "/v1/listen":
-            heard = {"transcript": "on Tuesday", "confidence": 0.9, "words": []}
-            return web.json_response(
-                {
-                    "metadata": {"request_id": "1"},
-                    "results": {"channels": [{"alternatives": [heard]}]},
-                }
-            )
-        if request.path == "/v1/chat/completions":
-            pieces = [{"choices": [{"delta": {"content": word}}]} for word in ("Yes", ", we do.")]
-            lines = [*map(json.dumps, pieces), "[DONE]"]
-            return web.Response(
-                text="".join(f"data: {line}\n\n" for line in lines),
-                content_type="text/event-stream",
-            )
-        return web.Response(body=SECOND, content_type="audio/pcm")
 
 
 @pytest.fixture

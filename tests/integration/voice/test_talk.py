@@ -63,7 +63,7 @@ async def test_a_caller_is_heard_and_answered(
     said = [(turn["speaker"], turn["text"]) for turn in left["transcript"]]
     assert ("Caller", "When are you open?") in said
     states = [change["state"] for change in left["states"]]
-    assert states[:5] == ["Greeting", "Responding", "Listening", "Processing", "Responding"]
+    assert states[:5] == ["Greeting", "Listening", "Processing", "Responding", "Listening"]
     assert states[-2:] == ["Logging", "Ended"]
     print(left["latency"], left["providers"])
     assert "When are you open" not in agent.log()

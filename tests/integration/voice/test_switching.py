@@ -1,0 +1,103 @@
+"""Providers are switched while a call runs: the next turn uses the new, nothing is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.cloud import Vendor
+from support.stand_ins import Gateways
+
+pytestmark = pytest.mark.integration
+
+OPEN = "do you think it takes long to heal afterwards"
+WHEN = "What day and time would suit you?"
+
+
+@pytest.mark.timeout(240)
+async def test_a_call_goes_on_across_every_switch(
+    agent: Any, call: Any, voice: Callable[[str], Path], tones: Any
+) -> None:
+    """From our own models to Deepgram, an OpenAI-compatible one, Cartesia, then ElevenLabs."""
+    vendor = Vendor()
+    url = await vendor.start()
+    vendor.sound = tones("a second of a voice")
+    (agent.folder / "secrets" / "PROVIDER_cloud").write_text("key-of-the-client")
+    pipeline: dict[str, Any] = {}
+
+    async def hear(_: bytes) -> tuple[str, float]:
+        return "I need a cleaning", 0.9
+
+    async def answered(times: int) -> None:
+        async with asyncio.timeout(60):
+            while agent.log().count('"state": "Responding"') < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    def switch(part: str, provider: str, hears: str, **more: Any) -> None:
+        spec = {"provider": provider, "url": url, "secretRef": {"name": "cloud"}, **more}
+        pipeline[part] = [spec]
+        agent.configure(pipeline=pipeline)
+        vendor.heard = hears
+        vendor.requests.clear()
+
+    def asked(path: str, words: str = "") -> int:
+        return sum(path in at and words.encode() in body for at, _, body in vendor.requests)
+
+    think = ['{"meaning": "question"}', "It is on the third floor."]
+    gateways = Gateways(
+        agent.models,
+        hear=hear,
+        speak=tones,
+        think=lambda body: think["response_format" not in body],
+    )
+    line = await asyncio.to_thread(voice, "I need a cleaning.")
+    try:
+        async with gateways:
+            await agent.registered()
+            await agent.logged("PhrasesReady")
+            talking = asyncio.create_task(
+                call(*[{"quiet": 1.2}, {"say": line}] * 5, {"quiet": 1.2}, {"sleep": 0.5})
+            )
+            await answered(1)
+            assert gateways.heard
+            switch("stt", "Deepgram", "Anna Miller")
+            await answered(2)
+            assert asked("/v1/listen")
+            gateways.heard.clear()
+            switch("llm", "OpenAI", OPEN, model="qwen")
+            await answered(3)
+            assert asked("/v1/chat/completions")
+            gateways.spoken.clear()
+            switch("tts", "Cartesia", "415 555 0142", voice="voice-of-the-client")
+            await answered(4)
+            await answered_by(lambda: asked("/tts/bytes", WHEN))
+            switch(
+                "tts",
+                "ElevenLabs",
+                "next Tuesday at ten in the morning",
+                voice="voice-of-the-client",
+            )
+            await answered(5)
+            await answered_by(lambda: asked("/v1/text-to-speech", "The name is Anna Miller"))
+            await talking
+    finally:
+        await vendor.stop()
+    assert gateways.heard == []
+    assert gateways.spoken == []
+    await agent.logged("CallEnded")
+    [path] = (agent.folder / "data" / "spool").glob("*.json")
+    left = json.loads(path.read_text())
+    assert left["slots"] == {"name": "Anna Miller", "phone": "+14155550142"}
+    used = {use["provider"].split("/")[0] for use in left["providers"] if use["requests"]}
+    assert used == {"Local", "Deepgram", "OpenAI", "Cartesia", "ElevenLabs"}
+
+
+async def answered_by(true: Callable[[], int]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.05)
