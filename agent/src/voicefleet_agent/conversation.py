@@ -185,11 +185,14 @@ class Conversation:
         except Exception as error:
             if not isinstance(error, ProviderFailed):
                 _failed(error)
+            self._attempt = None
             self._do(self._turns.failed(time.monotonic(), attempt.number))
             return
         text, end = transcript.text, transcript.end_of_turn
+        if not turns.words_of(text):
+            self._attempt = None
         self._do(self._turns.transcribed(time.monotonic(), attempt.number, text, judgement, end))
-        if not turns.words_of(text) and self._turns.agent is Agent.SILENT:
+        if self._attempt is None and self._turns.agent is Agent.SILENT:
             self._company.leave()
 
     # --- answers -----------------------------------------------------------------------------

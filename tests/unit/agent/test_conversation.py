@@ -434,6 +434,25 @@ def test_company_is_kept_after_a_cough_too(tmp_path: Path) -> None:
     assert line.silence() <= NO_SILENCE
 
 
+@pytest.mark.parametrize("fails", ["refuses", "works"])
+def test_nobody_is_kept_company_whose_turn_it_is(tmp_path: Path, fails: str) -> None:
+    """After being asked to repeat, or after a noise into the end of the answer."""
+
+    async def script(line: Line) -> None:
+        await line.listens()
+        line.stt[0].does = [fails, "works"]
+        await line.says("When are you open?")
+        if fails == "works":
+            await line.waits(4.8)
+            await line.says("", 0.15)
+        await line.listens()
+        await line.waits(5)
+
+    line = call(tmp_path, script)
+    assert line.texts()[-1] == (phrases.AGAIN if fails == "refuses" else MORE)
+    assert not set(line.texts()) & set(phrases.FILLERS)
+
+
 def test_a_filler_breaks_off_where_the_caller_goes_on(tmp_path: Path) -> None:
     async def script(line: Line) -> None:
         await line.listens()
