@@ -365,6 +365,41 @@ def test_a_sentence_that_came_too_late_makes_the_next_wait_for_more(tmp_path: Pa
     assert gaps[3] == 0
 
 
+def test_a_switch_is_used_from_the_next_turn_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    """Each kind once, in a booking that goes on: what was said before is read back in the end."""
+
+    async def script(line: Line) -> None:
+        await line.listens()
+        for words, kind in (
+            ("I need a cleaning tomorrow at ten", "stt"),
+            ("no", "tts"),
+            ("yes", ""),
+            ("Anna Miller", "llm"),
+            (OPEN, ""),
+            ("May 1st 1980", ""),
+            ("415 555 0142", ""),
+            ("none", ""),
+            ("yes", ""),
+        ):
+            await line.says(words)
+            await line.listens()
+            if kind:
+                old[kind] = list(getattr(line, kind)[0].asked)
+                setattr(line, kind, [Provider(line, f"new {kind}")])
+
+    def unmade(line: Line) -> None:
+        line.made = {text: line.made[text] for text in phrases.ESSENTIAL}
+        first.update(stt=line.stt[0], tts=line.tts[0], llm=line.llm[0])
+
+    old: dict[str, list[str]] = {}
+    first: dict[str, Provider] = {}
+    line = call(tmp_path, script, prepare=unmade)
+    assert {kind: provider.asked for kind, provider in first.items()} == old
+    assert len(line.stt[0].asked) == 8
+    assert line.llm[0].asked
+    assert [entry.name for entry in line.calendar.entries] == ["Anna Miller"]
+
+
 # --- turns -------------------------------------------------------------------------------------
 
 
