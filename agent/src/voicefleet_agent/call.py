@@ -181,15 +181,19 @@ class _Call:
         self, ending: Ending, caller: rtc.RemoteParticipant, left: asyncio.Task[None]
     ) -> str:
         """Connect the caller elsewhere, or hang up."""
+        assert self._recorder is not None
+        assert self._dialogue is not None
+        outcome = self._dialogue.outcome
         if ending.kind == "Transfer" and ending.number is not None:
-            if self._recorder is not None:
-                self._recorder.state("Transferring")
+            self._recorder.state("Transferring")
             if await self._transfer(caller, ending.number):
+                outcome.transferred_to = ending.number
+                if outcome.result in ("HungUp", "Answered"):
+                    outcome.result = "Transferred"
                 return "transferred"
-        if ending.kind == "Failed" and self._dialogue is not None:
-            outcome = self._dialogue.outcome
-            if outcome.result in ("HungUp", "Answered"):
-                outcome.result = "Failed"
+            outcome.transferred_to = None
+        if ending.kind != "End" and outcome.result in ("HungUp", "Answered", "Transferred"):
+            outcome.result = "Failed"
         await self._ctx.delete_room()
         return ending.reason
 

@@ -81,6 +81,7 @@ async def test_a_killed_call_leaves_its_record(
         before = {child.pid for child in worker.children(recursive=True)}
         talking = asyncio.create_task(call({"quiet": 0.8}, {"say": question}, {"sleep": 3}))
         await agent.logged("Responding", key="state")
+        await asyncio.sleep(0.5)  # the disk has its own thread
         for child in worker.children(recursive=True):
             if child.pid not in before:
                 child.kill()
