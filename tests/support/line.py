@@ -25,7 +25,7 @@ from voicefleet_agent import phrases
 from voicefleet_agent.audio import bytes_of, seconds_of
 from voicefleet_agent.conversation import Conversation, Ending
 from voicefleet_agent.listening import Ears
-from voicefleet_agent.providers import Fits, ProviderFailed, Transcript
+from voicefleet_agent.providers import Asked, ProviderFailed, Transcript
 from voicefleet_agent.providers.chain import ModelChain, Resting, SpeakerChain, TranscriberChain
 from voicefleet_agent.records import Recorder
 from voicefleet_agent.settings import Settings
@@ -74,7 +74,7 @@ class Provider:
             raise error("HTTP 500")
         return does
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         text = pcm.decode()
         does = await self._begin(text, ProviderFailed)
         return Transcript("wibble wobble blorp" if does == "mishears" and text else text)
