@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-Judgement = Literal["Complete", "Incomplete", "Unsure"]
+Judgement = Literal["Complete", "Enough", "Unsure", "Incomplete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Timing:
     """Speech that has begun goes on at this probability."""
     pause: float = 0.06
     """A silence that is worth transcribing what came before it."""
-    complete: float = 0.25
+    complete: float = 0.2
     """Silence that ends a turn in which what was asked for has been said,"""
-    brief: float = 0.35
-    """in a single word: "yes" is often followed by more,"""
+    brief: float = 0.45
+    """where more may follow: "yes" is often followed by a sentence,"""
     unsure: float = 0.6
     """a turn that may have ended,"""
     incomplete: float = 1.2
@@ -136,7 +136,7 @@ def is_backchannel(text: str, judgement: Judgement) -> bool:
     words = words_of(text)
     if all(_SOUND.fullmatch(word) for word in words.split()):
         return True
-    return judgement != "Complete" and words in _ASSENT
+    return judgement not in ("Complete", "Enough") and words in _ASSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +305,9 @@ class Turns:
     def _wait(self, text: str, judgement: Judgement, end_of_turn: float | None) -> float:
         timing = self.timing
         if judgement == "Complete":
-            return timing.complete if " " in words_of(text) else timing.brief
+            return timing.complete
+        if judgement == "Enough":
+            return timing.brief
         if judgement == "Incomplete":
             return timing.incomplete
         if end_of_turn is None:

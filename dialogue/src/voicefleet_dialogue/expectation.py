@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,11 @@ from voicefleet_dialogue.understanding.heard import Heard, answer, hear
 from voicefleet_dialogue.understanding.text import even, with_digits
 
 Fit = Literal["Surely", "Perhaps", "No"]
-Judgement = Literal["Complete", "Incomplete", "Unsure"]
+Judgement = Literal["Complete", "Enough", "Unsure", "Incomplete"]
+
+
+_STATEMENT = 4
+"""Words that say what is wanted and for what: "a cleaning" is often followed by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Expectation:
 
     def fit(self, heard: str) -> Fit:
         """Whether the words are an answer, and leave no doubt that they were heard rightly."""
-        if self.judge(heard) != "Complete":
+        if self._judge(heard) != "Complete":
             taken = hear(heard, self.frame)
             if self.question is not None:
                 found = bool(answer(taken, self.question, self.frame))
@@ -55,7 +60,14 @@ class Expectation:
         return "Surely" if sure else "Perhaps"
 
     def judge(self, heard: str) -> Judgement:
-        """Complete: it can be answered now; Incomplete: more is sure to come."""
+        """Complete: it can be answered now; Enough: it can, but more may follow; Incomplete: more
+        is sure to come."""
+        judgement = self._judge(heard)
+        # Who tells what they want goes on more often than who answers a question.
+        open_end = self.wants or heard.rstrip().endswith(",") or len(heard.split()) == 1
+        return "Enough" if judgement == "Complete" and open_end else judgement
+
+    def _judge(self, heard: str) -> Judgement:
         if not heard.strip():
             return "Unsure"
         if heard.rstrip().endswith(("...", "\u2026", "-")):
@@ -86,19 +98,24 @@ class Expectation:
             if when.day and when.at:
                 return "Complete"
             return "Unsure"
-        if self.question is not None and self.slot != "Text":
+        if self.question is not None:
             found = answer(taken, self.question, self.frame)
-            if found is None:
+            if found is None or (self.slot == "Text" and found not in ("none", "anyone")):
                 return "Unsure"
             if self.slot == "Name":
                 return "Complete" if " " in found else "Unsure"
             if self.slot == "Date":
+                whole = re.search(rf"\b{locale.data['years']}\b", with_digits(words, locale))
+                birth = locale.matches(self.question.text.lower(), "birth")
+                if birth:
+                    return "Complete" if whole else "Incomplete"
                 return "Complete" if len(with_digits(words, locale).split()) > 2 else "Unsure"
             return "Complete" if self.slot != "Address" else "Unsure"
         return "Unsure"
 
     def _wanted(self, taken: Heard) -> bool:
         """Whether it is all that is needed to go on: "book" is often followed by for what."""
-        if "Book" in taken.intents:
-            return names_service(self.frame, taken)
-        return bool(taken.intents or (taken.question and self.frame.knowledge.find(taken.digits)))
+        if "Book" in taken.intents or not taken.intents:
+            named = names_service(self.frame, taken) and len(taken.words.split()) >= _STATEMENT
+            return named or (taken.question and bool(self.frame.knowledge.find(taken.digits)))
+        return True

@@ -351,7 +351,7 @@ def test_a_sentence_that_came_too_late_makes_the_next_wait_for_more(tmp_path: Pa
 
     def slow(line: Line) -> None:
         del line.made[HOURS]
-        line.tts[0].pace = 1.03
+        line.tts[0].pace = 1.1
 
     line = call(tmp_path, script, prepare=slow)
     gaps: list[int] = [0]

@@ -100,9 +100,9 @@ def test_a_pause_of_60_ms_is_transcribed_from_the_turns_beginning() -> None:
 @pytest.mark.parametrize(
     ("text", "judged", "end_of_turn", "wait"),
     [
-        ("three thirty", "Complete", None, 0.25),
-        ("three thirty", "Complete", 0.0, 0.25),
-        ("Three.", "Complete", 1.0, 0.35),
+        ("three thirty", "Complete", None, 0.2),
+        ("three thirty", "Complete", 0.0, 0.2),
+        ("Three.", "Enough", 1.0, 0.45),
         ("three thirty", "Incomplete", 1.0, 1.2),
         ("three thirty", "Unsure", None, 0.6),
         ("three thirty", "Unsure", 0.9, 0.45),
@@ -142,7 +142,7 @@ def test_speech_that_goes_on_before_the_answer_makes_the_attempt_void() -> None:
 def test_no_answer_begins_in_the_first_window_of_new_speech() -> None:
     line = Line(stt=0.05)
     line.speech(0.6, "at three", "Complete")
-    line.silence(7 * WINDOW)
+    line.silence(6 * WINDOW)
     line.speech(0.6, "at three thirty", "Complete")
     line.silence(0.5)
     assert line.kinds() == ["Transcribe", "Drop", "Transcribe", "Answer"]

@@ -286,7 +286,9 @@ def _said(acts: Any) -> str:
     [
         ([], "I'd like to book and", "Incomplete"), ([], "um", "Incomplete"),
         ([], "my name is", "Incomplete"), ([], "I'd like to book an appointment", "Unsure"),
-        (["I need a cleaning"], "yes", "Complete"), (["I need a cleaning"], "no", "Complete"),
+        ([], "I need a cleaning next week", "Enough"),
+        (["I need a cleaning"], "yes", "Enough"), (["I need a cleaning"], "no, none", "Complete"),
+        (["I need a cleaning"], "not at all,", "Enough"),
         (["I need a cleaning"], "well it", "Unsure"),
         (["I need a cleaning", "no", "yes"], "Anna Miller", "Complete"),
         (["I need a cleaning", "no", "yes"], "Anna", "Unsure"),
@@ -298,6 +300,7 @@ def _said(acts: Any) -> str:
         (["I need a cleaning", "no", "yes", "Anna Miller"], "may first nineteen eighty",
         "Complete"),
         (["I need a cleaning", "no", "yes", "Anna Miller"], "may", "Incomplete"),
+        (["I need a cleaning", "no", "yes", "Anna Miller"], "the first of may", "Incomplete"),
     ],
 )  # fmt: skip
 def test_whether_an_answer_is_complete(lines: list[str], heard: str, expected: str) -> None:
