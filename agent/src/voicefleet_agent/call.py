@@ -23,8 +23,9 @@ from voicefleet_agent.live import Live
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.records import Recorder
-from voicefleet_agent.settings import Settings
+from voicefleet_agent.settings import Settings, read_timing
 from voicefleet_agent.speaking import QUEUE_MS, Mouth
+from voicefleet_agent.turns import Turns
 from voicefleet_dialogue.dialogue import Dialogue
 
 CALLER_TIMEOUT = 20.0
@@ -157,6 +158,7 @@ class _Call:
             mouth,
             record,
             fallback=self._live.config.forward_to,
+            machine=Turns(read_timing(self._settings.models)),
         )
 
         def sound(heard: bytes, said: bytes) -> None:

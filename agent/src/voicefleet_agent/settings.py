@@ -17,11 +17,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.turns import Timing
+from voicefleet_api import endpointing
 from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.endpointing import Endpointing
+
+log = logging.getLogger(LOGGER)
 
 SECRETS = (
     "LIVEKIT_API_KEY",
@@ -94,3 +101,18 @@ def load_secrets() -> None:
 def read_config(path: Path) -> AgentConfig:
     """Parse the client's configuration; raises OSError, or ValueError when it is not valid."""
     return AgentConfig.model_validate_json(path.read_bytes())
+
+
+def read_timing(models: Path) -> Timing:
+    """When a turn ends on this machine (`voicefleet_api.endpointing`); else as always."""
+    file = models / endpointing.FILE
+    try:
+        return Timing().tuned(Endpointing.model_validate_json(file.read_bytes()))
+    except FileNotFoundError:
+        return Timing()
+    except (OSError, ValueError) as error:
+        log.error(
+            "endpointing not taken",
+            extra={"action": "ConfigInvalid", "error": type(error).__name__},
+        )
+        return Timing()

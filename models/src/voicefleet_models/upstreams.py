@@ -13,9 +13,8 @@ import aiohttp
 import xllamacpp
 
 from voicefleet_models.fetch import Download, FetchFailed, Wheels, fetch
-from voicefleet_models.gateway import THREADS
 from voicefleet_models.llm import Upstream
-from voicefleet_models.settings import LocalFile, ProviderSettings, RemoteFile
+from voicefleet_models.settings import THREADS, LocalFile, ProviderSettings, RemoteFile
 
 logger = logging.getLogger("voicefleet.models")
 
@@ -36,8 +35,10 @@ class Llama:
 
     slots = SLOTS
 
-    def __init__(self, model: Wheels | Download | Path, cache: Path) -> None:
-        self._source, self._cache = model, cache
+    def __init__(
+        self, model: Wheels | Download | Path, cache: Path, threads: int = THREADS
+    ) -> None:
+        self._source, self._cache, self._threads = model, cache, threads
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._state: dict[str, Any] = {"state": "Starting"}
         self._server: Any = None
@@ -70,7 +71,7 @@ class Llama:
         params.hostnames = [self._socket]
         params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
         for cpu in (params.cpuparams, params.cpuparams_batch):
-            cpu.n_threads = THREADS
+            cpu.n_threads = self._threads
         # What a slot has read stays in it, and is not kept beside it (by default in up to 8 GiB).
         params.cache_ram_mib, params.cache_idle_slots = 0, False
         params.slot_prompt_similarity, params.kv_unified = 0.0, False
@@ -120,7 +121,9 @@ class Provider:
 
 
 def make_upstream(
-    wanted: LocalFile | RemoteFile | ProviderSettings | None, cache: Path
+    wanted: LocalFile | RemoteFile | ProviderSettings | None,
+    cache: Path,
+    threads: int = THREADS,
 ) -> Upstream:
     """As `models.yaml` has it, or our own model; raises OSError where a file is missing."""
     match wanted:
@@ -128,7 +131,7 @@ def make_upstream(
             key = wanted.key_file.read_text().strip() if wanted.key_file else ""
             return Provider(wanted.provider, wanted.model, key)
         case LocalFile():
-            return Llama(wanted.path.resolve(strict=True), cache)
+            return Llama(wanted.path.resolve(strict=True), cache, threads)
         case RemoteFile():
-            return Llama(Download(wanted.url, wanted.sha256), cache)
-    return Llama(DEFAULT_MODEL, cache)
+            return Llama(Download(wanted.url, wanted.sha256), cache, threads)
+    return Llama(DEFAULT_MODEL, cache, threads)

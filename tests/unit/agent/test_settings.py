@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from voicefleet_agent import logs
-from voicefleet_agent.settings import Settings, load_secrets, read_config
+from voicefleet_agent.settings import Settings, load_secrets, read_config, read_timing
+from voicefleet_agent.turns import Timing
+from voicefleet_api.endpointing import FILE, Endpointing
 
 pytestmark = pytest.mark.unit
 
@@ -64,3 +66,18 @@ def test_logs_are_json_and_name_no_room(capsys: pytest.CaptureFixture[str]) -> N
     assert '"action": "Greeted"' in written
     assert "5551234567" not in written
     assert written.count("\n") == 1
+
+
+def test_this_machines_silences_are_read_and_a_broken_file_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_timing(tmp_path) == Timing()
+    assert caplog.records == []
+    tuned = Endpointing(complete_ms=300, brief_ms=400, unsure_ms=700)
+    (tmp_path / FILE).write_text(tuned.model_dump_json(by_alias=True))
+    timing = read_timing(tmp_path)
+    assert (timing.complete, timing.brief, timing.unsure) == (0.3, 0.4, 0.7)
+    assert timing.incomplete == Timing().incomplete
+    (tmp_path / FILE).write_text("{}")
+    assert read_timing(tmp_path) == Timing()
+    assert [record.__dict__["action"] for record in caplog.records] == ["ConfigInvalid"]

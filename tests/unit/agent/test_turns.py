@@ -18,10 +18,12 @@ from voicefleet_agent.turns import (
     Prompt,
     Resume,
     Stop,
+    Timing,
     Transcribe,
     Turns,
     is_backchannel,
 )
+from voicefleet_api.endpointing import Endpointing
 
 pytestmark = pytest.mark.unit
 
@@ -31,8 +33,8 @@ WINDOW = 0.032
 class Line:
     """Drives the machine as a call does; transcripts come after `stt` seconds."""
 
-    def __init__(self, *, stt: float = 0.1) -> None:
-        self.turns = Turns()
+    def __init__(self, *, stt: float = 0.1, timing: Timing | None = None) -> None:
+        self.turns = Turns(timing)
         self.now = 100.0
         self.stt = stt
         self.log: list[tuple[float, Action]] = []
@@ -118,6 +120,20 @@ def test_the_silence_that_ends_a_turn_depends_on_what_was_asked(
     assert wait - 0.001 <= first(line, Answer) - ended <= wait + WINDOW + 0.001
     assert line.of(Answer)[0][1].text == text
     assert len(line.of(Answer)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "judged", "wait"),
+    [("three thirty", "Complete", 0.5), ("Three.", "Complete", 0.7), ("um", "Unsure", 0.9)],
+)
+def test_a_machine_that_was_tuned_waits_as_long_as_it_was_told(
+    text: str, judged: Judgement, wait: float
+) -> None:
+    tuned = Timing().tuned(Endpointing(complete_ms=500, brief_ms=700, unsure_ms=900))
+    line = Line(stt=0.05, timing=tuned)
+    ended = line.speech(1.0, text, judged)
+    line.silence(1.5)
+    assert wait - 0.001 <= first(line, Answer) - ended <= wait + WINDOW + 0.001
 
 
 def test_a_slow_transcript_is_waited_for() -> None:
