@@ -26,6 +26,8 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1
     CHANGES = 2
+    MISSED = 2
+    """The same number: well, but not as it should be."""
     NOT_RUNNING = 3
     NOT_ANSWERED = 4
 

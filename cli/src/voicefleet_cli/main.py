@@ -37,8 +37,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="AI receptionists, declared in Kubernetes.\n\n"
-    "Exit codes: 0 well, 1 failed, 2 there are changes (plan), 3 the platform does not run,"
-    " 4 a call was not answered.",
+    "Exit codes: 0 well, 1 failed, 2 there are changes (plan) or the target is missed (tune),"
+    " 3 the platform does not run, 4 a call was not answered.",
 )
 
 Home = Annotated[
@@ -454,6 +454,44 @@ def doctor(
 ) -> None:
     """Check keys, rights, DNS and ports of a Fleet before anything is bought; only reads."""
     raise typer.Exit(asyncio.run(_examine(fleet, home, output)))
+
+
+@app.command()
+def tune(
+    home: Home = default_home(),  # noqa: B008
+    target_ms: Annotated[
+        float, typer.Option(min=1, help="Milliseconds that callers should wait at most.")
+    ] = 800,
+    percentile: Annotated[
+        float, typer.Option(min=1, max=100, help="Share of the answers, %, that keep to it.")
+    ] = 95,
+    candidate: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, help="A models.yaml whose language model is tried, too."),
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with your own callers' turns."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Only measure the present configuration.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")
+    ] = False,
+    output: Form = Output.TABLE,
+) -> None:
+    """Try what this machine can run and write the best to models.yaml. Exit 2: target missed."""
+    # Its models are slow to load: only this command needs them.
+    from voicefleet_cli import tune as command
+
+    target = command.Target(target_ms, percentile)
+    raise typer.Exit(
+        command.tune(
+            _known(home), target, candidate or [], recordings, output,
+            measure=measure, dry_run=dry_run,
+        )
+    )  # fmt: skip
 
 
 @asynccontextmanager

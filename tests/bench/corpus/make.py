@@ -53,10 +53,10 @@ def spoken(say: str, speak: Speak) -> Samples:
     return np.concatenate(pieces)
 
 
-def write(name: str, samples: Samples) -> str:
-    """A FLAC file in `AUDIO`; the SHA-256 of its samples (16 bit, little endian)."""
+def write(file: Path, samples: Samples) -> str:
+    """A FLAC file; the SHA-256 of its samples (16 bit, little endian)."""
     pcm = (samples.clip(-1, 1) * 32767).astype("<i2")
-    with av.open(str(AUDIO / name), "w") as out:
+    with av.open(str(file), "w") as out:
         stream = out.add_stream("flac", rate=RATE, layout="mono")
         frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
         frame.sample_rate = RATE
@@ -77,7 +77,7 @@ def main() -> None:
             index["turns"][f"{call['id']}/{number}"] = {"start": at, "end": at + len(samples)}
             parts += [samples, SPACE]
             at += len(samples) + len(SPACE)
-        index["files"][name] = write(name, np.concatenate(parts))
+        index["files"][name] = write(AUDIO / name, np.concatenate(parts))
         everything += parts[::2]
         print(name, f"{at / RATE:.1f} s", flush=True)
     size = NOISE_SECONDS * RATE
@@ -87,7 +87,7 @@ def main() -> None:
         "babble": babble(size, 3, np.concatenate(everything)),
     }
     for name, noise in beds.items():
-        index["files"][f"{name}.flac"] = write(f"{name}.flac", at_loudness(noise))
+        index["files"][f"{name}.flac"] = write(AUDIO / f"{name}.flac", at_loudness(noise))
     (HERE / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
