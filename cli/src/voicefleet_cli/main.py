@@ -484,8 +484,9 @@ def tune(
     """Try what this machine can run and write the best to models.yaml. Exit 2: target missed."""
     # Its models are slow to load: only this command needs them.
     from voicefleet_cli import tune as command
+    from voicefleet_cli.tuning import Target
 
-    target = command.Target(target_ms, percentile)
+    target = Target(target_ms, percentile)
     raise typer.Exit(
         command.tune(
             _known(home), target, candidate or [], recordings, output,

@@ -1,301 +1,33 @@
-"""`voicefleet tune`: measures what this machine can run, and writes what serves callers best.
-
-Stage by stage, since the stages do not disturb one another: the voice, the language model, then
-the transcriber with the silences that end a turn. Each on gateways of its own.
-"""
+"""`voicefleet tune`: measures what this machine can run, and writes what serves callers best."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
+import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.resources import files
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import aiohttp
 import yaml
 from livekit import api
 
-from voicefleet_agent.providers import local
-from voicefleet_agent.providers.base import ProviderFailed
-from voicefleet_agent.providers.http import Endpoint
-from voicefleet_agent.providers.local import LocalSpeaker, LocalTranscriber
-from voicefleet_agent.providers.openai import OpenAIModel
-from voicefleet_agent.turns import Timing
-from voicefleet_api.endpointing import Endpointing
 from voicefleet_cli import rehearsal
-from voicefleet_cli.console import Exit, Output, fail, out, print_json, progress, step, table
-from voicefleet_cli.rehearsal import Heard, Hearing, Spoken, Switch, Thought
+from voicefleet_cli.console import Exit, Output, fail, out, print_json, step, table
+from voicefleet_cli.rehearsal import Switch
+from voicefleet_cli.tuning import Option, Target, Tuning
 from voicefleet_infra import services
-from voicefleet_infra.gateways import own_gateway
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import tcp_open
 from voicefleet_infra.supervision import StartFailed
 from voicefleet_models import settings
-from voicefleet_models.settings import THREADS, LocalFile, Models, ProviderSettings, RemoteFile
+from voicefleet_models.settings import LocalFile, Models, ProviderSettings
 
 SHIPPED = Path(str(files(__package__).joinpath("recordings")))
-CUT_OFFS = 0.05
-"""Most turns, of 1, in which a caller may be interrupted."""
-ENOUGH = 0.05
-"""Understood less than the best by at most this, of 1, is understood well enough."""
-COMPLETE_MS = (200, 250, 350, 500)
-UNSURE_MS = (400, 500, 600, 800, 1000)
-BRIEF_MS = 100
-"""A single word waits so much longer than a whole answer."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """So many milliseconds at that percentile."""
-
-    ms: float
-    percentile: float
-
-
-@dataclass(frozen=True, eq=False)
-class Option:
-    """One way to do a stage, and how it went."""
-
-    stage: str
-    name: str
-    models: Models
-    """The configuration that it is part of."""
-    seconds: Sequence[float]
-    right: float | None = None
-    """Share of turns that were understood, or answered rightly."""
-    cut_offs: float | None = None
-    """Share of turns."""
-    rate: float | None = None
-    """Tokens a second."""
-
-    def at(self, percentile: float) -> float | None:
-        """Milliseconds; infinite where too many turns have no answer, None where there is none."""
-        if not self.seconds:
-            return None
-        # A value that was measured: between a number and infinity there is nothing.
-        return 1000 * float(np.percentile(self.seconds, percentile, method="higher"))
-
-
-def best(options: Sequence[Option], target: Target) -> Option:
-    """Of what meets the target, the one that understands most, interrupts least, is quickest.
-
-    Where nothing meets it, the quickest that understands well enough. Nothing that interrupts more
-    callers than `CUT_OFFS`, unless everything does. The first counts where two are alike.
-    """
-    least = min(option.cut_offs or 0.0 for option in options)
-    polite = [o for o in options if (o.cut_offs or 0.0) <= max(CUT_OFFS, least)]
-
-    def at(option: Option) -> float:
-        return option.at(target.percentile) or 0.0
-
-    def right(option: Option) -> float:
-        return option.right or 0.0
-
-    if meeting := [option for option in polite if at(option) <= target.ms]:
-        return min(meeting, key=lambda o: (-right(o), o.cut_offs or 0.0, at(o)))
-    enough = max(map(right, polite)) - ENOUGH
-    return min((option for option in polite if right(option) >= enough), key=at)
-
-
-def thread_counts(present: int) -> list[int]:
-    """To be tried: the present one first, and never all cores, of which calls need one."""
-    return list(dict.fromkeys([present, 1, max(1, THREADS // 2), THREADS]))
-
-
-def model_name(wanted: LocalFile | RemoteFile | ProviderSettings | None) -> str:
-    """For people."""
-    match wanted:
-        case LocalFile():
-            return wanted.path.name
-        case RemoteFile():
-            return wanted.url.rpartition("/")[2]
-        case ProviderSettings():
-            return f"{wanted.model} at {wanted.provider}"
-    return "the platform's own"
-
-
-def _milliseconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if math.isfinite(value) else "no answer"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"
-
-
-class Tuning:
-    """One run. `only` tries nothing but the present configuration."""
-
-    def __init__(self, turns: Sequence[Spoken], switch: Switch, target: Target, *, only: bool):
-        self._turns, self._switch, self._target, self._only = turns, switch, target, only
-        self.options: list[Option] = []
-        self.chosen: list[Option] = []
-        self.program: list[Heard] = []
-        """Turns that a program answered, in the chosen configuration;"""
-        self.model: list[Heard] = []
-        """those that a language model did."""
-
-    async def run(self, models: Models, others: Sequence[Models]) -> Models:
-        """The best configuration. Raises StartFailed where one cannot be run."""
-        models, voiced = await self._voice(models)
-        models, thoughts = await self._language(models, others)
-        return await self._hearing(models, voiced, thoughts)
-
-    def _threads(self, models: Models, gateway: str) -> list[Models]:
-        present = getattr(models.threads, gateway)
-        counts = [present] if self._only else thread_counts(present)
-        return [models] + [_with(models, gateway, count) for count in counts[1:]]
-
-    def _choose(self, options: Sequence[Option]) -> Option:
-        self.options += options
-        self.chosen.append(best(options, self._target))
-        return self.chosen[-1]
-
-    async def _voice(self, models: Models) -> tuple[Models, dict[Spoken, float]]:
-        tried = {}
-        for wanted in self._threads(models, "tts"):
-            name = _threads_of(wanted.threads.tts)
-            async with _gateway("tts", wanted, f"Measuring the voice ({name})") as endpoint:
-                seconds = await rehearsal.voice(self._turns, LocalSpeaker(endpoint))
-            fresh = [value for value in seconds.values() if value > 0]
-            tried[Option("first sound of speech", name, wanted, fresh)] = seconds
-        option = self._choose([*tried])
-        return option.models, tried[option]
-
-    async def _language(
-        self, models: Models, others: Sequence[Models]
-    ) -> tuple[Models, dict[Spoken, Thought]]:
-        tried: dict[Option, dict[Spoken, Thought]] = {}
-        for source in (models, *others):
-            local_model = not isinstance(source.language_model, ProviderSettings)
-            wanted = _changed(models, language_model=source.language_model)
-            for each in self._threads(wanted, "llm") if local_model else [wanted]:
-                name = model_name(each.language_model)
-                name += f", {_threads_of(each.threads.llm)}" if local_model else ""
-                async with _gateway("llm", each, f"Measuring the language model {name}") as at:
-                    tried |= await self._thoughts(at, each, name)
-        option = self._choose([*tried])
-        return option.models, tried[option]
-
-    async def _thoughts(
-        self, endpoint: Endpoint, models: Models, name: str
-    ) -> dict[Option, dict[Spoken, Thought]]:
-        async def brief(briefing: str) -> None:
-            with contextlib.suppress(ProviderFailed):
-                await local.brief(endpoint, briefing)
-
-        self._switch.model = OpenAIModel(endpoint, "default", "Local")
-        found = await rehearsal.language(self._turns, self._switch, brief)
-        thoughts = [*found.values()]
-        option = Option(
-            "first sentence of the model",
-            name,
-            models,
-            [thought.seconds for thought in thoughts],
-            right=_share([thought.right for thought in thoughts]),
-            rate=float(np.median([t.pieces for t in thoughts])) if thoughts else None,
-        )
-        return {option: found}
-
-    async def _hearing(
-        self, models: Models, voiced: dict[Spoken, float], thoughts: dict[Spoken, Thought]
-    ) -> Models:
-        tried: dict[Option, list[Heard]] = {}
-        for wanted in self._threads(models, "stt"):
-            name = _threads_of(wanted.threads.stt)
-            async with _gateway("stt", wanted, f"Listening to the callers ({name})") as endpoint:
-                hearing = Hearing(LocalTranscriber(endpoint), voiced, thoughts)
-                for each in self._endpointings(wanted):
-                    timing = _timing(each)
-                    heard = [await hearing.hear(turn, timing) for turn in self._turns]
-                    tried[self._heard(each, heard)] = heard
-        option = self._choose([*tried])
-        for turn, one in zip(self._turns, tried[option], strict=True):
-            (self.model if turn.answer is None else self.program).append(one)
-        return option.models
-
-    def _endpointings(self, models: Models) -> list[Models]:
-        if self._only:
-            return [models]
-        silences = [
-            Endpointing(complete_ms=complete, brief_ms=complete + BRIEF_MS, unsure_ms=unsure)
-            for complete, unsure in product(COMPLETE_MS, UNSURE_MS)
-            if unsure > complete + BRIEF_MS
-        ]
-        return [models] + [_changed(models, endpointing=each) for each in silences]
-
-    def _heard(self, models: Models, heard: Sequence[Heard]) -> Option:
-        by_program = [
-            one for turn, one in zip(self._turns, heard, strict=True) if turn.answer is not None
-        ]
-        timing = _timing(models)
-        silences = "/".join(
-            f"{1000 * s:.0f}" for s in (timing.complete, timing.brief, timing.unsure)
-        )
-        return Option(
-            "answer",
-            f"turns end after {silences} ms, {_threads_of(models.threads.stt)}",
-            models,
-            [one.wait for one in by_program if not one.cut_off],
-            right=_share([one.understood for one in by_program]),
-            cut_offs=_share([one.cut_off for one in heard]),
-        )
-
-
-def _changed(models: Models, **changes: Any) -> Models:
-    """With what is unset in `models` still unset."""
-    return models.model_copy(update=changes)
-
-
-def _with(models: Models, gateway: str, count: int) -> Models:
-    return _changed(models, threads=models.threads.model_copy(update={gateway: count}))
-
-
-def _timing(models: Models) -> Timing:
-    return Timing().tuned(models.endpointing) if models.endpointing else Timing()
-
-
-def _threads_of(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
-
-
-def _share(values: Sequence[bool]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-@asynccontextmanager
-async def _gateway(name: str, models: Models, words: str) -> AsyncIterator[Endpoint]:
-    """A gateway for as long as something is measured, which `words` say."""
-    with tempfile.TemporaryDirectory(prefix="voicefleet-tune-") as made, step(words):
-        folder = Path(made)
-        told = ""
-
-        def say(state: dict[str, Any]) -> None:
-            nonlocal told
-            if state.get("state") == "Fetching" and told != (share := f"{state['share']:.1f}"):
-                told = share
-                progress(f"fetching {state['model']}: {state['share']:.0%}")
-            if state.get("state") == "NotFetched":
-                raise StartFailed(f"the model could not be fetched: {state['reason']}")
-
-        async with own_gateway(name, models, folder, say) as token:
-            endpoint = local.gateway(folder, name, token)
-            try:
-                yield endpoint
-            finally:
-                await endpoint.aclose()
-
-
-# --- the command -------------------------------------------------------------------------------
 
 
 def tune(
@@ -314,7 +46,7 @@ def tune(
         present = settings.read(file if file.exists() else None)
         others = [_absolute(settings.read(candidate)) for candidate in candidates]
         if calls := asyncio.run(_calls(platform)):
-            fail(f"{calls} calls are under way, and measuring would disturb them; try again later")
+            fail(f"calls are under way ({calls}), which measuring would disturb; try again later")
         # Ended from outside, no gateway stays behind either.
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         with tempfile.TemporaryDirectory(prefix="voicefleet-tune-") as work:
@@ -322,21 +54,23 @@ def tune(
             with step("Preparing the recorded callers"):
                 turns = rehearsal.load_turns(recordings or SHIPPED, Path(work), switch)
             tuning = Tuning(turns, switch, target, only=measure)
+            loads = [os.getloadavg()[0]]
             found = asyncio.run(tuning.run(present, others))
+            loads.append(os.getloadavg()[0])
     except (OSError, ValueError, StartFailed) as error:
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped; nothing was written")
-    changed = found != present
+    changed = found.to_yaml() != present.to_yaml()
     if changed and not dry_run:
         if file.exists():
             write_private(file.with_suffix(".yaml~"), file.read_text())
         write_private(file, yaml.safe_dump(found.to_yaml(), sort_keys=False))
     met = (tuning.chosen[-1].at(target.percentile) or 0.0) <= target.ms
     if output is Output.JSON:
-        print_json(_report(tuning, target, found, met=met, written=changed and not dry_run))
+        print_json(_report(tuning, target, found, loads, met=met, written=changed and not dry_run))
     else:
-        _show(tuning, target, met=met)
+        _show(tuning, target, loads, met=met)
         if changed:
             out.print(
                 "\n" + yaml.safe_dump(found.to_yaml(), sort_keys=False).rstrip(), markup=False
@@ -355,22 +89,31 @@ def _absolute(models: Models) -> Models:
         wanted = LocalFile(path=wanted.path.absolute())
     elif isinstance(wanted, ProviderSettings) and wanted.key_file:
         wanted = wanted.model_copy(update={"key_file": wanted.key_file.absolute()})
-    return _changed(models, language_model=wanted)
+    return models.model_copy(update={"language_model": wanted})
 
 
 async def _calls(platform: Platform) -> int:
-    """Calls under way: LiveKit's rooms with somebody in them."""
+    """Calls under way: LiveKit's rooms with somebody in them. Raises ValueError."""
     port = platform.port("livekit")
     if not tcp_open(port):
         return 0
     key, secret = services.livekit_keys(platform)
-    async with api.LiveKitAPI(f"http://127.0.0.1:{port}", key, secret) as livekit:
-        rooms = (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms
+    try:
+        async with api.LiveKitAPI(f"http://127.0.0.1:{port}", key, secret) as livekit:
+            rooms = (await livekit.room.list_rooms(api.ListRoomsRequest())).rooms
+    except (api.TwirpError, aiohttp.ClientError) as error:
+        raise ValueError(f"LiveKit does not say whether calls are under way: {error}") from None
     return sum(room.num_participants > 0 for room in rooms)
 
 
 def _report(
-    tuning: Tuning, target: Target, found: Models, *, met: bool, written: bool
+    tuning: Tuning,
+    target: Target,
+    found: Models,
+    loads: Sequence[float],
+    *,
+    met: bool,
+    written: bool,
 ) -> dict[str, Any]:
     """For programs; `null` milliseconds: too many turns without an answer."""
 
@@ -392,12 +135,13 @@ def _report(
             }
             for option in tuning.options
         ],
+        "load": {"before": loads[0], "after": loads[1]},
         "models": found.to_yaml(),
         "written": written,
     }
 
 
-def _show(tuning: Tuning, target: Target, *, met: bool) -> None:
+def _show(tuning: Tuning, target: Target, loads: Sequence[float], *, met: bool) -> None:
     rows = table("Stage", "Configuration", "p50 ms", "p95 ms", "Right", "Cut off", "Tokens/s", "")
     present = {option.stage: option for option in reversed(tuning.options)}
     for option in tuning.options:
@@ -414,19 +158,34 @@ def _show(tuning: Tuning, target: Target, *, met: bool) -> None:
                 "chosen" if option in tuning.chosen else "",
             )
     out.print(rows)
-    answer = tuning.chosen[-1]
+    cores = os.cpu_count() or 1
     out.print(
-        f"\n{len(tuning.program)} turns answered by program:"
-        f" {_milliseconds(answer.at(target.percentile))} ms at the {target.percentile:g}th"
-        f" percentile, the line's {1000 * rehearsal.LINE:.0f} ms included;"
-        f" the target of {target.ms:g} ms is {'met' if met else 'missed'}",
+        f"\nLoad average of {cores} cores: {loads[0]:.1f} before, {loads[1]:.1f} after"
+        + (": the machine is busy, and everything seems slower than it is" * (loads[0] > cores)),
+        soft_wrap=True,
+    )
+    waited = tuning.chosen[-1].at(target.percentile)
+    out.print(
+        f"Answered by program ({len(tuning.program)} turns): {_milliseconds(waited)} ms at"
+        f" percentile {target.percentile:g}, the line's {1000 * rehearsal.LINE:.0f} ms included;"
+        f" the target of {target.ms:g} ms is {'met' if met else 'missed'}.",
         soft_wrap=True,
     )
     if tuning.model:
         waits = [one.wait for one in tuning.model if not one.cut_off]
-        asked = Option("", "", answer.models, waits)
+        asked = Option("", "", tuning.chosen[-1].models, waits)
         out.print(
-            f"{len(tuning.model)} open questions, for the language model (no part of the target):"
+            f"By the language model ({len(tuning.model)} open questions, no part of the target):"
             f' {_milliseconds(asked.at(50))} ms at the median, after "One moment, please."',
             soft_wrap=True,
         )
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if math.isfinite(value) else "no answer"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"

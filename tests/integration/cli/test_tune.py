@@ -4,6 +4,7 @@ of which one takes its time and one makes things up."""
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,10 +20,12 @@ import pytest
 import yaml
 
 from support.gateways import Gateways
+from support.media import LiveKit
 from voicefleet_agent.settings import read_timing
 from voicefleet_api.endpointing import FILE
 from voicefleet_cli.console import Exit
 from voicefleet_cli.tune import SHIPPED
+from voicefleet_infra.platform import Platform
 from voicefleet_models.settings import read
 
 pytestmark = pytest.mark.integration
@@ -112,7 +115,13 @@ def test_the_better_of_two_is_chosen_written_and_taken(
     before = present.read_text()
     quick = models(tmp_path / "quick.yaml", provider, "quick")
     wrong = models(tmp_path / "wrong.yaml", provider, "wrong")
-    words = (f"--candidate={quick}", f"--candidate={wrong}", "--target-ms=1800", "-o=json")
+    words = (
+        f"--candidate={quick}",
+        f"--candidate={wrong}",
+        "--target-ms=1800",
+        "--percentile=50",
+        "-o=json",
+    )
 
     dry = tune(home, recordings, *words, "--dry-run")
     assert dry.returncode == Exit.OK, dry.stderr
@@ -123,7 +132,7 @@ def test_the_better_of_two_is_chosen_written_and_taken(
     assert done.returncode == Exit.OK, done.stderr
     report = json.loads(done.stdout)
     print(json.dumps(report, indent=1))
-    assert report["target"] == {"ms": 1800, "percentile": 95, "met": True}
+    assert report["target"] == {"ms": 1800, "percentile": 50, "met": True}
     asked = {o["configuration"]: o for o in report["options"] if o["tokensPerSecond"] is not None}
     by_name = {name.split()[0]: option for name, option in asked.items()}
     assert {name: option["right"] for name, option in by_name.items()} == {
@@ -138,7 +147,7 @@ def test_the_better_of_two_is_chosen_written_and_taken(
         next(o for o in report["options"] if o["stage"] == "answer" and test(o))
         for test in (lambda o: o["chosen"], lambda o: "1900/1900/2900" in o["configuration"])
     ]
-    assert chosen["p50Ms"] < 1000 < 1900 < late["p50Ms"]
+    assert chosen["p50Ms"] < 1800 < 2000 < late["p50Ms"]
 
     written = read(present)
     assert written.to_yaml() == report["models"]
@@ -161,7 +170,7 @@ def test_measuring_only_changes_nothing_and_says_that_the_target_is_missed(
     measured = tune(tmp_path, recordings, "--measure", "--target-ms=200")
     assert measured.returncode == Exit.MISSED, measured.stderr
     assert "the target of 200 ms is missed" in measured.stdout
-    assert "1 open questions" in measured.stdout
+    assert "(1 open questions" in measured.stdout
     assert present.read_text() == before
     assert not (tmp_path / "models.yaml~").exists()
 
@@ -193,3 +202,37 @@ def test_a_model_that_cannot_be_loaded_is_said(recordings: Path, tmp_path: Path)
     assert failed.returncode == Exit.FAILED
     assert "the gateway llm does not start" in failed.stderr
     assert "none.gguf" in failed.stderr
+
+
+def test_calls_under_way_are_not_disturbed(tmp_path: Path) -> None:
+    server = LiveKit(tmp_path, key="voicefleet")
+    home = tmp_path / "home"
+    platform = Platform(home)
+    base = server.port - (platform.port("livekit") - platform.base_port)
+    platform.secret("livekit-secret", make=server.secret)
+    (home / "platform.json").write_text(json.dumps({"basePort": base}))
+    server.start()
+    caller = subprocess.Popen(
+        [
+            sys.executable,
+            str(Path(__file__).parents[2] / "support" / "caller.py"),
+            server.url,
+            "call",
+            "nobody",
+            '[{"sleep": 60}]',
+            str(tmp_path / "heard.wav"),
+        ],
+        env={**os.environ, **server.env},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        # A folder without recordings: whoever is not refused for the call is for that.
+        deadline = time.monotonic() + 30
+        while "calls are under way (1)" not in (stderr := tune(home, tmp_path).stderr):
+            assert "calls.yaml" in stderr
+            assert time.monotonic() < deadline
+    finally:
+        caller.kill()
+        caller.wait()
+        server.stop()
+    assert "calls.yaml" in tune(home, tmp_path).stderr

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.stand_ins import Gateways
+from voicefleet_api.endpointing import FILE, Endpointing
 
 pytestmark = pytest.mark.integration
 
@@ -101,3 +102,18 @@ async def test_barge_in_pauses_the_agent_and_a_cough_resumes_it(
     assert greeting["interrupted"]
     assert agent.config["greeting"].startswith(greeting["text"])
     assert len(greeting["text"]) < len(agent.config["greeting"])
+
+
+async def test_a_turn_ends_when_this_machines_silences_say(
+    agent: Any, call: Any, request_: Path, tones: Any
+) -> None:
+    waits = Endpointing(complete_ms=2000, brief_ms=2000, unsure_ms=2900)
+    (agent.models / FILE).write_text(waits.model_dump_json(by_alias=True))
+    async with Gateways(agent.models, hear=hears("When are you open?"), speak=tones):
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        await call({"quiet": 0.8}, {"say": request_}, {"quiet": 1.0})
+    await agent.logged("CallEnded")
+    [latency] = [turn["latency"] for turn in record(agent)["transcript"] if turn.get("latency")]
+    # Less what passes before a silence is one.
+    assert latency["endOfTurn"] > 1800

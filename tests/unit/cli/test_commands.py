@@ -22,7 +22,7 @@ from voicefleet_infra.platform import Platform
 pytestmark = pytest.mark.unit
 
 NUMBER = "+14155550100"
-COMMANDS = ("up", "down", "clean", "status", "plan", "call", "ledger", "doctor")
+COMMANDS = ("up", "down", "clean", "status", "plan", "call", "ledger", "doctor", "tune")
 
 
 def run(home: Path, *words: str) -> Result:
