@@ -114,6 +114,6 @@ async def test_a_turn_ends_when_this_machines_silences_say(
         await agent.logged("PhrasesReady")
         await call({"quiet": 0.8}, {"say": request_}, {"quiet": 1.0})
     await agent.logged("CallEnded")
-    [latency] = [turn["latency"] for turn in record(agent)["transcript"] if turn.get("latency")]
+    latencies = [turn["latency"] for turn in record(agent)["transcript"] if turn.get("latency")]
     # Less what passes before a silence is one.
-    assert latency["endOfTurn"] > 1800
+    assert min(latency["endOfTurn"] for latency in latencies) > 1800

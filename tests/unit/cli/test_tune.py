@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
+from voicefleet_api.endpointing import Endpointing
 from voicefleet_cli.console import Exit
 from voicefleet_cli.main import app
-from voicefleet_cli.rehearsal import Switch, load_turns
+from voicefleet_cli.rehearsal import Heard, Switch, load_turns
 from voicefleet_cli.tune import SHIPPED
-from voicefleet_cli.tuning import Option, Target, best, thread_counts
-from voicefleet_models.settings import THREADS, Models
+from voicefleet_cli.tuning import Option, Target, Tuning, best, thread_counts
+from voicefleet_models.settings import THREADS, Models, read
 
 pytestmark = pytest.mark.unit
 TARGET = Target(800, 95)
@@ -88,7 +91,70 @@ def test_the_shipped_callers_say_what_is_asked_of_them(tmp_path: Path) -> None:
 
 
 def tune(home: Path, *words: str | Path) -> Result:
-    return CliRunner().invoke(app, ["tune", "--home", str(home), *map(str, words)])
+    return CliRunner().invoke(
+        app, ["tune", "--home", str(home), *map(str, words)], env={"COLUMNS": "200"}
+    )
+
+
+TUNED = Endpointing(complete_ms=350, brief_ms=450, unsure_ms=600)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is run: these are the figures."""
+
+    async def run(self: Tuning, models: Models, others: object) -> Models:
+        tuned = models.model_copy(update={"endpointing": TUNED})
+        late = Option("answer", "late", models, [0.9, 0.9, math.inf], right=0.5, cut_offs=0.1)
+        slow = Option("model", "slow", models, [2.0], right=1.0, rate=9.6)
+        self.options = [slow, late, Option("answer", "other", models, [0.7], cut_offs=0.0)]
+        self.options.append(Option("answer", "good", tuned, [0.5, 0.701], right=1.0, cut_offs=0.0))
+        self.chosen = [slow, self.options[-1]]
+        self.program = [Heard(0.5, 0.3, 0.1, understood=True, cut_off=False)] * 2
+        self.model = [Heard(2.6, 0.3, 0.1, understood=True, cut_off=False)]
+        return tuned
+
+    monkeypatch.setattr(Tuning, "run", run)
+
+
+@pytest.mark.usefixtures("measured")
+def test_what_was_found_is_shown_and_written_beside_what_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("# mine\nthreads: {tts: 1}\n")
+    dry = tune(tmp_path, "--dry-run")
+    assert file.read_text().startswith("# mine")
+    assert "would be written to" in dry.stdout
+    done = tune(tmp_path)
+    assert done.exit_code == dry.exit_code == Exit.OK
+    rows = {line.split()[1]: line.split() for line in done.stdout.splitlines() if "answer " in line}
+    assert rows["late"][2:] == ["900", "no", "answer", "50%", "10%", "-"]
+    assert rows["good"][2:] == ["701", "701", "100%", "0%", "-", "chosen"]
+    assert "other" not in rows, "of the many, the present and the chosen one"
+    assert "(2 turns): 701 ms at percentile 95" in done.stdout
+    assert "the target of 800 ms is met" in done.stdout
+    assert "(1 open questions, no part of the target): 2600 ms" in done.stdout
+    assert "voicefleet up" in done.stdout
+    assert read(file).endpointing == TUNED
+    assert read(file).threads.model_fields_set == {"tts"}
+    assert (tmp_path / "models.yaml~").read_text().startswith("# mine")
+    again = tune(tmp_path)
+    assert "nothing was written" in again.stdout
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_missed_target_is_written_all_the_same_and_said(tmp_path: Path) -> None:
+    result = tune(tmp_path, "--target-ms", "700", "--output", "json")
+    assert result.exit_code == Exit.MISSED
+    report = json.loads(result.stdout)
+    assert report["target"] == {"ms": 700, "percentile": 95, "met": False}
+    assert report["options"][1]["p95Ms"] is None
+    assert [option["chosen"] for option in report["options"]] == [True, False, False, True]
+    assert report["models"] == {"endpointing": TUNED.to_json()} == read_yaml(tmp_path)
+    assert report["written"] is True
+
+
+def read_yaml(home: Path) -> object:
+    return yaml.safe_load((home / "models.yaml").read_text())
 
 
 @pytest.mark.parametrize(
