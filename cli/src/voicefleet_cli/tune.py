@@ -47,15 +47,13 @@ def tune(
         others = [_absolute(settings.read(candidate)) for candidate in candidates]
         if calls := asyncio.run(_calls(platform)):
             fail(f"calls are under way ({calls}), which measuring would disturb; try again later")
-        # Ended from outside, no gateway stays behind either.
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         with tempfile.TemporaryDirectory(prefix="voicefleet-tune-") as work:
             switch = Switch()
             with step("Preparing the recorded callers"):
                 turns = rehearsal.load_turns(recordings or SHIPPED, Path(work), switch)
             tuning = Tuning(turns, switch, target, only=measure)
             loads = [os.getloadavg()[0]]
-            found = asyncio.run(tuning.run(present, others))
+            found = asyncio.run(_run(tuning, present, others))
             loads.append(os.getloadavg()[0])
     except (OSError, ValueError, StartFailed) as error:
         fail(str(error))
@@ -80,6 +78,13 @@ def tune(
         elif not measure:
             out.print("\nthe present configuration is the best; nothing was written")
     return Exit.OK if met else Exit.MISSED
+
+
+async def _run(tuning: Tuning, present: Models, others: Sequence[Models]) -> Models:
+    """Ended from outside as by Ctrl-C, no gateway stays behind either."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    return await tuning.run(present, others)
 
 
 def _absolute(models: Models) -> Models:

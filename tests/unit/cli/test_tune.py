@@ -100,8 +100,12 @@ TUNED = Endpointing(complete_ms=350, brief_ms=450, unsure_ms=600)
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is run: these are the figures."""
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Nothing is run: these are the figures. Returns the option with recordings: one turn."""
+    folder = tmp_path_factory.mktemp("recordings")
+    turn = {"sound": str(SHIPPED / "salon-1.flac"), "say": "Hello."}
+    call = {"profession": "salon", "business": "B", "turns": [turn]}
+    (folder / "calls.yaml").write_text(yaml.safe_dump([call]))
 
     async def run(self: Tuning, models: Models, others: object) -> Models:
         tuned = models.model_copy(update={"endpointing": TUNED})
@@ -115,16 +119,18 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         return tuned
 
     monkeypatch.setattr(Tuning, "run", run)
+    return f"--recordings={folder}"
 
 
-@pytest.mark.usefixtures("measured")
-def test_what_was_found_is_shown_and_written_beside_what_was_there(tmp_path: Path) -> None:
+def test_what_was_found_is_shown_and_written_beside_what_was_there(
+    measured: str, tmp_path: Path
+) -> None:
     file = tmp_path / "models.yaml"
     file.write_text("# mine\nthreads: {tts: 1}\n")
-    dry = tune(tmp_path, "--dry-run")
+    dry = tune(tmp_path, measured, "--dry-run")
     assert file.read_text().startswith("# mine")
     assert "would be written to" in dry.stdout
-    done = tune(tmp_path)
+    done = tune(tmp_path, measured)
     assert done.exit_code == dry.exit_code == Exit.OK
     rows = {line.split()[1]: line.split() for line in done.stdout.splitlines() if "answer " in line}
     assert rows["late"][2:] == ["900", "no", "answer", "50%", "10%", "-"]
@@ -137,13 +143,12 @@ def test_what_was_found_is_shown_and_written_beside_what_was_there(tmp_path: Pat
     assert read(file).endpointing == TUNED
     assert read(file).threads.model_fields_set == {"tts"}
     assert (tmp_path / "models.yaml~").read_text().startswith("# mine")
-    again = tune(tmp_path)
+    again = tune(tmp_path, measured)
     assert "nothing was written" in again.stdout
 
 
-@pytest.mark.usefixtures("measured")
-def test_a_missed_target_is_written_all_the_same_and_said(tmp_path: Path) -> None:
-    result = tune(tmp_path, "--target-ms", "700", "--output", "json")
+def test_a_missed_target_is_written_all_the_same_and_said(measured: str, tmp_path: Path) -> None:
+    result = tune(tmp_path, measured, "--target-ms", "700", "--output", "json")
     assert result.exit_code == Exit.MISSED
     report = json.loads(result.stdout)
     assert report["target"] == {"ms": 700, "percentile": 95, "met": False}
