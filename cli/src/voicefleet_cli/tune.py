@@ -99,8 +99,9 @@ def _absolute(models: Models) -> Models:
 
 async def _calls(platform: Platform) -> int:
     """Calls under way: LiveKit's rooms with somebody in them. Raises ValueError."""
-    port = platform.port("livekit")
-    if not tcp_open(port):
+    port, known = platform.port("livekit"), platform.path("secrets", "livekit-secret")
+    # Whatever listens there is not ours where the platform was never up.
+    if not known.exists() or not tcp_open(port):
         return 0
     key, secret = services.livekit_keys(platform)
     try:

@@ -31,8 +31,8 @@ from voicefleet_models.settings import read
 pytestmark = pytest.mark.integration
 COMMAND = Path(sys.executable).with_name("voicefleet")
 TURNS = 4
-"""Of the dentist's first caller; the last of them is an open question."""
-FACT = "Parking behind the building is free."
+"""Of the first caller; one of them is an open question."""
+FACT = "We are at 12 Harbor Street."
 
 
 class Model(BaseHTTPRequestHandler):
