@@ -34,7 +34,7 @@ spin take many times as long where they do not all run (measured: docs/performan
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
 
 class LocalFile(_Model):
