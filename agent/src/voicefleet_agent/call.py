@@ -25,7 +25,6 @@ from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.records import Recorder
 from voicefleet_agent.settings import Settings, read_timing
 from voicefleet_agent.speaking import QUEUE_MS, Mouth
-from voicefleet_agent.turns import Turns
 from voicefleet_dialogue.dialogue import Dialogue
 
 CALLER_TIMEOUT = 20.0
@@ -158,7 +157,7 @@ class _Call:
             mouth,
             record,
             fallback=self._live.config.forward_to,
-            machine=Turns(read_timing(self._settings.models)),
+            timing=read_timing(self._settings.models),
         )
 
         def sound(heard: bytes, said: bytes) -> None:

@@ -21,7 +21,7 @@ from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.minutes import Minutes, Record
 from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.speaking import Mouth, Utterance
-from voicefleet_agent.turns import Agent, Turns
+from voicefleet_agent.turns import Agent, Timing, Turns
 from voicefleet_agent.voicing import Voicing
 from voicefleet_api.calls import CallState
 from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
@@ -56,6 +56,7 @@ class Conversation:
         record: Record,
         *,
         fallback: str | None = None,
+        timing: Timing | None = None,
     ) -> None:
         """`pipeline` is asked at each turn, `made` for the sound of a sentence made ahead.
 
@@ -69,7 +70,7 @@ class Conversation:
         self._fallback = fallback
         self._minutes = Minutes(record)
         self._company = Company(mouth, made, lambda filler: self._note(filler, "Program"))
-        self._turns = Turns()
+        self._turns = Turns(timing)
         self._turns.agent = Agent.THINKING  # of the greeting
         self._ears: Ears | None = None
         self._attempt: Attempt | None = None

@@ -261,12 +261,11 @@ async def language(
 
 async def _thought(turn: Spoken, switch: Switch) -> Thought:
     say = load("en-US").say
-    fillers = {say("ack"), say("wait_longer")}
     state, switch.pieces = turn.dialogue.state, 0
     began = time.perf_counter()
     first, said = math.inf, []
     async for act in turn.dialogue.ask(turn.say):
-        if isinstance(act, Say) and act.text not in fillers:
+        if isinstance(act, Say) and not act.filler:
             if act.text != say("again"):
                 first = min(first, time.perf_counter() - began)
             said.append(act.text.lower())
@@ -364,7 +363,7 @@ class Hearing:
             transcript = None
             try:
                 async with asyncio.timeout(TRANSCRIPT_SECONDS):
-                    transcript = await self._transcriber.transcribe(pcm, turn.dialogue.answers)
+                    transcript = await self._transcriber.transcribe(pcm, turn.dialogue)
             except (ProviderFailed, TimeoutError):
                 pass
             self._known[key] = time.perf_counter() - began, transcript

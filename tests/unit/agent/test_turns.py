@@ -124,7 +124,7 @@ def test_the_silence_that_ends_a_turn_depends_on_what_was_asked(
 
 @pytest.mark.parametrize(
     ("text", "judged", "wait"),
-    [("three thirty", "Complete", 0.5), ("Three.", "Complete", 0.7), ("um", "Unsure", 0.9)],
+    [("three thirty", "Complete", 0.5), ("Three.", "Enough", 0.7), ("um", "Unsure", 0.9)],
 )
 def test_a_machine_that_was_tuned_waits_as_long_as_it_was_told(
     text: str, judged: Judgement, wait: float

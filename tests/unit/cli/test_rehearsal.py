@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from support.dialogues import talk
-from voicefleet_agent.providers.base import Fits, ProviderFailed, Transcript
+from voicefleet_agent.providers.base import Asked, ProviderFailed, Transcript
 from voicefleet_agent.turns import Timing
 from voicefleet_cli.rehearsal import LINE, ORIGIN, Heard, Hearing, Spoken, Thought
 
@@ -26,7 +26,7 @@ class Says:
     def __init__(self, text: str | None, seconds: float = 0.0) -> None:
         self.text, self.seconds, self.asked = text, seconds, 0
 
-    async def transcribe(self, pcm: bytes, fits: Fits | None = None) -> Transcript:
+    async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         self.asked += 1
         await asyncio.sleep(self.seconds)
         if self.text is None:
@@ -60,10 +60,10 @@ def hear(turn: Spoken, transcriber: Says, timing: Timing | None = None, **known:
     return asyncio.run(hearing.hear(turn, timing or Timing()))
 
 
-@pytest.mark.parametrize("complete", [0.25, 0.5])
-def test_the_silence_that_ends_a_turn_is_what_the_caller_waits_for(complete: float) -> None:
-    heard = hear(spoken(), Says(SAY), replace(Timing(), complete=complete))
-    assert heard.end_of_turn == pytest.approx(complete, abs=WINDOW + 0.001)
+@pytest.mark.parametrize("silence", [0.25, 0.5])
+def test_the_silence_that_ends_a_turn_is_what_the_caller_waits_for(silence: float) -> None:
+    heard = hear(spoken(), Says(SAY), replace(Timing(), brief=silence))
+    assert heard.end_of_turn == pytest.approx(silence, abs=WINDOW + 0.001)
     assert heard.wait == pytest.approx(heard.end_of_turn + LINE)
     assert (heard.understood, heard.cut_off) == (True, False)
 
@@ -78,11 +78,9 @@ def test_a_slow_transcriber_and_a_slow_voice_are_waited_for() -> None:
     assert voiced.wait == pytest.approx(0.06 + 0.9 + LINE, abs=2 * WINDOW)
 
 
-@pytest.mark.parametrize(("complete", "cut_off"), [(0.25, True), (0.6, False)])
-def test_a_pause_longer_than_the_silence_cuts_the_caller_off(
-    complete: float, cut_off: bool
-) -> None:
-    heard = hear(spoken(0.45), Says(SAY), replace(Timing(), complete=complete))
+@pytest.mark.parametrize(("silence", "cut_off"), [(0.25, True), (0.6, False)])
+def test_a_pause_longer_than_the_silence_cuts_the_caller_off(silence: float, cut_off: bool) -> None:
+    heard = hear(spoken(0.45), Says(SAY), replace(Timing(), brief=silence))
     assert (heard.cut_off, heard.understood) == (cut_off, not cut_off)
     assert (heard.wait < 0) == cut_off
 
@@ -106,7 +104,7 @@ def test_sound_is_transcribed_once_whatever_the_timing() -> None:
     hearing = Hearing(transcriber, {}, {})
     first = asyncio.run(hearing.hear(turn, Timing()))
     asked = transcriber.asked
-    second = asyncio.run(hearing.hear(turn, replace(Timing(), complete=0.5)))
+    second = asyncio.run(hearing.hear(turn, replace(Timing(), brief=0.7)))
     assert transcriber.asked == asked
     assert second.end_of_turn > first.end_of_turn + 0.2
 
