@@ -15,6 +15,8 @@ ProviderURL = Annotated[
     Field(max_length=256, pattern=r"^https?://", json_schema_extra=rules.HTTP_URL),
 ]
 ModelName = Annotated[str, Field(min_length=1, max_length=128)]
+LOCAL_HEARS = ("en",)
+"""Languages that the machine's own transcribers know."""
 VoiceName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -31,7 +33,9 @@ class SpeechToText(_Provider):
     """A transcriber."""
 
     provider: Literal["Local", "Deepgram"] = Field(description="Local: the machine's own.")
-    model: ModelName | None = Field(default=None, description="For example nova-3.")
+    model: ModelName | None = Field(
+        default=None, description="For example nova-3. Of Local: moonshine (default) or whisper."
+    )
 
 
 class LanguageModel(_Provider):

@@ -1,12 +1,9 @@
-"""Speech to text: Moonshine (tiny, English), and whether the speaker has ended, by LiveKit.
-
-Both models are inside their wheels (moonshine-voice, livekit-local-inference).
-"""
+"""Speech to text, and whether the speaker has ended, by LiveKit (livekit-local-inference)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,26 +12,27 @@ from aiohttp import web
 from livekit.local_inference import EOT, EOT_MAX_SAMPLES
 from pydantic import Field, TypeAdapter, ValidationError
 
+from voicefleet_api.pipeline import LOCAL_HEARS
 from voicefleet_models.gateway import TIMES, BadRequest, turn, whole
-from voicefleet_models.moonshine import RATE, Moonshine, Reading
 from voicefleet_models.queueing import FairQueue
 from voicefleet_models.settings import THREADS
+from voicefleet_models.transcribers import RATE, Model, Moonshine, Whisper
 
 MAX_SECONDS = 30
-LANGUAGES = ("en",)
+DEFAULT_MODEL = "moonshine"
 LIKELY = "Voicefleet-Likely"
 """Header: a JSON list, in ASCII, of words and phrases that the speaker is likely to say."""
 _Likely = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=80)]], Field(max_length=1_000)
 ]
 _LIKELY: TypeAdapter[list[str]] = TypeAdapter(_Likely)
-_QUIET = np.zeros(RATE // 5, np.int16)
-"""Silence after the words: without it Moonshine takes their end for the middle of a sentence (on
-telephone speech: 30 words wrong of 100 without, 23 with 0.2 s of it, 26 with 0.5 s)."""
 
 
 class SpeechToText:
-    """A `gateway.Service`. One transcription at a time: it uses all cores."""
+    """A `gateway.Service`. One transcription at a time: it uses all cores.
+
+    Whisper is loaded when it is first asked for: it costs memory.
+    """
 
     name = "stt"
     path = "/v1/transcriptions"
@@ -42,9 +40,11 @@ class SpeechToText:
     deadline_ms = 5_000
 
     def __init__(self, threads: int = THREADS) -> None:
-        self._threads = threads
         self.queue = FairQueue(running=1, per_client=8)
-        self._transcriber: Moonshine | None = None
+        self._models: Mapping[str, Model] = {
+            DEFAULT_MODEL: Moonshine(threads),
+            "whisper": Whisper(threads),
+        }
         self._end_of_turn: Any = None
 
     async def load(self) -> None:
@@ -54,15 +54,14 @@ class SpeechToText:
         """Nothing outlives the process."""
 
     def _load(self) -> None:
-        self._transcriber = Moonshine(self._threads)
+        self._models[DEFAULT_MODEL].load()
         self._end_of_turn = EOT()
-        # The first run of each is several times slower than the others.
-        silence = np.zeros(RATE, np.int16)
-        self._read(silence, ())
-        self._ended(silence)
+        # The first run is several times slower than the others.
+        self._ended(np.zeros(RATE, np.int16))
 
     def state(self) -> dict[str, Any]:
-        return {"model": "moonshine/tiny-en", "languages": LANGUAGES}
+        loaded = [name for name, model in self._models.items() if model.loaded]
+        return {"models": list(self._models), "loaded": loaded, "languages": LOCAL_HEARS}
 
     async def serve(self, request: web.Request) -> web.Response:
         """A body of 16-bit samples to text and the probability that the turn has ended.
@@ -70,8 +69,11 @@ class SpeechToText:
         Who knows that by the words (`endOfTurn=false`) has them sooner.
         """
         language = request.query.get("language", "en")
-        if language.partition("-")[0] not in LANGUAGES:
-            raise BadRequest(f"language: only {', '.join(LANGUAGES)} is there")
+        if language.partition("-")[0] not in LOCAL_HEARS:
+            raise BadRequest(f"language: only {', '.join(LOCAL_HEARS)} is there")
+        model = self._models.get(request.query.get("model", DEFAULT_MODEL))
+        if model is None:
+            raise BadRequest(f"model: there is none of that name; choose {', '.join(self._models)}")
         wanted = request.query.get("endOfTurn", "true")
         if wanted not in ("true", "false"):
             raise BadRequest("endOfTurn: want true or false")
@@ -83,7 +85,7 @@ class SpeechToText:
             raise BadRequest("the body: want 16-bit samples, at least one")
         samples = np.frombuffer(body, "<i2")
         async with turn(self, request):
-            readings = await whole(lambda: self._read(samples, likely))
+            readings = await whole(lambda: model.read(samples, likely))
             ended = await whole(lambda: self._ended(samples)) if with_end else None
         times = request[TIMES]
         return web.json_response(
@@ -98,10 +100,6 @@ class SpeechToText:
                 "computeMs": times.compute_ms,
             }
         )
-
-    def _read(self, samples: npt.NDArray[np.int16], likely: Sequence[str]) -> list[Reading]:
-        assert self._transcriber is not None
-        return self._transcriber.transcribe(np.concatenate([samples, _QUIET]), likely)
 
     def _ended(self, samples: npt.NDArray[np.int16]) -> float:
         """Of the last 1.2 s; shorter audio is filled with silence before it."""

