@@ -18,6 +18,8 @@ class Vendor:
         self.heard = "on Tuesday"
         self.sound = SECOND
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.languages: list[str | None] = []
+        """Deepgram's, of each request."""
 
     async def start(self) -> str:
         app = web.Application(client_max_size=2**24)
@@ -33,6 +35,7 @@ class Vendor:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.append((request.path, dict(request.headers), await request.read()))
+        self.languages.append(request.query.get("language"))
         if self.status != 200:
             return web.json_response({"error": "no"}, status=self.status)
         if request.path == "/v1/listen":

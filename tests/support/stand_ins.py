@@ -38,6 +38,10 @@ class Gateways:
         """Parts that were asked for what no caller waits for, one entry a request."""
         self.voices: set[str] = set()
         """That were asked for."""
+        self.mute: set[str] = set()
+        """Voices that refuse everything."""
+        self.queries: list[dict[str, str]] = []
+        """What a transcript was asked for with."""
         self._hear, self._speak, self._rate, self._think = hear, speak, rate, think
         self._runners: list[web.AppRunner] = []
 
@@ -73,6 +77,7 @@ class Gateways:
 
     async def _stt(self, request: web.Request) -> web.Response:
         pcm = await request.read()
+        self.queries.append(dict(request.query))
         await self._before(request)
         assert self._hear is not None
         text, end_of_turn = await self._hear(pcm)
@@ -85,6 +90,8 @@ class Gateways:
         text = asked["text"]
         self.voices.add(asked["voice"])
         await self._before(request)
+        if asked["voice"] in self.mute:
+            raise web.HTTPServiceUnavailable(text='{"error": {"message": "no"}}')
         assert self._speak is not None
         self.spoken.append(text)
         response = web.StreamResponse(

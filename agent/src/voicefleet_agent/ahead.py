@@ -60,11 +60,13 @@ async def speak_here(made: Phrases, texts: Sequence[str]) -> None:
         raise SpeechFailed(f"exit status {process.returncode}: {reason}")
 
 
-async def speak_somehow(made: Phrases, speaker: Speaker, texts: Sequence[str]) -> None:
-    """The client's voice, else our own; raises SpeechFailed."""
+async def speak_somehow(made: Phrases, speaker: Speaker, texts: Sequence[str], locale: str) -> None:
+    """The client's voice, else our own where that speaks the language; raises SpeechFailed."""
     try:
         await speak(made, speaker, texts)
-    except (ProviderFailed, OSError):
+    except (ProviderFailed, OSError) as error:
+        if not locale.startswith(speech.LANGUAGE):
+            raise SpeechFailed(f"no voice here speaks {locale}") from error
         await speak_here(made, texts)
 
 

@@ -97,7 +97,10 @@ class _Call:
         # Made ahead as a rule; where the words are brand-new this runs beside connecting.
         greeting = self._start(
             ahead.speak_somehow(
-                self._made, self._live.providers.speaker.preferred, [self._live.config.greeting]
+                self._made,
+                self._live.providers.speaker.preferred,
+                [self._live.config.greeting],
+                self._live.config.locale,
             )
         )
         try:

@@ -23,8 +23,10 @@ class Company:
         mouth: Mouth,
         made: Callable[[str], bytes | None],
         noted: Callable[[Utterance], None],
+        locale: str,
     ) -> None:
         """`made` finds the sound of what was made ahead; `noted` is told what is going to sound."""
+        self._texts = [phrase.words(locale) for phrase in phrases.FILLERS]
         self._mouth = mouth
         self._made = made
         self._noted = noted
@@ -45,7 +47,7 @@ class Company:
         self._mouth.hush()
 
     async def _keep(self) -> None:
-        texts = itertools.cycle(phrases.FILLERS)
+        texts = itertools.cycle(self._texts)
         while True:
             left = PAUSE_SECONDS - (time.monotonic() - max(self._since, self._mouth.sounds_until))
             if left > 0:

@@ -69,7 +69,7 @@ class Conversation:
         self._record = record
         self._fallback = fallback
         self._minutes = Minutes(record)
-        self._company = Company(mouth, made, lambda filler: self._note(filler, "Program"))
+        self._company = Company(mouth, made, lambda filler: self._note(filler, "Program"), talk.locale)
         self._turns = Turns(timing)
         self._turns.agent = Agent.THINKING  # of the greeting
         self._ears: Ears | None = None
@@ -314,8 +314,9 @@ class Conversation:
         else:
             self._end(Ending("Failed", reason))
 
-    async def _say_made(self, text: str) -> bool:
-        """One of `phrases.ESSENTIAL`; False where not even that could be made."""
+    async def _say_made(self, phrase: phrases.Essential) -> bool:
+        """False where not even that could be made."""
+        text = phrase.words(self._talk.locale)
         sound = self._made(text)
         if sound is None:
             return False

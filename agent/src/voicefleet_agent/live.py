@@ -26,7 +26,7 @@ class Live:
         self._old: list[Providers] = []
         self._seen = self._stamp()
         self.config = read_config(settings.config)
-        self.providers = Providers(self.config.pipeline, settings, self._resting, self)
+        self.providers = self._made(self.config)
         self.on_change: Callable[[AgentConfig], None] = lambda _: None
 
     def look(self) -> Providers:
@@ -59,11 +59,15 @@ class Live:
             await providers.aclose()
 
     def _take(self, config: AgentConfig) -> None:
-        if config.pipeline != self.config.pipeline:
+        now, before = ((c.pipeline, c.locale) for c in (config, self.config))
+        if now != before:
             self._old.append(self.providers)
-            self.providers = Providers(config.pipeline, self._settings, self._resting, self)
+            self.providers = self._made(config)
         self.config = config
         self.on_change(config)
+
+    def _made(self, config: AgentConfig) -> Providers:
+        return Providers(config.pipeline, self._settings, self._resting, self, locale=config.locale)
 
     def _stamp(self) -> tuple[int, int]:
         """Changes with every atomic replacement."""

@@ -9,20 +9,36 @@ import hashlib
 import os
 import wave
 from collections.abc import Iterable
+from enum import Enum
 from pathlib import Path
 
 from voicefleet_agent.audio import SAMPLE_RATE
+from voicefleet_dialogue import locale as locales
 
-FILLER = "One moment, please."
-STILL = "I'm still looking. Thank you for waiting."
-LONGER = "Thank you, it won't be long."
-AGAIN = "I'm sorry, I didn't catch that. Can you repeat it?"
-DEAF = "I'm sorry, I can't hear you well right now."
-CONNECTING = "I'll connect you with someone."
-GOODBYE = "Please call again a little later. Goodbye."
+
+class Essential(Enum):
+    """What must be sayable when nothing works any more; in the words of the client's locale."""
+
+    FILLER = "ack"
+    STILL = "still"
+    LONGER = "longer"
+    AGAIN = "again"
+    DEAF = "deaf"
+    CONNECTING = "connecting_someone"
+    GOODBYE = "call_later"
+
+    def words(self, locale: str) -> str:
+        """The sentence; raises KeyError for a locale that we do not have."""
+        return locales.load(locale).say(self.value)
+
+
+FILLER, STILL, LONGER, AGAIN, DEAF, CONNECTING, GOODBYE = Essential
 FILLERS = (FILLER, STILL, LONGER)
-ESSENTIAL = (*FILLERS, AGAIN, DEAF, CONNECTING, GOODBYE)
-"""What must be sayable when nothing works any more."""
+
+
+def essential(locale: str) -> list[str]:
+    """All of them."""
+    return [phrase.words(locale) for phrase in Essential]
 
 
 class Phrases:

@@ -20,6 +20,7 @@ from voicefleet_agent.providers.local import VOICE
 
 NAME = f"Local/{VOICE}"
 """The same voice as the gateway's."""
+LANGUAGE = "en"
 
 
 def main() -> None:

@@ -143,7 +143,9 @@ async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
 async def _make_greeting(live: Live, settings: Settings) -> None:
     try:
         made = Phrases(settings.phrases)
-        await ahead.speak_somehow(made, live.providers.ahead, [live.config.greeting])
+        await ahead.speak_somehow(
+            made, live.providers.ahead, [live.config.greeting], live.config.locale
+        )
         log.info("greeting ready", extra={"action": "GreetingReady"})
     except ahead.SpeechFailed as error:
         log.error(
@@ -158,13 +160,15 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
     Tried again until the voice has said all of it.
     """
     made, speaker = Phrases(settings.phrases), live.providers.ahead
-    needed = [live.config.greeting, *phrases.ESSENTIAL, *talk.prepared(live, settings)]
+    essential = phrases.essential(live.config.locale)
+    needed = [live.config.greeting, *essential, *talk.prepared(live, settings)]
     while True:
         try:
-            await ahead.speak_somehow(made, speaker, phrases.ESSENTIAL)
+            await ahead.speak_somehow(made, speaker, essential, live.config.locale)
             await ahead.speak(made, speaker, needed)
             made.prune({speaker.name, speech.NAME}, needed)
             log.info("phrases ready", extra={"action": "PhrasesReady", "count": len(needed)})
+            await live.providers.warm()
             await live.providers.brief(talk.briefing(live, settings))
             return
         except (ProviderFailed, OSError, ahead.SpeechFailed) as error:

@@ -61,6 +61,11 @@ class Dialogue:
         self.state = State()
         self.outcome = Outcome()
 
+    @property
+    def locale(self) -> str:
+        """In which the talk is held."""
+        return self._frame.config.locale
+
     def open(self) -> Turn:
         """The greeting."""
         return policy.opening(self._frame)

@@ -57,13 +57,15 @@ async def thought(providers: Providers) -> str:
 
 async def test_deepgram(vendor: tuple[Vendor, str], settings: Settings) -> None:
     stand_in, url = vendor
-    providers = Providers(pipeline(url, "stt", "Deepgram"), settings, Resting())
+    chosen = pipeline(url, "stt", "Deepgram")
+    providers = Providers(chosen, settings, Resting(), locale="es-US")
     try:
         assert (await providers.transcriber.transcribe(SECOND)).text == "on Tuesday"
         path, headers, body = stand_in.requests[0]
         assert path == "/v1/listen"
         assert headers["Authorization"] == "Token key-of-the-client"
         assert SECOND in body
+        assert stand_in.languages == ["es"]
         stand_in.status = 401
         with pytest.raises(ProviderFailed):
             await providers.transcriber.transcribe(SECOND)
@@ -80,7 +82,7 @@ async def test_voices(
 ) -> None:
     stand_in, url = vendor
     chosen = pipeline(url, "tts", provider, voice="voice-of-the-client")
-    providers = Providers(chosen, settings, Resting())
+    providers = Providers(chosen, settings, Resting(), locale="es-US")
     try:
         # The framework fills the last frame up with silence.
         assert (await spoken(providers, "Hello there.")).startswith(SECOND[:31_000])
@@ -88,6 +90,8 @@ async def test_voices(
         assert headers[header] == "key-of-the-client"
         assert b"Hello there." in body
         assert "voice-of-the-client" in path + body.decode()
+        # ElevenLabs hears the language in the words.
+        assert provider == "ElevenLabs" or json.loads(body)["language"] == "es"
         stand_in.status = 500
         with pytest.raises(ProviderFailed):
             await spoken(providers, "Hello there.")

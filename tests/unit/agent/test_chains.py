@@ -109,6 +109,20 @@ async def test_another_voice_speaks(does: str) -> None:
         [p async for p in SpeakerChain([first]).speak("Hello")]
 
 
+async def test_a_slow_voice_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Fake):
+        async def speak(self, text: str) -> AsyncIterator[bytes]:
+            for _ in range(2):
+                await asyncio.sleep(0.05)
+                yield b"slow"
+
+    for limit in ("FIRST_SOUND_SECONDS", "NEXT_SECONDS"):
+        monkeypatch.setattr(chain, limit, 0.01)
+    voices = [Slow("a"), Fake("b")]
+    assert [p async for p in SpeakerChain(voices, slow={"a": 5}).speak("Hello")] == [b"slow"] * 2
+    assert [p async for p in SpeakerChain(voices, slow={"b": 5}).speak("Hello")] == [b"b", b"."]
+
+
 @pytest.mark.parametrize("does", ["breaks off", "stalls"])
 async def test_another_voice_begins_the_sentence_anew(does: str) -> None:
     tts = SpeakerChain([Fake("a", does), Fake("b")])

@@ -17,6 +17,9 @@ from voicefleet_agent.providers.chain import REST_SECONDS
 
 pytestmark = pytest.mark.unit
 
+FILLER, STILL, LONGER, AGAIN, DEAF, CONNECTING, GOODBYE = phrases.essential("en-US")
+FILLERS = (FILLER, STILL, LONGER)
+
 NO_SILENCE = 1.5
 """Seconds without a sound at most, while somebody waits."""
 HOURS = "We are open Monday to Friday from 8 AM to 6 PM."
@@ -89,7 +92,7 @@ def test_each_turn_stands_at_the_time_at_which_its_sound_began(tmp_path: Path) -
     for turn, (begins, _, _) in zip(told, heard, strict=True):
         assert turn.at == pytest.approx(begins - heard[0][0], abs=0.002), turn.text
     fillers = [turn.text for turn in told if turn.filler]
-    assert phrases.FILLER in fillers
+    assert FILLER in fillers
     assert "Just a second, I'm looking that up." in fillers
     [answer] = [turn for turn in told if turn.latency is not None]
     assert answer.text == line.llm[0].words
@@ -109,9 +112,9 @@ def nobody_hears(line: Line) -> None:
 def test_nobody_transcribes(tmp_path: Path, forward_to: str | None) -> None:
     """Asked to repeat twice, then connected with a person, or a goodbye; never left in silence."""
     line = call(tmp_path, three_questions, prepare=nobody_hears, forward_to=forward_to)
-    answers = [text for text in line.texts()[1:] if text not in phrases.FILLERS]
-    last = phrases.CONNECTING if forward_to else phrases.GOODBYE
-    assert answers == [phrases.AGAIN, phrases.AGAIN, phrases.DEAF, last]
+    answers = [text for text in line.texts()[1:] if text not in FILLERS]
+    last = CONNECTING if forward_to else GOODBYE
+    assert answers == [AGAIN, AGAIN, DEAF, last]
     assert line.silence() <= NO_SILENCE
     assert line.ending is not None
     assert line.ending.reason == "nobody transcribes"
@@ -182,7 +185,7 @@ def test_a_model_that_fails_is_covered_by_a_filler_and_asks_to_repeat(
         line.llm[0].does = [does]
 
     line = call(tmp_path, open_question, prepare=broken)
-    assert line.texts()[1] == phrases.FILLER
+    assert line.texts()[1] == FILLER
     assert line.texts()[-1] == LOST
     assert line.silence() <= NO_SILENCE
     assert line.ending is None
@@ -245,8 +248,8 @@ def test_a_sentence_that_is_late_is_bridged_by_a_filler(tmp_path: Path, does: li
 
     line = call(tmp_path, one_question, prepare=broken)
     spoken = line.texts()
-    assert phrases.FILLER in spoken
-    assert spoken.index(phrases.FILLER) < len(spoken) - 1 - spoken[::-1].index(HOURS)
+    assert FILLER in spoken
+    assert spoken.index(FILLER) < len(spoken) - 1 - spoken[::-1].index(HOURS)
     assert line.silence() <= NO_SILENCE
 
 
@@ -259,8 +262,8 @@ def test_a_voice_that_failed_once_does_not_end_the_call(tmp_path: Path, does: st
         line.tts[0].does = [does, "works"]
 
     line = call(tmp_path, two_questions, prepare=broken)
-    texts = [text for text in line.texts() if text not in phrases.FILLERS]
-    assert phrases.AGAIN in texts
+    texts = [text for text in line.texts() if text not in FILLERS]
+    assert AGAIN in texts
     assert texts[-2:] == [HOURS, MORE]
     lost, more = [turn for turn in line.record.transcript if turn.unheard]
     assert (more.text, more.unheard) == ("", MORE)
@@ -283,7 +286,7 @@ def test_a_voice_that_stays_away_connects_the_caller(
     assert (line.ending.kind, line.ending.reason) == (
         "Transfer" if forward_to else "Failed", "no voice speaks",
     )  # fmt: skip
-    assert line.texts()[-1] == (phrases.CONNECTING if forward_to else phrases.GOODBYE)
+    assert line.texts()[-1] == (CONNECTING if forward_to else GOODBYE)
     assert [turn.unheard for turn in line.record.transcript].count(HOURS) == 3
 
 
@@ -308,7 +311,7 @@ def test_an_emergency_is_escalated_without_a_voice(tmp_path: Path, words: str, n
 
     async def script(line: Line) -> None:
         await line.listens()
-        line.made = {text: line.made[text] for text in phrases.ESSENTIAL}
+        line.made = {text: line.made[text] for text in phrases.essential("en-US")}
         line.tts[0].does = ["refuses"]
         await line.says(words)
         await line.waits(8)
@@ -316,8 +319,8 @@ def test_an_emergency_is_escalated_without_a_voice(tmp_path: Path, words: str, n
     line = call(tmp_path, script, forward_to="+14155550100")
     assert line.ending is not None
     assert (line.ending.kind, line.ending.number) == ("Transfer", number)
-    assert line.texts()[-1] == phrases.CONNECTING
-    assert phrases.AGAIN not in line.texts()
+    assert line.texts()[-1] == CONNECTING
+    assert AGAIN not in line.texts()
 
 
 def test_what_was_not_spoken_books_nothing(tmp_path: Path) -> None:
@@ -388,7 +391,7 @@ def test_a_switch_is_used_from_the_next_turn_and_nothing_is_forgotten(tmp_path: 
                 setattr(line, kind, [Provider(line, f"new {kind}")])
 
     def unmade(line: Line) -> None:
-        line.made = {text: line.made[text] for text in phrases.ESSENTIAL}
+        line.made = {text: line.made[text] for text in phrases.essential("en-US")}
         first.update(stt=line.stt[0], tts=line.tts[0], llm=line.llm[0])
 
     old: dict[str, list[str]] = {}
@@ -465,7 +468,7 @@ def test_company_is_kept_after_a_cough_too(tmp_path: Path) -> None:
         line.tts.append(Provider(line, "other"))
 
     line = call(tmp_path, script, prepare=slow)
-    assert line.texts()[-3:-1] == [HOURS, phrases.FILLER]
+    assert line.texts()[-3:-1] == [HOURS, FILLER]
     assert line.silence() <= NO_SILENCE
 
 
@@ -484,8 +487,8 @@ def test_nobody_is_kept_company_whose_turn_it_is(tmp_path: Path, fails: str) -> 
         await line.waits(5)
 
     line = call(tmp_path, script)
-    assert line.texts()[-1] == (phrases.AGAIN if fails == "refuses" else MORE)
-    assert not set(line.texts()) & set(phrases.FILLERS)
+    assert line.texts()[-1] == (AGAIN if fails == "refuses" else MORE)
+    assert not set(line.texts()) & set(FILLERS)
 
 
 def test_a_filler_breaks_off_where_the_caller_goes_on(tmp_path: Path) -> None:
@@ -500,7 +503,7 @@ def test_a_filler_breaks_off_where_the_caller_goes_on(tmp_path: Path) -> None:
         line.stt[0].delay = 1.49
 
     line = call(tmp_path, script, prepare=slow)
-    [(begins, ends, _)] = [each for each in line.heard() if each[2] == phrases.FILLER][:1]
+    [(begins, ends, _)] = [each for each in line.heard() if each[2] == FILLER][:1]
     assert begins < line.said[1][0] < ends <= line.said[1][0] + 0.12
 
 
@@ -518,7 +521,7 @@ def test_a_caller_who_goes_on_after_being_asked_again_is_where_they_were(tmp_pat
         await line.listens()
 
     line = call(tmp_path, script)
-    assert phrases.AGAIN in line.texts()
+    assert AGAIN in line.texts()
     assert line.dialogue.state.slots == {"reason": "cleaning and check-up", "pain": "no"}
 
 

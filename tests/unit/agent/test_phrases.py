@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from voicefleet_agent import ahead, speech
+from voicefleet_agent import ahead, phrases, speech
 from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.providers import ProviderFailed
 
@@ -87,10 +87,27 @@ async def test_our_own_voice_speaks_where_the_clients_does_not(
     monkeypatch.setattr(asyncio, "create_subprocess_exec", piper)
     voice = Voice(broken=True)
     for _ in range(2):
-        await ahead.speak_somehow(made, voice, ["Hello A."])
+        await ahead.speak_somehow(made, voice, ["Hello A."], "en-US")
     assert piper.asked == ["Hello A."]
     assert ahead.find(made, voice, "Hello A.") == PCM
     assert ahead.find(made, voice, "Hello B.") is None
+
+
+async def test_our_own_voice_speaks_no_other_language(
+    made: Phrases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", Piper())
+    with pytest.raises(ahead.SpeechFailed, match="es-US"):
+        await ahead.speak_somehow(made, Voice(broken=True), ["Hola."], "es-US")
+    assert ahead.find(made, Voice(), "Hola.") is None
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en-US", "One moment, please."), ("es-ES", "Un momento, por favor.")]
+)
+def test_what_must_be_sayable_is_in_the_clients_language(locale: str, words: str) -> None:
+    assert phrases.FILLER.words(locale) == words
+    assert len(set(phrases.essential(locale))) == len(phrases.Essential)
 
 
 async def test_a_failure_names_the_error(made: Phrases, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from support.dialogues import say, talk
 from voicefleet_dialogue import locale
-from voicefleet_dialogue.acts import Say
+from voicefleet_dialogue.acts import Say, Transfer
 from voicefleet_dialogue.dialogue import Dialogue
 
 pytestmark = pytest.mark.unit
@@ -35,6 +35,35 @@ def test_a_booking() -> None:
     assert f"{calendar.entries[0].starts:%Y-%m-%d %H:%M}" == "2026-12-01 15:30"
     assert calendar.entries[0].name == "Ana García"
     assert calendar.entries[0].phone == "+14155550142"
+
+
+@pytest.mark.parametrize(
+    ("profession", "heard", "acts"),
+    [
+        ("doctor", "Me duele mucho el pecho.", Say),
+        ("doctor", "Creo que es un infarto.", Say),
+        ("dentist", "No para de sangrar.", Say),
+        ("dentist", "Mi mujer se ha desmayado.", Say),
+        ("electrician", "Sale humo del enchufe.", Say),
+        ("hvac", "Huele a gas en la cocina.", Say),
+        ("plumber", "Se me ha reventado una tubería.", Transfer),
+        ("veterinarian", "Han atropellado a mi perro.", Transfer),
+        ("dentist", "Se me ha caído un diente.", Transfer),
+    ],
+)
+def test_an_emergency_is_understood(profession: str, heard: str, acts: type) -> None:
+    dialogue, _ = talk(profession, locale="es-US", greeting="Hola.")
+    assert isinstance(say(dialogue, heard)[-1], acts)
+    assert dialogue.outcome.result == "Emergency"
+
+
+@pytest.mark.parametrize(
+    "heard", ["No, no me duele el pecho.", "No es una emergencia, solo quiero una cita."]
+)
+def test_what_is_denied_is_no_emergency(heard: str) -> None:
+    dialogue, _ = talk("dentist", locale="es-US", greeting="Hola.")
+    say(dialogue, heard)
+    assert dialogue.outcome.result != "Emergency"
 
 
 def test_emergency_fact_and_hours() -> None:

@@ -31,6 +31,8 @@ FLEET = FleetSpec.model_validate(
 )
 MARK = Mark("vf-aaaaaaaa", "vc-aaaaaaaaaa", "default", "bright-smile")
 
+SPANISH = {"name": "X", "locale": "es-US", "email": "a@b.example"}
+
 
 def wish(receptionist: ReceptionistSpec | None = None, **spec: object) -> Desired:
     manifest = voice_client(**{"plan": "Small", **spec})
@@ -60,6 +62,7 @@ def test_as_many_numbers_as_the_plan_has_and_not_one_more() -> None:
         ({"accounts": {"telephony": "other"}}, "AccountNotFound", "it has: main"),
         ({"dns": {"subdomain": "smile"}}, "DNSNotConfigured", "remove spec.dns"),
         ({"profession": "astronaut"}, "UnknownProfession", "dentist"),
+        ({"business": SPANISH}, "LanguageNotHeard", "such as Deepgram"),
         (
             {"business": {"name": "X", "timeZone": "Mars/Olympus", "email": "a@b.example"}},
             "UnknownTimeZone",
@@ -72,6 +75,14 @@ def test_what_cannot_be_met_names_the_remedy(spec: dict, reason: str, words: str
         wish(**spec)
     assert unmet.value.reason == reason
     assert unmet.value.stalled
+
+
+def test_a_client_is_greeted_in_its_language() -> None:
+    pipeline = {"stt": [{"provider": "Local"}, {"provider": "Deepgram"}]}
+    unit = wish(business=SPANISH, profession="dentist", agent={"pipeline": pipeline}).unit
+    assert unit is not None
+    config = json.loads(unit.config_json)
+    assert config["greeting"] == "Hola, soy el asistente automático de X. ¿En qué puedo ayudarle?"
 
 
 def test_own_words_come_before_the_professions() -> None:

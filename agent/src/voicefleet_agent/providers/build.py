@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
+from voicefleet_agent.audio import SAMPLE_RATE
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.providers import local
 from voicefleet_agent.providers.base import ProviderFailed, Speaker, Transcriber
@@ -42,14 +43,23 @@ class Providers:
         settings: Settings,
         resting: Resting,
         meter: Meter | None = None,
+        *,
+        locale: str = "en-US",
     ) -> None:
         self.pipeline = pipeline
+        self._language = locale.partition("-")[0]
         self._settings = settings
         self._endpoints: list[Endpoint] = []
         self._session: aiohttp.ClientSession | None = None
         self.transcriber = TranscriberChain([self._stt(s) for s in pipeline.stt], resting, meter)
         self.model = ModelChain([self._llm(s) for s in pipeline.llm], resting, meter)
-        self.speaker = SpeakerChain([self._tts(s) for s in pipeline.tts], resting, meter)
+        voices = [self._tts(s) for s in pipeline.tts]
+        # Whoever a client has chosen: the machine's own come after them.
+        chosen = {voice.name for voice in voices}
+        last = [LocalSpeaker(self._local("tts"), v) for v in local.VOICES[self._language]]
+        voices += [voice for voice in last if voice.name not in chosen]
+        slow = {voice.name: local.SLOW_SECONDS for voice in voices if local.is_slow(voice.name)}
+        self.speaker = SpeakerChain(voices, resting, meter, slow)
         self.ahead = self._tts(pipeline.tts[0], ahead=True)
         """The voice that is preferred, for sentences that no caller waits for."""
 
@@ -62,6 +72,16 @@ class Providers:
             with contextlib.suppress(ProviderFailed):
                 await local.brief(self._local("llm"), briefing)
                 log.info("model briefed", extra={"action": "ModelBriefed"})
+
+    async def warm(self) -> None:
+        """Have the machine load the transcribers that it loads only for who asks: a second.
+
+        The first caller would be asked to repeat. Nothing where that fails.
+        """
+        for spec in self.pipeline.stt:
+            if spec.provider == "Local" and spec.model is not None:
+                with contextlib.suppress(ProviderFailed):
+                    await self._stt(spec).transcribe(bytes(SAMPLE_RATE // 5))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -93,10 +113,10 @@ class Providers:
 
     def _stt(self, spec: SpeechToText) -> Transcriber:
         if spec.provider == "Local":
-            return LocalTranscriber(self._local("stt"))
+            return LocalTranscriber(self._local("stt"), self._language, spec.model)
         from voicefleet_agent.providers import plugins
 
-        return plugins.deepgram(spec, self._key(spec), self._http())
+        return plugins.deepgram(spec, self._key(spec), self._http(), self._language)
 
     def _llm(self, spec: LanguageModel) -> NamedModel:
         if spec.provider == "Local":
@@ -107,9 +127,10 @@ class Providers:
 
     def _tts(self, spec: TextToSpeech, *, ahead: bool = False) -> Speaker:
         if spec.provider == "Local":
-            return LocalSpeaker(self._local("tts"), spec.voice, ahead=ahead)
+            voice = spec.voice or local.VOICES[self._language][0]
+            return LocalSpeaker(self._local("tts"), voice, ahead=ahead)
         from voicefleet_agent.providers import plugins
 
         if spec.provider == "Cartesia":
-            return plugins.cartesia(spec, self._key(spec), self._http())
+            return plugins.cartesia(spec, self._key(spec), self._http(), self._language)
         return plugins.elevenlabs(spec, self._key(spec), self._http())

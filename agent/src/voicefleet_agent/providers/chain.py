@@ -109,7 +109,9 @@ class _Chain(Generic[P]):
         )
 
 
-async def _in_time(pieces: AsyncIterator[T], first: float) -> AsyncIterator[T]:
+async def _in_time(
+    pieces: AsyncIterator[T], first: float, then: float | None = None
+) -> AsyncIterator[T]:
     """The pieces; raises TimeoutError where one is late."""
     limit = first
     while True:
@@ -119,7 +121,7 @@ async def _in_time(pieces: AsyncIterator[T], first: float) -> AsyncIterator[T]:
         except StopAsyncIteration:
             return
         yield piece
-        limit = NEXT_SECONDS
+        limit = then or NEXT_SECONDS
 
 
 class TranscriberChain(_Chain[Transcriber]):
@@ -151,6 +153,17 @@ class SpeakerChain(_Chain[Speaker]):
 
     component = "TTS"
 
+    def __init__(
+        self,
+        providers: Sequence[Speaker],
+        resting: Resting | None = None,
+        meter: Meter | None = None,
+        slow: Mapping[str, float] | None = None,
+    ) -> None:
+        """`slow`: voices whose sounds may take longer, and how many seconds."""
+        super().__init__(providers, resting, meter)
+        self._slow = slow or {}
+
     @property
     def name(self) -> str:
         """Of the voice that is preferred."""
@@ -166,7 +179,9 @@ class SpeakerChain(_Chain[Speaker]):
         for provider in self._order():
             sounded = False
             try:
-                async for piece in _in_time(provider.speak(text), FIRST_SOUND_SECONDS):
+                slow = self._slow.get(provider.name)
+                pieces = _in_time(provider.speak(text), slow or FIRST_SOUND_SECONDS, slow)
+                async for piece in pieces:
                     sounded = sounded or bool(piece)
                     yield piece
                 if not sounded:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -23,6 +24,11 @@ AHEAD = {"Voicefleet-Priority": "ahead", "Voicefleet-Deadline-Ms": "60000"}
 """Headers of what no caller waits for: callers come first."""
 AHEAD_TIMEOUT = aiohttp.ClientTimeout(total=90)
 VOICE = "piper/en_US-joe-medium"
+VOICES = {"en": (VOICE, "kokoro/jm_kumo"), "es": ("kokoro/es/jm_kumo", "kokoro/es/jf_gongitsune")}
+"""Language -> the machine's voices: a client's that names none, and another where that fails."""
+SLOW_SECONDS = 4.0
+"""To a sound of Kokoro's: it makes a second of speech in half a second, and is loaded when it is
+first asked for. The caller hears a filler meanwhile."""
 
 
 def gateway(folder: Path, name: str, token: str) -> Endpoint:
@@ -33,11 +39,10 @@ def gateway(folder: Path, name: str, token: str) -> Endpoint:
 class LocalTranscriber:
     """A `Transcriber`."""
 
-    name = "Local"
-
-    def __init__(self, endpoint: Endpoint, language: str = "en") -> None:
+    def __init__(self, endpoint: Endpoint, language: str, model: str | None = None) -> None:
+        self.name = f"Local/{model}" if model else "Local"
         self._endpoint = endpoint
-        self._language = language
+        self._query = {"language": language} | ({"model": model} if model else {})
 
     async def transcribe(self, pcm: bytes, asked: Asked | None = None) -> Transcript:
         """Of several readings the one that answers what was asked.
@@ -62,7 +67,7 @@ class LocalTranscriber:
     ) -> list[Transcript]:
         """Most likely first; those that are much less likely are left out."""
         async with self._endpoint.post(
-            f"/v1/transcriptions?language={self._language}&endOfTurn={str(ended).lower()}",
+            f"/v1/transcriptions?{urlencode(self._query | {'endOfTurn': str(ended).lower()})}",
             data=pcm,
             headers={
                 "Content-Type": "audio/l16;rate=16000",
@@ -90,12 +95,10 @@ def _choose(readings: Sequence[Transcript], asked: Asked) -> tuple[Transcript, F
 class LocalSpeaker:
     """A `Speaker`; one that speaks `ahead` lets callers go first."""
 
-    def __init__(
-        self, endpoint: Endpoint, voice: str | None = None, *, ahead: bool = False
-    ) -> None:
-        self.name = f"Local/{voice or VOICE}"
+    def __init__(self, endpoint: Endpoint, voice: str, *, ahead: bool = False) -> None:
+        self.name = f"Local/{voice}"
         self._endpoint = endpoint
-        self._voice = voice or VOICE
+        self._voice = voice
         self._headers = AHEAD if ahead else {"Voicefleet-Deadline-Ms": str(DEADLINE_MS)}
         self._limit = AHEAD_TIMEOUT if ahead else TIMEOUT
 
@@ -128,3 +131,8 @@ def _rate(response: aiohttp.ClientResponse) -> int:
         if key == "rate" and value.isdigit():
             return int(value)
     raise ProviderFailed("the speech gateway does not say its rate")
+
+
+def is_slow(name: str) -> bool:
+    """Whether the speaker of that name may take `SLOW_SECONDS`."""
+    return name.startswith("Local/kokoro/")

@@ -53,20 +53,24 @@ class PluginSpeaker:
             raise ProviderFailed(type(error).__name__) from None
 
 
-def deepgram(spec: SpeechToText, key: str, session: aiohttp.ClientSession) -> PluginTranscriber:
+def deepgram(
+    spec: SpeechToText, key: str, session: aiohttp.ClientSession, language: str
+) -> PluginTranscriber:
     """Deepgram's pre-recorded API: a turn is sent whole, as it is to every transcriber."""
     from livekit.plugins import deepgram as plugin
 
     options = _given(model=spec.model, base_url=_below(spec.url, "/v1/listen"))
-    made = plugin.STT(api_key=key, http_session=session, **options)
+    made = plugin.STT(api_key=key, http_session=session, language=language, **options)
     return PluginTranscriber(f"Deepgram/{made.model}", made)
 
 
-def cartesia(spec: TextToSpeech, key: str, session: aiohttp.ClientSession) -> PluginSpeaker:
+def cartesia(
+    spec: TextToSpeech, key: str, session: aiohttp.ClientSession, language: str
+) -> PluginSpeaker:
     """Cartesia's bytes endpoint."""
     from livekit.plugins import cartesia as plugin
 
-    options = _given(model=spec.model, voice=spec.voice, base_url=spec.url)
+    options = _given(model=spec.model, voice=spec.voice, base_url=spec.url, language=language)
     made = plugin.TTS(api_key=key, http_session=session, sample_rate=SAMPLE_RATE, **options)
     return PluginSpeaker(f"Cartesia/{made.model}/{spec.voice or 'default'}", made)
 

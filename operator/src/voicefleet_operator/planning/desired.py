@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
 from voicefleet_api.phonenumber import NumberRequest
-from voicefleet_api.pipeline import Pipeline
+from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import NumberClaim, VoiceClientSpec
 from voicefleet_operator.planning.observed import Mark
+
+_GREETINGS = {
+    "en": "Hello, this is the automated assistant of {business}. How can I help you?",
+    "es": "Hola, soy el asistente automático de {business}. ¿En qué puedo ayudarle?",
+}
 
 
 class Unmet(Exception):
@@ -295,9 +300,21 @@ def agent_config(
             stalled=True,
         )
     profession = load_profession(spec.profession) if spec.profession else None
-    greeting = own.greeting or (profession.greeting if profession else None)
-    if greeting is None:
-        greeting = "Hello, this is the automated assistant of {business}. How can I help you?"
+    language = spec.business.locale.partition("-")[0]
+    # The shipped professions speak English.
+    shipped = profession.greeting if profession and language == "en" else _GREETINGS[language]
+    greeting = own.greeting or shipped
+    pipeline = spec.agent.pipeline if spec.agent else Pipeline()
+    if language not in LOCAL_HEARS and all(
+        transcriber.provider == "Local" for transcriber in pipeline.stt
+    ):
+        raise Unmet(
+            "LanguageNotHeard",
+            f"spec.business.locale: the machine's own transcribers do not hear"
+            f" {spec.business.locale}; name one that does in spec.agent.pipeline.stt,"
+            " such as Deepgram",
+            stalled=True,
+        )
     return AgentConfig(
         client_id=mark.client_id,
         agent_name=f"voicefleet-{mark.client_id}",
@@ -319,7 +336,7 @@ def agent_config(
         contacts=own.contacts,
         appointments=own.appointments,
         forward_to=spec.telephony.fallback.forward_to if spec.telephony.fallback else None,
-        pipeline=spec.agent.pipeline if spec.agent else Pipeline(),
+        pipeline=pipeline,
     )
 
 
