@@ -1,4 +1,4 @@
-"""What a fresh machine lacks: Debian packages, and Go programs built from `tools/go.mod`.
+"""What a fresh machine lacks: Debian packages, and Go programs built from `tools/**/go.mod`.
 
 Go programs are built once into the cache. Beside each lies a stamp, the hash of all that went into
 it (go.mod, go.sum, flags, version of Go): a binary with another stamp is built anew. The modules
@@ -52,6 +52,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "sipp": "sip-tester",
         "ip": "iproute2",
         "chromium": "chromium",
+        # Ollama is built with C++.
+        "g++": "g++",
     },
 }
 """What needs it -> program (or library, by its pkg-config name) -> Debian package."""
@@ -67,7 +69,10 @@ GO_PROGRAMS = {
     "livekit-sip": "github.com/livekit/sip/cmd/livekit-sip",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "stripe-mock": "github.com/stripe/stripe-mock",
+    "ollama": "github.com/ollama/ollama",
 }
+_OWN_MODULES = ("ollama",)
+"""With a `go.mod` of their own: what they need would change what the others are built from."""
 _EXTRA_PATHS = "/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman"
 
 
@@ -180,8 +185,13 @@ def _go_version(go: tuple[str, ...]) -> str:
     ).stdout
 
 
-def _stamp(name: str) -> str:
+def _module(name: str) -> Path:
     tools = repository() / "tools"
+    return tools / name if name in _OWN_MODULES else tools
+
+
+def _stamp(name: str) -> str:
+    tools = _module(name)
     digest = hashlib.sha256()
     for text in (
         (tools / "go.mod").read_text(),
@@ -237,7 +247,7 @@ def _build(name: str, folder: Path) -> None:
             *_go(), "build", "-trimpath", "-ldflags", _flags(name), "-o", str(temporary),
             GO_PROGRAMS[name],
         ],
-        cwd=repository() / "tools",
+        cwd=_module(name),
         # livekit/sip has no entry in the public checksum database; go.sum pins it.
         env={**os.environ, "GONOSUMDB": "github.com/livekit/sip", "GOFLAGS": "-mod=readonly"},
         capture_output=True,

@@ -100,6 +100,24 @@ def test_a_program_is_stale_unless_built_from_just_this(
     assert tools.stale_go_programs([name]) == [name]
 
 
+def test_another_programs_modules_make_nobody_else_stale(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of Ollama would otherwise cost the control plane's build, on every machine."""
+    tools_folder = tmp_path / "checkout" / "tools"
+    (tools_folder / "ollama").mkdir(parents=True)
+    for folder in (tools_folder, tools_folder / "ollama"):
+        (folder / "go.mod").write_text("module x\n")
+        (folder / "go.sum").write_text("")
+    monkeypatch.setattr(tools, "repository", lambda: tools_folder.parent)
+    names = ["livekit-server", "ollama"]
+    for name in names:
+        _put(cache, name)
+        (cache / f"{name}.stamp").write_text(tools._stamp(name))
+    (tools_folder / "ollama" / "go.mod").write_text("module y\n")
+    assert tools.stale_go_programs(names) == ["ollama"]
+
+
 def test_without_go_what_is_there_is_taken(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_go() -> tuple[str, ...]:
         raise ToolMissing("no Go")
