@@ -158,7 +158,8 @@ class Line:
             language_model=cast(Any, SimpleNamespace(complete=self._complete)),
         )
         self.made = {
-            text: self.sound(text) for text in (*phrases.essential(self.dialogue.locale), *self.dialogue.prepared())
+            text: self.sound(text)
+            for text in (*phrases.essential(self.dialogue.locale), *self.dialogue.prepared())
         }
         self.mouth = Mouth(
             cast(rtc.AudioSource, self.network), lambda each: self.conversation.sounds(each)

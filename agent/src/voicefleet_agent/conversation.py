@@ -69,7 +69,9 @@ class Conversation:
         self._record = record
         self._fallback = fallback
         self._minutes = Minutes(record)
-        self._company = Company(mouth, made, lambda filler: self._note(filler, "Program"), talk.locale)
+        self._company = Company(
+            mouth, made, lambda filler: self._note(filler, "Program"), talk.locale
+        )
         self._turns = Turns(timing)
         self._turns.agent = Agent.THINKING  # of the greeting
         self._ears: Ears | None = None

@@ -147,7 +147,7 @@ class Tuning:
         for wanted in self._threads(models, "tts"):
             name = _threads_of(wanted.threads.tts)
             async with _gateway("tts", wanted, f"Measuring the voice ({name})") as endpoint:
-                seconds = await rehearsal.voice(self._turns, LocalSpeaker(endpoint))
+                seconds = await rehearsal.voice(self._turns, LocalSpeaker(endpoint, local.VOICE))
             fresh = [value for value in seconds.values() if value > 0]
             tried[Option("first sound of speech", name, wanted, fresh)] = seconds
         option = self._choose([*tried])
@@ -195,7 +195,7 @@ class Tuning:
         for wanted in self._threads(models, "stt"):
             name = _threads_of(wanted.threads.stt)
             async with _gateway("stt", wanted, f"Listening to the callers ({name})") as endpoint:
-                hearing = Hearing(LocalTranscriber(endpoint), voiced, thoughts)
+                hearing = Hearing(LocalTranscriber(endpoint, "en"), voiced, thoughts)
                 for each in self._endpointings(wanted):
                     timing = _timing(each)
                     heard = [await hearing.hear(turn, timing) for turn in self._turns]

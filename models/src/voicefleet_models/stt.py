@@ -14,9 +14,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from voicefleet_api.pipeline import LOCAL_HEARS
 from voicefleet_models.gateway import TIMES, BadRequest, turn, whole
+from voicefleet_models.moonshine import RATE
 from voicefleet_models.queueing import FairQueue
 from voicefleet_models.settings import THREADS
-from voicefleet_models.transcribers import RATE, Model, Moonshine, Whisper
+from voicefleet_models.transcribers import Model, Moonshine, Whisper
 
 MAX_SECONDS = 30
 DEFAULT_MODEL = "moonshine"

@@ -23,7 +23,6 @@ from piper import PiperVoice
 from piper.config import PiperConfig
 from piper.phonemize_espeak import EspeakPhonemizer
 
-
 KOKORO_RATE = 24_000
 _STYLES = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
 _LANGUAGES = {"kokoro": "en-us", "kokoro/es": "es-419"}
@@ -90,7 +89,9 @@ class Piper:
 
     def load(self) -> None:
         if self._voice is None:
-            self._voice = PiperVoice(config=self._config, session=_session(self._file, self._threads))
+            self._voice = PiperVoice(
+                config=self._config, session=_session(self._file, self._threads)
+            )
             # The first run is several times slower than the others.
             list(self._voice.synthesize("Hello."))
 
