@@ -38,6 +38,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "iptables": "iptables",
         "netavark": "netavark",
         "aardvark-dns": "aardvark-dns",
+        "catatonit": "catatonit",
     },
     "build": {
         "gcc": "gcc",
