@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from livekit import rtc
@@ -111,13 +111,22 @@ class Portal:
         return web.Response(status=204)
 
 
+class Told(Protocol):
+    """Whoever knows calls' live events."""
+
+    @property
+    def events(self) -> dict[str, list[tuple[float, CallEvent]]]:
+        """By call, in order, with the monotonic time of their coming."""
+        ...
+
+
 class Ours:
     """Our agent: asks by itself; its live events say what it says, and what is no answer."""
 
     leads = True
     tells_fillers = True
 
-    def __init__(self, line: Line, portal: Portal) -> None:
+    def __init__(self, line: Line, portal: Told) -> None:
         self._line = line
         self._portal = portal
         self._known = set(portal.events)

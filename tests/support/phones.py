@@ -12,12 +12,19 @@ from support.stack import Stack
 from voicefleet_cli.phone import Call, dial
 
 
+def route(stack: Stack, number: str) -> tuple[str, int]:
+    """Address and port of the SIP server to which the carrier sends calls to a number."""
+    found = stack.sandbox.get("/_sandbox/route", params={"number": number}).json()
+    uri = found["originationUrls"][0]["sipUrl"]
+    address, port = uri.removeprefix("sip:").split(":")
+    return address, int(port)
+
+
 def ring(stack: Stack, number: str, record: Path, *, seconds: float = 9) -> Call:
     """Call a number along the route that the carrier would take."""
-    route = stack.sandbox.get("/_sandbox/route", params={"number": number}).json()
-    target = route["originationUrls"][0]["sipUrl"].removeprefix("sip:")
+    address, port = route(stack, number)
     return dial(
-        f"sip:{number}@{target}",
+        f"sip:{number}@{address}:{port}",
         caller="+15005550006",
         address=stack.platform.address,
         seconds=seconds,

@@ -1,0 +1,33 @@
+"""The platform with pods and a phone line, as `make up` starts it, on ports of its own."""
+
+from __future__ import annotations
+
+import subprocess
+
+from support.controlplane import ROOT
+from support.stack import Stack
+from voicefleet_infra import services
+from voicefleet_infra.images import build_agent_image
+from voicefleet_infra.platform import cache_dir
+from voicefleet_infra.services import Service
+from voicefleet_infra.up import podman_environment
+
+
+class WholePlatform(Stack):
+    """With Podman and the SIP bridge."""
+
+    runtime = "podman"
+
+    def _services(self) -> list[Service]:
+        self.image = build_agent_image(ROOT, cache_dir(), env=podman_environment(self.platform))
+        extra = (services.livekit_sip(self.platform), services.podman(self.platform))
+        return [*super()._services(), *extra]
+
+    def pods(self) -> list[str]:
+        """Names of this platform's pods."""
+        ids = [vc["status"]["clientID"] for vc in self.get("vc")["items"]]
+        shown = subprocess.run(
+            ["podman", "pod", "ps", "--format", "{{.Name}}"],
+            capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+        return [pod for pod in shown if pod.removeprefix("vf-") in ids]
