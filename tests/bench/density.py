@@ -1,11 +1,12 @@
-"""How much memory a client's agent takes, before and after calls, and whether callers who come at
-the same moment are all answered.
+"""What a client's agent takes of the machine, and whether callers who come at the same moment are
+all answered.
 
-    python tests/bench/density.py --clients 5 --calls 20 --callers 5
+    python tests/bench/density.py --clients 3 --calls 20 --callers 5
 
 Agents run as their pods run them, and are called by SIP with the corpus's speech. Memory is the
-proportional set size (PSS) of an agent's processes: pages that several share count in parts. Prints
-tables; it asserts nothing.
+proportional set size (PSS) of an agent's processes: pages that several share count in parts.
+Processor time is that of all processes which a call keeps busy, the caller's own not counted.
+Prints tables; it asserts nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,39 +30,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import corpus
 from bench.agents import Ours
+from bench.footprint import Footprint, processor_seconds
 from bench.machine import Client, Machine
 from bench.robot import talk
 from bench.sip import NotAnswered, SipLine
 
-TURNS = 3
+TURNS = 2
 """That a caller says in each of the calls."""
-SETTLE = 3.0
-"""Seconds after a call until its process has ended."""
+SETTLE = 20.0
+"""Seconds at most, until the processes of calls that are over have ended."""
 PATIENCE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """An agent's processes."""
-
-    calls: int
-    """Answered so far."""
-    pss_mib: float
-    processes: int
-    threads: int
-    descriptors: int
-
-    @classmethod
-    def of(cls, agent: psutil.Process, calls: int) -> Footprint:
-        """The worker, and all that it has started."""
-        found = [agent, *agent.children(recursive=True)]
-        pss = threads = descriptors = 0
-        for process in found:
-            with suppress(psutil.NoSuchProcess):
-                pss += process.memory_full_info().pss
-                threads += process.num_threads()
-                descriptors += process.num_fds()
-        return cls(calls, pss / 2**20, len(found), threads, descriptors)
+SHOWN = (0, 1, 5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +56,19 @@ class Bench:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._began = time.monotonic()
+
+    def note(self, words: str) -> None:
+        """For whoever waits."""
+        print(f"  {time.monotonic() - self._began:4.0f} s  {words}", file=sys.stderr)
 
     async def start(self, count: int) -> list[Client]:
         """So many clients, each warm."""
-        return [await self._machine.start_ours(name) for name in list(corpus.clients())[:count]]
+        found = []
+        for name in list(corpus.clients())[:count]:
+            found.append(await self._machine.start_ours(name))
+            self.note(f"{name} is warm")
+        return found
 
     async def line(self, client: Client, noise: Any) -> SipLine:
         """A call to the client, answered."""
@@ -88,30 +77,55 @@ class Bench:
         await line.open(platform.address, platform.port("sip"), client.number, "+15005550006")
         return line
 
-    async def calls(self, client: Client, count: int) -> list[Footprint]:
-        """One after the other; the footprint before, between and after them."""
+    async def calls(self, client: Client, count: int) -> dict[str, Any]:
+        """One after the other: memory in and after each, processor time of all of them."""
         name = client.agent.removeprefix("bench-")
         said = next(call for call in corpus.calls() if call.client == name)
         agent = psutil.Process(client.pid)
-        found = [Footprint.of(agent, 0)]
+        idle = Footprint.of(agent, 0)
+        between, during = [idle], []
+        used: dict[str, float] = dict.fromkeys(self._machine.pids, 0.0)
+        seconds = 0.0
         for number in range(1, count + 1):
+            before, began = self._processor(), time.monotonic()
             line = await self.line(client, corpus.noise(said))
             await talk(line, Ours(line, client.portal), said, TURNS)
+            during.append(Footprint.of(agent, number))
             await line.hang_up()
-            await asyncio.sleep(SETTLE)
-            found.append(Footprint.of(agent, number))
-            print(f"  {number} calls: {found[-1].pss_mib:.0f} MiB", file=sys.stderr)
-        return found
+            seconds += time.monotonic() - began
+            await settled(agent, idle.processes)
+            for part, spent in self._processor().items():
+                used[part] += spent - before[part]
+            between.append(Footprint.of(agent, number))
+            self.note(
+                f"{number} calls: {during[-1].pss_mib:.0f} MiB in it, {between[-1].pss_mib:.0f}"
+                " after it"
+            )
+        return {
+            "between": [asdict(found) for found in between],
+            "during": [asdict(found) for found in during],
+            "cores": {part: spent / seconds for part, spent in used.items()},
+        }
 
-    async def together(self, client: Client, count: int) -> list[Ring]:
-        """Callers one second apart, none of whom hangs up before all have rung."""
+    def _processor(self) -> Mapping[str, float]:
+        return {
+            part: processor_seconds(psutil.Process(pid)) for part, pid in self._machine.pids.items()
+        }
+
+    async def together(self, client: Client, count: int) -> dict[str, Any]:
+        """Callers one second apart, none of whom hangs up before all have rung and been heard."""
+        agent = psutil.Process(client.pid)
+        idle = Footprint.of(agent, 0)
+        here = asyncio.Barrier(count + 1)
 
         async def caller(number: int) -> Ring:
             await asyncio.sleep(number)
             try:
                 line = await self.line(client, corpus.noise(corpus.calls()[0]))
             except NotAnswered as error:
-                print(f"  caller {number}: {error}", file=sys.stderr)
+                self.note(f"caller {number + 1}: {error}")
+                await here.wait()
+                await here.wait()
                 return Ring(None, None)
             answered = line.now
             with suppress(TimeoutError):
@@ -119,44 +133,65 @@ class Bench:
                     while line.last_loud is None:  # noqa: ASYNC110
                         await asyncio.sleep(0.005)
             heard = line.now if line.last_loud is not None else None
-            await asyncio.sleep(count - number)
+            await here.wait()
+            await here.wait()
             await line.hang_up()
             return Ring(answered, heard)
 
-        return await asyncio.gather(*(caller(number) for number in range(count)))
+        callers = [asyncio.create_task(caller(number)) for number in range(count)]
+        await here.wait()
+        during = Footprint.of(agent, count)
+        await here.wait()
+        rings = await asyncio.gather(*callers)
+        await settled(agent, idle.processes)
+        self.note(f"{count} callers: {during.pss_mib:.0f} MiB")
+        return {"rings": [asdict(ring) for ring in rings], "during": asdict(during)}
+
+
+async def settled(agent: psutil.Process, processes: int) -> None:
+    """Wait until calls that are over have no process any more; raises TimeoutError."""
+    async with asyncio.timeout(SETTLE):
+        while len(agent.children(recursive=True)) >= processes:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 def table(results: dict[str, Any]) -> str:
     """Markdown."""
-    idle: Sequence[float] = results["idle"]
+    idle, calls, together = results["idle"], results["calls"], results["together"]
+    cores = {part: share for part, share in calls["cores"].items() if share >= 0.001}
+    all_cores = sum(cores.values())
+    free, memory = results["available"]
+    before, after = results["load"]
     lines = [
         f"{len(idle)} clients, idle: {sum(idle):.0f} MiB,"
         f" {min(idle):.0f} to {max(idle):.0f} MiB each.",
-    ]
-    lines += [
         "",
-        "| calls | PSS, MiB | processes | threads | descriptors |",
-        "|---|---|---|---|---|",
+        "| calls | PSS, MiB | in the last of them | processes | threads | descriptors |",
+        "|---|---|---|---|---|---|",
     ]
-    for found in results["calls"]:
-        if found["calls"] in (0, 1, 5, 10, results["calls"][-1]["calls"]):
-            cells = (found["calls"], f"{found['pss_mib']:.0f}", found["processes"],
+    for found in calls["between"]:
+        number = found["calls"]
+        if number in SHOWN or number == len(calls["during"]):
+            during = f"{calls['during'][number - 1]['pss_mib']:.0f}" if number else "-"
+            cells = (number, f"{found['pss_mib']:.0f}", during, found["processes"],
                      found["threads"], found["descriptors"])  # fmt: skip
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += ["", "| caller | answered after, s | first sound after, s |", "|---|---|---|"]
-    for number, ring in enumerate(results["together"], 1):
+    for number, ring in enumerate(together["rings"], 1):
         cells = [f"{v:.2f}" if v is not None else "-" for v in ring.values()]
         lines.append(f"| {number} | {' | '.join(cells)} |")
-    before, after = results["load"]
-    free, memory = results["available"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Load average of {os.cpu_count()} cores: {before:.1f} before, {after:.1f} after;"
-            f" {free:.0f} of {memory:.0f} MiB left with all agents.",
-        ]
-    )
+    lines += ["", "| while one call lasts | % of a core |", "|---|---|"]
+    lines += [f"| {part} | {100 * share:.1f} |" for part, share in cores.items()]
+    lines += [
+        f"| all | {100 * all_cores:.1f} |",
+        "",
+        f"With {len(together['rings'])} calls at once: {together['during']['pss_mib']:.0f} MiB."
+        f" {os.cpu_count()} cores are full with {(os.cpu_count() or 1) / all_cores:.1f} calls like"
+        " these (derived).",
+        f"Load average of {os.cpu_count()} cores: {before:.1f} before, {after:.1f} after;"
+        f" {free:.0f} of {memory:.0f} MiB left with all agents.",
+    ]
+    return "\n".join(lines)
 
 
 async def run(args: argparse.Namespace, machine: Machine) -> dict[str, Any]:
@@ -171,8 +206,8 @@ async def run(args: argparse.Namespace, machine: Machine) -> dict[str, Any]:
     calls = await bench.calls(clients[0], args.calls)
     return {
         "idle": idle,
-        "calls": [asdict(found) for found in calls],
-        "together": [asdict(ring) for ring in together],
+        "calls": calls,
+        "together": together,
         "load": (load, os.getloadavg()[0]),
         "available": (memory.available / 2**20, memory.total / 2**20),
     }
@@ -181,7 +216,7 @@ async def run(args: argparse.Namespace, machine: Machine) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clients", type=int, default=5, help="agents (at most nine)")
+    parser.add_argument("--clients", type=int, default=3, help="agents (at most nine)")
     parser.add_argument("--calls", type=int, default=20, help="to one of them, one by one")
     parser.add_argument("--callers", type=int, default=5, help="to another, a second apart")
     parser.add_argument("--json", type=Path, help="write every figure to this file, too")

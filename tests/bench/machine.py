@@ -26,6 +26,8 @@ from voicefleet_infra import services
 from voicefleet_infra.services import Service
 
 _WARM_SECONDS = 180.0
+_FETCH_SECONDS = 600.0
+"""A language model that is not on this machine yet is fetched first."""
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
 
@@ -76,7 +78,7 @@ class Machine(ControlPlane):
             for make in (services.redis, services.livekit):
                 self._start(make(self.platform))
             for name in services.GATEWAYS:
-                self._start(services.gateway(self.platform, name))
+                self._start(services.gateway(self.platform, name), _FETCH_SECONDS)
             self._models = services.models_folder(self.platform)
             key, secret = services.livekit_keys(self.platform)
             os.environ |= {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
@@ -176,7 +178,7 @@ class Machine(ControlPlane):
                 environment,
             ),
         )
-        pid = self._processes[-1].pid
+        pid = self.pids[f"agent-{profession}"]
         log = self.folder / f"agent-{profession}.log"
         # Both agents are measured warm: this one has its sentences made and its model briefed.
         async with asyncio.timeout(_WARM_SECONDS):

@@ -74,6 +74,8 @@ class ControlPlane:
         self.folder = folder or Path(self._temporary.name if self._temporary else "")
         self.platform = free_platform(self.folder)
         self._processes: list[subprocess.Popen[bytes]] = []
+        self.pids: dict[str, int] = {}
+        """By the service's name."""
 
     @property
     def kubeconfig(self) -> Path:
@@ -107,7 +109,7 @@ class ControlPlane:
         if self._temporary:
             self._temporary.cleanup()
 
-    def _start(self, service: Service) -> None:
+    def _start(self, service: Service, seconds: float = _READY_SECONDS) -> None:
         log = self.folder / f"{service.name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -119,7 +121,8 @@ class ControlPlane:
                 start_new_session=True,
             )
         self._processes.append(process)
-        deadline = time.monotonic() + _READY_SECONDS
+        self.pids[service.name] = process.pid
+        deadline = time.monotonic() + seconds
         while not service.ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{service.name} did not start:\n{log.read_text()[-3000:]}")

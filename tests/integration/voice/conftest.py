@@ -9,14 +9,13 @@ import secrets
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import wave
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -105,13 +104,18 @@ class Agent:
             )
         self._health = f"http://127.0.0.1:{port}/"
 
+    def health(self) -> dict[str, Any]:
+        """What the worker says of itself; raises httpx.HTTPError while it is not registered."""
+        answer = httpx.get(self._health, timeout=2, trust_env=False).raise_for_status()
+        return dict(answer.json())
+
     async def registered(self) -> None:
         deadline = time.monotonic() + 60
         while True:
             try:
-                await asyncio.to_thread(urllib.request.urlopen, self._health, timeout=2)
+                await asyncio.to_thread(self.health)
                 return
-            except (urllib.error.URLError, OSError):
+            except httpx.HTTPError:
                 assert time.monotonic() < deadline, self.log()[-3000:]
             await asyncio.sleep(0.1)
 
