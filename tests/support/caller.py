@@ -8,6 +8,7 @@ one clock; what is printed is a JSON list of `[seconds, step]`.
     {"sleep": 1.5}            seconds
     {"sound": 20}             until the agent makes a sound; fails after so many seconds
     {"quiet": 0.8}            until the agent has made a sound and then none for so long
+    {"attributes": {…}}       what the room knows of the caller
 
 A program of its own, since LiveKit's native library shares its process with nobody gladly.
 """
@@ -65,7 +66,7 @@ class Caller:
             self.said[at : at + BLOCK] = np.frombuffer(block, dtype=np.int16)
             await source.capture_frame(rtc.AudioFrame(block, RATE, 1, BLOCK))
 
-    async def step(self, step: dict[str, Any]) -> None:
+    async def step(self, step: dict[str, Any], room: rtc.Room) -> None:
         if "say" in step:
             with wave.open(step["say"], "rb") as wav:
                 pcm = wav.readframes(wav.getnframes())
@@ -74,6 +75,8 @@ class Caller:
             self.speaking.extend(blocks)
             while self.speaking and not self.gone.is_set():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
+        elif "attributes" in step:
+            await room.local_participant.set_attributes(step["attributes"])
         elif "sleep" in step:
             await asyncio.sleep(step["sleep"])
         elif "sound" in step:
@@ -99,7 +102,7 @@ async def main(url: str, room_name: str, agent: str, script: str, out: str) -> N
         lambda track, *_: tasks.append(asyncio.create_task(caller.listen(track))),
     )
     room.on("disconnected", lambda *_: caller.gone.set())
-    grants = api.VideoGrants(room_join=True, room=room_name)
+    grants = api.VideoGrants(room_join=True, room=room_name, can_update_own_metadata=True)
     token = api.AccessToken().with_identity("caller").with_grants(grants).to_jwt()
     await room.connect(url, token)
     source = rtc.AudioSource(RATE, 1, queue_size_ms=20)
@@ -118,7 +121,7 @@ async def main(url: str, room_name: str, agent: str, script: str, out: str) -> N
     try:
         for step in json.loads(script):
             events.append((round(caller.now(), 3), step))
-            await caller.step(step)
+            await caller.step(step, room)
     except TimeoutError:
         error = f"timed out in {events[-1]}"
     ended_by_agent = caller.gone.is_set()

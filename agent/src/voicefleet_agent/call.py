@@ -38,7 +38,10 @@ TRANSFER_TIMEOUT = 30.0
 
 # LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
 # then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
+# At last "hangup", before it leaves the room; where its leaving gets lost, the server notices 22 s
+# later.
 CALL_STATUS = "sip.callStatus"
+HUNG_UP = "hangup"
 CALLER_NUMBER = "sip.phoneNumber"
 CALLED_NUMBER = "sip.trunkPhoneNumber"
 
@@ -275,7 +278,12 @@ async def _until_gone(room: rtc.Room, caller: rtc.RemoteParticipant, gone: async
         if participant.identity == caller.identity:
             gone.set()
 
+    def on_change(*_: object) -> None:
+        if caller.attributes.get(CALL_STATUS) == HUNG_UP:
+            gone.set()
+
     room.on("participant_disconnected", on_left)
+    room.on("participant_attributes_changed", on_change)
     if caller.identity not in room.remote_participants:
         gone.set()
     await gone.wait()

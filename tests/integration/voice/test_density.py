@@ -60,6 +60,22 @@ async def test_five_who_ring_a_second_apart_are_all_greeted(
         assert end - begin == pytest.approx(min(greeting, TALK), abs=1.0)
 
 
+async def test_who_has_hung_up_is_not_waited_for(agent: Any, call: Any, tones: Any) -> None:
+    """LiveKit's SIP bridge tells it, and then leaves the room; that is lost now and then."""
+    async with Gateways(agent.models, speak=tones):
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        calling = asyncio.create_task(
+            call({"sound": PATIENCE}, {"attributes": {"sip.callStatus": "hangup"}}, {"sleep": 12})
+        )
+        await agent.logged("CallEnded")
+        # Not because the caller has left: it stays for a while.
+        await asyncio.sleep(4)
+        assert not calling.done()
+        await calling
+    assert '"reason": "caller left"' in agent.log()
+
+
 def own_mib(worker: psutil.Process) -> float:
     """Memory that no file is behind, of the worker and what it forks calls from.
 
