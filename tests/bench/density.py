@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import corpus
 from bench.agents import Ours
-from bench.footprint import Footprint, processor_seconds
 from bench.machine import Client, Machine
 from bench.robot import talk
 from bench.sip import NotAnswered, SipLine
@@ -38,10 +37,34 @@ from bench.sip import NotAnswered, SipLine
 TURNS = 2
 """That a caller says in each of the calls."""
 SETTLE = 60.0
-"""Seconds at most, until calls that are over have no process: where LiveKit's SIP bridge loses its
-goodbye on the way, the server notices after 22 that the caller is gone."""
+"""Seconds at most, until calls that are over have no process."""
 PATIENCE = 10.0
+"""Seconds until a caller who is answered gives up hearing anything."""
 SHOWN = (0, 1, 5, 10, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """An agent's processes."""
+
+    calls: int
+    """Answered so far."""
+    pss_mib: float
+    processes: int
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def of(cls, agent: psutil.Process, calls: int) -> Footprint:
+        """The worker, and all that it has started."""
+        found = [agent, *agent.children(recursive=True)]
+        pss = threads = descriptors = 0
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                pss += process.memory_full_info().pss
+                threads += process.num_threads()
+                descriptors += process.num_fds()
+        return cls(calls, pss / 2**20, len(found), threads, descriptors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +170,15 @@ class Bench:
         await settled(agent, idle.processes)
         self.note(f"{count} callers: {during.pss_mib:.0f} MiB")
         return {"rings": [asdict(ring) for ring in rings], "during": asdict(during)}
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """Processor time of a process and all it has started, those that have ended included."""
+    total = 0.0
+    for each in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            total += sum(each.cpu_times()[:4])
+    return total
 
 
 async def settled(agent: psutil.Process, processes: int) -> None:
