@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.baselines import Bare, in_parallel, kopf_alone
 from support.stack import Stack, client, conditions
+from voicefleet_operator.execution.status import SETTLE
 from voicefleet_operator.kube import VOICECLIENTS, Conflict, Kube
-from voicefleet_operator.reconcilers.common import SETTLE
 from voicefleet_operator.shell.watch import connection
 
 AREAS = [str(code) for code in range(201, 221)]

@@ -10,6 +10,7 @@ _INITIALISMS = {
     "url": "URL",
     "urls": "URLs",
     "sid": "SID",
+    "sha256": "SHA256",
     "uri": "URI",
     "uris": "URIs",
 }

@@ -129,6 +129,28 @@ class TelephonyConfig(ApiModel):
     )
 
 
+class VoiceAccount(ApiModel):
+    """An ElevenLabs account (a workspace)."""
+
+    name: ObjectName = Field(description="Name that clients use in spec.accounts.voices.")
+    mode: Mode = Field(description="Sandbox rehearses; Live makes voices with the vendor.")
+    secret_ref: SecretRef = Field(
+        description="Secret with keys `apiKey`, which makes, lists and deletes voices, and"
+        " `speechKey`, which only speaks and is all that pods are given."
+    )
+
+
+class VoicesConfig(ApiModel):
+    """Where clients' own voices are made."""
+
+    accounts: list[VoiceAccount] = Field(
+        default_factory=list,
+        max_length=16,
+        description="ElevenLabs accounts.",
+        json_schema_extra=rules.named_map(),
+    )
+
+
 class LiveKitConfig(ApiModel):
     """The LiveKit server that carries the calls."""
 
@@ -180,7 +202,7 @@ class RuntimeConfig(ApiModel):
 
 
 class SandboxConfig(ApiModel):
-    """The stand-in for Stripe and Twilio."""
+    """The stand-in for Stripe, Twilio and ElevenLabs."""
 
     url: str = Field(
         max_length=256,
@@ -204,6 +226,9 @@ class FleetSpec(ApiModel):
     billing: BillingConfig | None = Field(default=None, description="Where money comes in: Stripe.")
     telephony: TelephonyConfig | None = Field(
         default=None, description="Where calls come in: Twilio and our SIP bridges."
+    )
+    voices: VoicesConfig | None = Field(
+        default=None, description="Where clients' own voices are made: ElevenLabs."
     )
     livekit: LiveKitConfig | None = Field(
         default=None, description="The LiveKit server that carries the calls."

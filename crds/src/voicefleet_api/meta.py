@@ -54,6 +54,7 @@ class ConditionType(StrEnum):
     TELEPHONY_READY = "TelephonyReady"
     RUNTIME_READY = "RuntimeReady"
     DNS_READY = "DNSReady"
+    VOICE_READY = "VoiceReady"
 
 
 class Condition(StatusModel):

@@ -35,6 +35,10 @@ TIME_ZONE_PATTERN = r"^(UTC|GMT|[A-Z][A-Za-z_-]*(/[A-Za-z0-9_+-]+){1,2})$"
 """Area/City; whether the place exists is the controller's to check (CEL has no such list)."""
 
 
+OWN_VOICE = "voicefleet-own-voice"
+"""What the agent's configuration calls the Secret that its own voice speaks with."""
+
+
 def provider_secret(name: str) -> str:
     """File in the pod's secrets that holds the `apiKey` of a client's Secret of that name."""
     return f"PROVIDER_{name}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
-from voicefleet_api.meta import Condition, LocalRef
+from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName
 from voicefleet_api.names import KEY_PATTERN
 from voicefleet_api.phonenumber import E164
 from voicefleet_api.professions import AppointmentType
@@ -107,6 +107,65 @@ class Contact(ApiModel):
     )
 
 
+class Consent(ApiModel):
+    """Somebody's leave to have their voice cloned; who, when and a hash of the words are kept."""
+
+    given_by: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        description="The person whose voice it is."
+    )
+    given_at: DateTime = Field(description="When, for example 2026-01-31T12:00:00Z.")
+    statement: Annotated[str, Field(min_length=1, max_length=2048)] = Field(
+        description="What they agreed to, in the words that they signed or said."
+    )
+
+
+class SampleRef(ApiModel):
+    """A recording in a Secret: a voice is personal, and a Secret has room for a minute of it."""
+
+    name: ObjectName = Field(
+        description="Secret in the same namespace; the operator must be allowed to read it"
+        " (ClusterRole voicefleet-client-secrets)."
+    )
+    key: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[-._a-zA-Z0-9]+$",
+            json_schema_extra=rules.SECRET_KEY,
+        ),
+    ] = Field(
+        description="Its key with the recording: WAV, MP3, FLAC, Ogg or M4A, half a minute to a"
+        " minute of one person; a Secret holds at most 1 MiB."
+    )
+
+
+class VoiceClone(ApiModel):
+    """A person's voice, made again by the vendor of the fleet's voices."""
+
+    model_config = ConfigDict(json_schema_extra=rules.VOICE_CLONE)
+
+    sample_ref: SampleRef = Field(description="How the voice sounds.")
+    consent: Consent | None = Field(
+        default=None, description="The person's consent; without it nothing is cloned."
+    )
+
+    @model_validator(mode="after")
+    def _consented(self) -> Self:
+        if self.consent is None:
+            raise ValueError(rules.CONSENT_MISSING)
+        return self
+
+
+class Voice(ApiModel):
+    """What the agent sounds like."""
+
+    clone: VoiceClone = Field(
+        description="A voice of the client's own; the pipeline's is heard until it is there, and"
+        " where it fails."
+    )
+
+
 class ReceptionistSpec(ApiModel):
     """The client's own words; whatever is unset comes from the profession."""
 
@@ -142,6 +201,9 @@ class ReceptionistSpec(ApiModel):
         default_factory=list,
         max_length=12,
         description="What can be booked, instead of the profession's; the first is the default.",
+    )
+    voice: Voice | None = Field(
+        default=None, description="What the agent sounds like; as the pipeline says if unset."
     )
     prompt: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
         default=None, description="A prompt of one's own, instead of the profession's."

@@ -128,6 +128,10 @@ APPOINTMENT_KEY = text(
     KEY_PATTERN,
     "must begin with a lower-case letter, then letters and digits, at most 32, for example checkUp",
 )
+SECRET_KEY = text(
+    r"^[-._a-zA-Z0-9]+$",
+    "must be a key of the Secret: letters, digits, '-', '_' and '.', for example sample.mp3",
+)
 DATE = text(
     r"^\d{4}-\d{2}-\d{2}$", 'must be a date as YYYY-MM-DD, in quotes, for example "2026-12-25"'
 )
@@ -218,7 +222,7 @@ VOICE_CLIENT_SPEC = checked(
         ".fleetRef",
     ),
     rule(
-        _same("accounts", parts={"telephony": "main", "billing": "main"}),
+        _same("accounts", parts={"telephony": "main", "billing": "main", "voices": "main"}),
         "a client stays in its accounts, because what it owns cannot leave them; to move it, make"
         " a new VoiceClient with other accounts and delete this one",
         ".accounts",
@@ -292,7 +296,7 @@ _NO_SANDBOX = (
 FLEET_SPEC = checked(
     rule(
         f"has(self.sandbox) || ({_NO_SANDBOX.format('billing')}"
-        f" && {_NO_SANDBOX.format('telephony')})",
+        f" && {_NO_SANDBOX.format('telephony')} && {_NO_SANDBOX.format('voices')})",
         "an account has mode Sandbox, but the fleet has no sandbox: set sandbox.url, or set the"
         " account's mode to Live",
     ),
@@ -304,6 +308,12 @@ FLEET_SPEC = checked(
         ".plans",
     ),
 )
+CONSENT_MISSING = (
+    "a voice belongs to a person, and is not cloned without their consent: say in consent who gave"
+    " it (givenBy), when (givenAt) and in which words (statement); or remove voice, and the agent"
+    " speaks with the machine's"
+)
+VOICE_CLONE = checked(rule("has(self.consent)", CONSENT_MISSING, ".consent"))
 OPENING_HOURS = checked(
     rule(
         "self.opens < self.closes",

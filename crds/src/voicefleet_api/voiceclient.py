@@ -30,6 +30,7 @@ class Accounts(ApiModel):
 
     telephony: ObjectName = Field(default="main", description="Telephony account of the fleet.")
     billing: ObjectName = Field(default="main", description="Billing account of the fleet.")
+    voices: ObjectName = Field(default="main", description="Account that own voices are made in.")
 
 
 class Business(ApiModel):
@@ -307,6 +308,22 @@ class OnboardingStatus(StatusModel):
     message: str | None = Field(default=None, max_length=4096, description="Why, for people.")
 
 
+class ConsentRecord(StatusModel):
+    """The consent that a voice was cloned with."""
+
+    given_by: str = Field(max_length=128, description="Who gave it.")
+    given_at: DateTime = Field(description="When it was given.")
+    statement_sha256: str = Field(max_length=64, description="Hash of its words.")
+
+
+class VoiceStatus(StatusModel):
+    """The client's own voice."""
+
+    voice_id: str = Field(max_length=64, description="The vendor's id of the voice.")
+    sample_sha256: str = Field(max_length=64, description="Hash of the recording it is made of.")
+    consent: ConsentRecord = Field(description="The consent that it was made with.")
+
+
 class VoiceClientStatus(StatusModel):
     """What the client has."""
 
@@ -328,6 +345,7 @@ class VoiceClientStatus(StatusModel):
     )
     billing: BillingStatus | None = Field(default=None, description="The client in Stripe.")
     endpoints: EndpointsStatus | None = Field(default=None, description="Where it is reached.")
+    voice: VoiceStatus | None = Field(default=None, description="Its own voice, once there is one.")
     cost: CostStatus | None = Field(default=None, description="Price and cost a month.")
     monthly_cost: str | None = Field(
         default=None, max_length=32, description="Vendors' bill a month, for people ($1.15)."

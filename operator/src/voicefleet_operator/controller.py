@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from voicefleet_operator import metrics
 from voicefleet_operator.drivers.errors import Ambiguous, Throttled, VendorError
+from voicefleet_operator.execution.status import SETTLE
 from voicefleet_operator.kube import (
     FLEETS,
     PHONENUMBERS,
@@ -23,7 +24,7 @@ from voicefleet_operator.kube import (
 )
 from voicefleet_operator.logs import log_context
 from voicefleet_operator.orphans import find, list_vendors, living
-from voicefleet_operator.reconcilers.common import SETTLE, Controller, Retry, fleet_name
+from voicefleet_operator.reconcilers.common import Controller, Retry, fleet_name
 from voicefleet_operator.reconcilers.fleet import reconcile_fleet
 from voicefleet_operator.reconcilers.phonenumber import reconcile_phonenumber
 from voicefleet_operator.reconcilers.voiceclient import reconcile_voiceclient

@@ -22,7 +22,7 @@ from voicefleet_api.fleet import DNSConfig, FleetSpec, FleetStatus
 from voicefleet_operator.drivers.errors import VendorError
 from voicefleet_operator.kube import FLEETS, Kube, KubeError, Object, Resource
 from voicefleet_operator.reconcilers.common import read_secret
-from voicefleet_operator.world import Names, Routing, World, build_world
+from voicefleet_operator.world import Names, Routing, Voices, World, build_world
 
 _TIMEOUT = 5.0
 _POLICIES = Resource("/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies")
@@ -100,11 +100,13 @@ async def _accounts(world: World) -> AsyncIterator[Check]:
             yield Check(what, "failed", error.message, error.hint or "See docs/going-live.md")
     for name in world.telephony:
         yield await _telephony(world, name, f"Twilio account {name}")
+    for name, voices in world.voices.items():
+        yield await _reachable(f"ElevenLabs account {name}", voices)
     yield await _reachable("LiveKit", world.routing)
     yield await _reachable("DNS server", world.names)
 
 
-async def _reachable(what: str, listed: Routing | Names | None) -> Check:
+async def _reachable(what: str, listed: Routing | Names | Voices | None) -> Check:
     if listed is None:
         return Check(what, "warning", "not configured in the Fleet")
     try:

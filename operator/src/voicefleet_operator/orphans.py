@@ -12,6 +12,7 @@ from voicefleet_operator.planning.orphans import (
     in_names,
     in_routing,
     in_telephony,
+    in_voices,
 )
 from voicefleet_operator.reconcilers.common import fleet_name
 from voicefleet_operator.world import World
@@ -52,6 +53,8 @@ async def find(world: World, owners: Living) -> list[Orphan]:
         numbers = await world.telephony[account.name].listing()
         cost = account.monthly_number_cost_minor
         found += in_telephony(owners, account.name, numbers, cost)
+    for name, voices in world.voices.items():
+        found += in_voices(owners, name, await voices.listing())
     if world.names is not None:
         found += in_names(owners, await world.names.listing())
     return found
@@ -73,6 +76,8 @@ async def give_back(world: World, orphan: Orphan) -> None:
             await world.routing.driver.delete_rule(orphan.id)
         case "InboundTrunk" if world.routing is not None:
             await world.routing.driver.delete_trunk(orphan.id)
+        case "Voice":
+            await world.voices[orphan.account].driver.delete(orphan.id)
         case "DNSName" if world.names is not None:
             await world.names.driver.delete(orphan.id, mark=orphan.mark)
         case _:

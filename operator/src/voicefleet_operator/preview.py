@@ -13,7 +13,7 @@ from voicefleet_api.fleet import FleetSpec, FleetStatus
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import VoiceClientSpec, VoiceClientStatus
 from voicefleet_operator.kube import Object
-from voicefleet_operator.planning.desired import Desired, Unmet, desire
+from voicefleet_operator.planning.desired import Desired, Sample, Unmet, desire
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.plan import Action, Plan
 from voicefleet_operator.planning.planner import plan
@@ -111,7 +111,16 @@ def _desire(
     fleet_spec = FleetSpec.model_validate(fleet["spec"])
     status = VoiceClientStatus.model_validate((live or {}).get("status") or {})
     mark = Mark("", status.client_id or "vc-(new)", namespace, document["metadata"]["name"])
-    return desire(mark, spec, fleet_spec, _assumed_prices(fleet_spec), receptionist)
+    sample = _assumed_sample(receptionist)
+    return desire(mark, spec, fleet_spec, _assumed_prices(fleet_spec), receptionist, sample)
+
+
+def _assumed_sample(receptionist: ReceptionistSpec | None) -> Sample | None:
+    """A recording by its name: Secrets are not read for a preview."""
+    if receptionist is None or receptionist.voice is None:
+        return None
+    ref = receptionist.voice.clone.sample_ref
+    return Sample(f"{ref.name}/{ref.key}")
 
 
 def _assumed_prices(fleet: FleetSpec) -> FleetStatus:

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from voicefleet_api.fleet import FleetSpec
 from voicefleet_operator.drivers.dns import DNSDriver
+from voicefleet_operator.drivers.elevenlabs import ElevenLabsDriver
 from voicefleet_operator.drivers.guard import Guards
 from voicefleet_operator.drivers.livekit import LiveKitDriver
 from voicefleet_operator.drivers.runtime.base import RuntimeDriver
@@ -25,6 +26,7 @@ from voicefleet_operator.planning.indexed import Indexed
 from voicefleet_operator.planning.observed import (
     AgentUnit,
     BillingInventory,
+    ClonedVoice,
     DNSName,
     RoutingInventory,
     TelephonyInventory,
@@ -63,6 +65,7 @@ class Listed(Generic[D, I]):
 Billing = Listed[StripeDriver, BillingInventory]
 Telephony = Listed[TwilioDriver, TelephonyInventory]
 Routing = Listed[LiveKitDriver, RoutingInventory]
+Voices = Listed[ElevenLabsDriver, Indexed[str, ClonedVoice]]
 Names = Listed[DNSDriver, Indexed[str, DNSName]]
 Runtime = Listed[RuntimeDriver, dict[str, AgentUnit]]
 
@@ -75,16 +78,20 @@ class World:
     spec: FleetSpec
     billing: dict[str, Billing] = field(default_factory=dict)
     telephony: dict[str, Telephony] = field(default_factory=dict)
+    voices: dict[str, Voices] = field(default_factory=dict)
     routing: Routing | None = None
     names: Names | None = None
     livekit_secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    speech_keys: dict[str, str] = field(default_factory=dict, repr=False)
+    """By voices account: what its voices speak with."""
     offers: dict[str, Offers] = field(default_factory=dict)
     """By telephony account."""
 
     def all_listed(self) -> list[Listed[object, object]]:
         """All that can be listed, for the sweep."""
         optional = [listed for listed in (self.routing, self.names) if listed is not None]
-        return [*self.billing.values(), *self.telephony.values(), *optional]  # type: ignore[list-item]
+        accounts = [*self.billing.values(), *self.telephony.values(), *self.voices.values()]
+        return [*accounts, *optional]  # type: ignore[list-item]
 
     async def close(self) -> None:
         """Close every driver's connections."""
@@ -127,6 +134,17 @@ async def build_world(
         )
         world.telephony[account.name] = Listed(twilio, twilio.inventory)
         world.offers[account.name] = Offers(twilio)
+    for voices in spec.voices.accounts if spec.voices else []:
+        data = await read_secret(*_ref(voices.secret_ref))
+        key = _need(data, "apiKey", voices.name)
+        elevenlabs = ElevenLabsDriver(
+            key,
+            base_url=sandbox if voices.mode == "Sandbox" else None,
+            fleet_id=fleet_id,
+            guard=guards.of("elevenlabs", key),
+        )
+        world.voices[voices.name] = Listed(elevenlabs, elevenlabs.inventory)
+        world.speech_keys[voices.name] = _need(data, "speechKey", voices.name)
     if spec.livekit is not None:
         data = await read_secret(*_ref(spec.livekit.secret_ref))
         key, secret = _need(data, "apiKey", "livekit"), _need(data, "apiSecret", "livekit")

@@ -16,7 +16,7 @@ from voicefleet_operator.planning.drift import fingerprint
 from voicefleet_operator.planning.observed import CarrierTrunk, Mark
 from voicefleet_operator.store import Store
 from voicefleet_operator.workqueue import Key
-from voicefleet_operator.world import Billing, Names, Routing, Runtime, Telephony, World
+from voicefleet_operator.world import Billing, Names, Routing, Runtime, Telephony, Voices, World
 
 T = TypeVar("T")
 
@@ -51,6 +51,8 @@ class ClientContext:
     enqueue: Callable[[Key], None]
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     """The client's own, for its agent; the fleet's are the world's."""
+    recording: bytes = field(default=b"", repr=False)
+    """Of the voice that the client is to have."""
 
     @property
     def mark(self) -> Mark:
@@ -78,6 +80,11 @@ class ClientContext:
         return self._need(
             self.world.telephony.get(self.spec.accounts.telephony), "telephony account"
         )
+
+    @property
+    def voices(self) -> Voices:
+        """The client's account for voices."""
+        return self._need(self.world.voices.get(self.spec.accounts.voices), "voices account")
 
     @property
     def routing(self) -> Routing:
@@ -108,3 +115,5 @@ class ClientContext:
             self.routing.forget()
         elif power == ConditionType.DNS_READY:
             self.names.forget()
+        elif power == ConditionType.VOICE_READY:
+            self.voices.forget()

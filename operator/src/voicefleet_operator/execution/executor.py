@@ -21,7 +21,7 @@ from voicefleet_operator.drivers.errors import (
     Unauthorized,
     VendorError,
 )
-from voicefleet_operator.execution import billing, placement, telephony
+from voicefleet_operator.execution import billing, placement, telephony, voices
 from voicefleet_operator.execution.context import ClientContext, NotConfigured
 from voicefleet_operator.kube import Conflict, KubeError, KubeUnavailable
 from voicefleet_operator.planning.health import Trouble
@@ -34,18 +34,20 @@ HANDLERS: dict[ActionKind, Handler] = {
     **billing.HANDLERS,
     **telephony.HANDLERS,
     **placement.HANDLERS,
+    **voices.HANDLERS,
 }
 
-JOURNALED: dict[str, str] = {
+IN_BILLING: dict[str, str] = {
     ActionKind.CREATE_CUSTOMER: "customers",
     ActionKind.CREATE_SUBSCRIPTION: "subscriptions",
     ActionKind.CREATE_CHECKOUT: "checkouts",
 }
-"""They write their intent, and with it the client's identity, before they send anything; and
-where in `BillingInventory` the outcome is."""
+"""Journaled actions, and where in `BillingInventory` the outcome is."""
+_JOURNALED = frozenset({*IN_BILLING, ActionKind.CLONE_VOICE})
+"""They write their intent, and with it the client's identity, before they send anything."""
 
 # A definite no that an edit of the client's spec does not cure.
-_NOT_THE_SPEC = frozenset({"CardDeclined", "NoPaymentMethod", "DomainTaken"})
+_NOT_THE_SPEC = frozenset({"CardDeclined", "NoPaymentMethod", "DomainTaken", "VoiceLimitReached"})
 
 
 @dataclass
@@ -75,7 +77,7 @@ async def execute(plan: Plan, ctx: ClientContext) -> Outcome:
             return False
         try:
             ctx.kube.ensure_leader()
-            if action.kind not in JOURNALED and not ctx.is_recorded:
+            if action.kind not in _JOURNALED and not ctx.is_recorded:
                 await ctx.writer.save()
             await HANDLERS[action.kind](ctx, action)
         except Conflict as error:

@@ -19,15 +19,9 @@ def unit_spec(ctx: ClientContext, wanted: WantedUnit) -> UnitSpec:
     )
 
 
-def _wanted_unit(ctx: ClientContext) -> WantedUnit:
-    if ctx.desired.unit is None:
-        raise ValueError("no agent is wanted")
-    return ctx.desired.unit
-
-
 async def apply_unit(ctx: ClientContext, action: Action) -> None:
     """Start the agent, or start it anew where only a restart makes the change."""
-    wanted = _wanted_unit(ctx)
+    wanted: WantedUnit = action.args["unit"]
     runtime = ctx.runtime(wanted.class_name)
     await runtime.driver.apply(unit_spec(ctx, wanted))
     (await runtime.listing())[ctx.mark.client_id] = AgentUnit(
@@ -44,7 +38,7 @@ async def apply_unit(ctx: ClientContext, action: Action) -> None:
 
 async def configure_unit(ctx: ClientContext, action: Action) -> None:
     """Replace the agent's configuration while it runs."""
-    wanted = _wanted_unit(ctx)
+    wanted: WantedUnit = action.args["unit"]
     runtime = ctx.runtime(wanted.class_name)
     await runtime.driver.configure(ctx.mark.client_id, wanted.config_json)
     runtime.forget()

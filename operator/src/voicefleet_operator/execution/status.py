@@ -16,9 +16,20 @@ from typing import Generic, Protocol, TypeVar
 from voicefleet_api.meta import Condition, Operation
 from voicefleet_api.names import FINALIZER
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected
+from voicefleet_operator.drivers.transport import TIMEOUT
 from voicefleet_operator.kube import Conflict, Kube, Object, Resource
 from voicefleet_operator.planning.health import Finding
 from voicefleet_operator.store import Store, key_of
+
+SETTLE = 15.0
+"""Seconds after which a request whose sender gave up, lost the lease or died has arrived, or never
+will. Until then nothing is forgotten of an object that it may have been made for."""
+
+
+def settled(operation: Operation, longest: float = TIMEOUT) -> bool:
+    """Whether what was asked for, by requests of so many seconds, has arrived or never will."""
+    age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
+    return age.total_seconds() > SETTLE - TIMEOUT + longest
 
 
 class HasStatus(Protocol):

@@ -17,7 +17,7 @@ from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
 from voicefleet_api.receptionist import ReceptionistSpec
-from voicefleet_api.voiceclient import NumberClaim, VoiceClientSpec
+from voicefleet_api.voiceclient import ConsentRecord, NumberClaim, VoiceClientSpec
 from voicefleet_operator.planning.observed import Mark
 
 _GREETINGS = {
@@ -85,6 +85,29 @@ class WantedName:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A client's recording of a voice, as far as it can be had."""
+
+    sha256: str | None
+    problem: str = ""
+    """Why there is none; empty where there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedVoice:
+    """A voice of the client's own."""
+
+    account: str
+    url: str | None
+    """Where agents have it speak, if that is not the vendor's own address."""
+    sample: str | None
+    """The recording's SHA-256; None where it cannot be had."""
+    problem: tuple[str, str] | None
+    """Why it cannot be made: reason and message."""
+    consent: ConsentRecord
+
+
+@dataclass(frozen=True, slots=True)
 class WantedUnit:
     """A running agent; `spec_hash` is the driver's, of what only a restart can change."""
 
@@ -108,7 +131,9 @@ class Desired:
     billing: WantedBilling | None = None
     telephony: WantedTelephony | None = None
     name: WantedName | None = None
+    voice: WantedVoice | None = None
     unit: WantedUnit | None = None
+    """With the pipeline's voices; its own is known only once it is made (`planning.voices`)."""
 
     @property
     def agent_name(self) -> str:
@@ -155,11 +180,13 @@ def desire(
     fleet: FleetSpec,
     fleet_status: FleetStatus,
     receptionist: ReceptionistSpec | None,
+    sample: Sample | None = None,
     default_runtime: str = "podman",
 ) -> Desired:
     """What the client is to have; raises `Unmet` where the manifest cannot be met.
 
-    `receptionist` is None where the client names none. `WantedUnit.spec_hash` is left empty: it
+    `receptionist` is None where the client names none, `sample` where that one wants no voice of
+    its own. `WantedUnit.spec_hash` is left empty: it
     is the runtime driver's to fill in.
     """
     plan = find_plan(fleet, spec.plan)
@@ -171,6 +198,7 @@ def desire(
         billing=_billing(spec, fleet, fleet_status, plan),
         telephony=_telephony(spec, fleet, plan),
         name=_name(spec, fleet),
+        voice=_voice(spec, fleet, receptionist, sample),
         unit=_unit(mark, spec, fleet, receptionist, default_runtime),
     )
 
@@ -265,6 +293,38 @@ def _name(spec: VoiceClientSpec, fleet: FleetSpec) -> WantedName | None:
             "DNSNotConfigured", "spec.dns: the fleet has no DNS zone; remove spec.dns", stalled=True
         )
     return WantedName(spec.dns.subdomain, fleet.dns.target, fleet.dns.ttl)
+
+
+def _voice(
+    spec: VoiceClientSpec,
+    fleet: FleetSpec,
+    receptionist: ReceptionistSpec | None,
+    sample: Sample | None,
+) -> WantedVoice | None:
+    """Nothing that is wrong with it keeps a client from answering: it has another voice."""
+    clone = receptionist.voice.clone if receptionist and receptionist.voice else None
+    if clone is None or clone.consent is None or sample is None:
+        return None
+    name, sha256 = spec.accounts.voices, sample.sha256
+    accounts = {account.name: account for account in fleet.voices.accounts} if fleet.voices else {}
+    problem = ("SampleNotUsable", sample.problem) if sample.problem else None
+    if name not in accounts:
+        words = f"spec.accounts.voices: the fleet has no voices account {name!r}"
+        problem = ("AccountNotFound", f"{words} (it has: {', '.join(accounts) or 'none'})")
+        sha256 = None
+    sandbox = name in accounts and accounts[name].mode == "Sandbox" and fleet.sandbox
+    statement = hashlib.sha256(clone.consent.statement.encode()).hexdigest()
+    return WantedVoice(
+        account=name,
+        url=f"{fleet.sandbox.url}/elevenlabs" if sandbox and fleet.sandbox else None,
+        sample=sha256,
+        problem=problem,
+        consent=ConsentRecord(
+            given_by=clone.consent.given_by,
+            given_at=clone.consent.given_at,
+            statement_sha256=statement,
+        ),
+    )
 
 
 def _unit(

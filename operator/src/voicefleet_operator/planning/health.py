@@ -41,6 +41,7 @@ _POWERS = (
     ConditionType.TELEPHONY_READY,
     ConditionType.RUNTIME_READY,
     ConditionType.DNS_READY,
+    ConditionType.VOICE_READY,
 )
 
 
@@ -73,6 +74,7 @@ def findings(
         ConditionType.TELEPHONY_READY: desired.telephony is not None,
         ConditionType.RUNTIME_READY: desired.unit is not None,
         ConditionType.DNS_READY: desired.name is not None,
+        ConditionType.VOICE_READY: desired.voice is not None,
     }
     found: list[Finding] = []
     for power in _POWERS:

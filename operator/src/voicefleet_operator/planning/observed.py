@@ -218,6 +218,32 @@ class RoutingInventory:
     rules: Indexed[str, DispatchRule] = field(default_factory=lambda: Indexed(_owner))
 
 
+# --- voices (ElevenLabs) ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClonedVoice:
+    """A voice that was made of a client's recording."""
+
+    id: str
+    sample: str
+    """The beginning of the recording's SHA-256, in hexadecimal digits (`sample_mark`)."""
+    mark: Mark | None
+
+
+def sample_mark(sha256: str) -> str:
+    """As much of a recording's hash as a voice's name has room for."""
+    return sha256[:32]
+
+
+def cloned_voices(voices: Iterable[ClonedVoice]) -> Indexed[str, ClonedVoice]:
+    """Voices by the vendor's id or by owner."""
+    found: Indexed[str, ClonedVoice] = Indexed(_owner)
+    for voice in voices:
+        found[voice.id] = voice
+    return found
+
+
 # --- DNS --------------------------------------------------------------------------------------
 
 
@@ -316,6 +342,10 @@ class Observed:
     carrier_trunk: CarrierTrunk | None = None
     inbound_trunks: tuple[InboundTrunk, ...] = ()
     rules: tuple[DispatchRule, ...] = ()
+    voices: tuple[ClonedVoice, ...] = ()
+    """While the vendor does not answer, the one that is known."""
+    voices_unseen: tuple[str, str] | None = None
+    """Why the vendor of voices could not be asked: reason and message."""
     names: tuple[DNSName, ...] = ()
     units: Mapping[str, AgentUnit] = field(default_factory=dict)
     """By runtime class."""

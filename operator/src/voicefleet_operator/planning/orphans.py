@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from voicefleet_operator.planning.observed import (
     BillingInventory,
+    ClonedVoice,
     DNSName,
     Mark,
     RoutingInventory,
@@ -99,6 +100,13 @@ def in_routing(living: Living, listed: RoutingInventory) -> Iterator[Orphan]:
     for kind, id_, mark in things:
         if mark and living.lacks(mark):
             yield Orphan(kind, id_, "livekit", _name(mark), mark)
+
+
+def in_voices(living: Living, account: str, listed: Mapping[str, ClonedVoice]) -> Iterator[Orphan]:
+    """Voices: they fill the account's places, and are of people."""
+    for voice in listed.values():
+        if voice.mark and living.lacks(voice.mark):
+            yield Orphan("Voice", voice.id, account, _name(voice.mark), voice.mark)
 
 
 def in_names(living: Living, listed: Mapping[str, DNSName]) -> Iterator[Orphan]:

@@ -44,6 +44,9 @@ class ActionKind(StrEnum):
     REPLACE_RULE = "ReplaceDispatchRule"
     DELETE_RULE = "DeleteDispatchRule"
 
+    CLONE_VOICE = "CloneVoice"
+    DELETE_VOICE = "DeleteVoice"
+
     APPLY_UNIT = "StartAgent"
     CONFIGURE_UNIT = "ReconfigureAgent"
     REMOVE_UNIT = "RemoveAgent"
@@ -146,6 +149,11 @@ class PlanBuilder:
     ) -> None:
         """Add something to wait for."""
         self._waits.append(Wait(power, reason, message, stalled))
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether there is anything to do so far."""
+        return bool(self._actions)
 
     def build(self, *, gate_open: bool) -> Plan:
         """The plan, in the order of the additions."""

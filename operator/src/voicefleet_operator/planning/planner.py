@@ -1,7 +1,7 @@
 """The planner: `plan(desired, observed) -> Plan`; pure, total, and empty when all is well.
 
 Every run may be the first, the last or a repeat: nothing is remembered between runs. The order of
-removals is the design's: routing, billing, numbers, runtime, DNS.
+removals is the design's: routing, billing, numbers, runtime, DNS, and the client's own voice.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from voicefleet_operator.planning.telephony import (
     plan_telephony,
     remove_routing,
 )
+from voicefleet_operator.planning.voices import plan_voice, voiced
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -36,6 +37,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
         plan_telephony(builder, desired, observed, step)
     _unit(builder, desired, observed, gate_open, step, removed)
     _name(builder, desired, observed, gate_open, step, removed)
+    plan_voice(builder, desired, observed, gate_open=gate_open)
     return builder.build(gate_open=gate_open)
 
 
@@ -48,7 +50,7 @@ def _unit(
     removed: tuple[str, ...],
 ) -> None:
     power = ConditionType.RUNTIME_READY
-    wanted = desired.unit
+    wanted = voiced(desired, observed)
     for class_name in observed.units:
         if wanted is None or class_name != wanted.class_name:
             builder.add(
@@ -69,13 +71,15 @@ def _unit(
             wanted.class_name,
             "it is not there" if unit is None else "image, limits or addresses changed",
             after=(after,),
+            unit=wanted,
         )
     elif unit.config_hash != wanted.config_hash:
         builder.add(
             ActionKind.CONFIGURE_UNIT,
             power,
             wanted.class_name,
-            "what the receptionist says or knows changed",
+            "what the receptionist says, or how it sounds, changed",
+            unit=wanted,
         )
     elif not unit.running:
         builder.wait(power, "AgentNotRunning", unit.message or "The agent is not running")

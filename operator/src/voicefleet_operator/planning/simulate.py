@@ -15,6 +15,7 @@ from voicefleet_operator.planning.observed import (
     AgentUnit,
     CarrierNumber,
     CarrierTrunk,
+    ClonedVoice,
     Customer,
     DispatchRule,
     DNSName,
@@ -24,6 +25,7 @@ from voicefleet_operator.planning.observed import (
     Observed,
     OriginationURL,
     Subscription,
+    sample_mark,
 )
 from voicefleet_operator.planning.plan import Action, ActionKind, Plan
 
@@ -172,10 +174,16 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
 def _placement(desired: Desired, observed: Observed, action: Action) -> dict[str, Any] | None:
     units, names = dict(observed.units), {name.label: name for name in observed.names}
     match action.kind:
-        case ActionKind.APPLY_UNIT | ActionKind.CONFIGURE_UNIT if desired.unit:
-            units[desired.unit.class_name] = AgentUnit(
-                desired.mark.client_id, desired.unit.spec_hash, desired.unit.config_hash, True, True
+        case ActionKind.APPLY_UNIT | ActionKind.CONFIGURE_UNIT:
+            unit = action.args["unit"]
+            units[unit.class_name] = AgentUnit(
+                desired.mark.client_id, unit.spec_hash, unit.config_hash, True, True
             )
+        case ActionKind.CLONE_VOICE if desired.voice and desired.voice.sample:
+            made = ClonedVoice(_NEW, sample_mark(desired.voice.sample), desired.mark)
+            return {"voices": (*observed.voices, made)}
+        case ActionKind.DELETE_VOICE:
+            return {"voices": tuple(v for v in observed.voices if v.id != action.target)}
         case ActionKind.REMOVE_UNIT:
             del units[action.args["class_name"]]
         case ActionKind.CREATE_NAME | ActionKind.UPDATE_NAME if desired.name:

@@ -13,6 +13,7 @@ from voicefleet_api.names import ANNOTATION_PAUSED, FINALIZER
 from voicefleet_operator.drivers.guard import Guards
 from voicefleet_operator.drivers.runtime import make_runtime
 from voicefleet_operator.drivers.runtime.guarded import GuardedRuntime
+from voicefleet_operator.execution.status import SETTLE
 from voicefleet_operator.kube import SECRETS, Kube, Object
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.store import Store
@@ -21,10 +22,6 @@ from voicefleet_operator.world import Listed, Runtime, World, build_world
 
 # Longer than any call to a vendor may take.
 _CLOSE_AFTER = 60.0
-
-SETTLE = 15.0
-"""Seconds after which a request whose sender gave up, lost the lease or died has arrived, or never
-will. Until then nothing is forgotten of an object that it may have been made for."""
 
 
 class Retry(Exception):
@@ -168,8 +165,13 @@ async def _close_later(world: World) -> None:
 
 async def read_secret(kube: Kube, namespace: str, name: str) -> dict[str, str]:
     """A Secret's data, decoded."""
+    return {key: value.decode() for key, value in (await read_data(kube, namespace, name)).items()}
+
+
+async def read_data(kube: Kube, namespace: str, name: str) -> dict[str, bytes]:
+    """The same where it need not be text."""
     obj = await kube.get(SECRETS, name, namespace)
-    return {key: base64.b64decode(value).decode() for key, value in obj.get("data", {}).items()}
+    return {key: base64.b64decode(value) for key, value in obj.get("data", {}).items()}
 
 
 def deleting(obj: Object) -> bool:

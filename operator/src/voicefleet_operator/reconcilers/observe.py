@@ -8,15 +8,18 @@ from typing import Any
 
 from voicefleet_api.phonenumber import PhoneNumberSpec, PhoneNumberStatus
 from voicefleet_api.voiceclient import NumberClaim
+from voicefleet_operator.drivers.errors import VendorError
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.kube import Object
 from voicefleet_operator.planning.observed import (
     AgentUnit,
     BillingInventory,
+    ClonedVoice,
     Mark,
     NumberObject,
     Observed,
     Subscription,
+    sample_mark,
 )
 from voicefleet_operator.reconcilers.common import paused
 from voicefleet_operator.store import Store
@@ -60,8 +63,23 @@ async def observe(
         fields["rules"] = tuple(routing.rules.by(mark.owner))
     if ctx.world.names is not None:
         fields["names"] = tuple((await ctx.names.listing()).by(mark.owner))
+    if ctx.spec.accounts.voices in ctx.world.voices:
+        fields |= await _voices(ctx)
     fields["units"] = await _units(ctx, runtime_classes)
     return replace(observed, **fields)
+
+
+async def _voices(ctx: ClientContext) -> dict[str, Any]:
+    """The client's own voices; nothing else waits for a vendor of voices that does not answer."""
+    try:
+        return {"voices": tuple((await ctx.voices.listing()).by(ctx.mark.owner))}
+    except VendorError as error:
+        known = ctx.writer.status.voice
+        sample = known and sample_mark(known.sample_sha256)
+        return {
+            "voices": (ClonedVoice(known.voice_id, sample, ctx.mark),) if known and sample else (),
+            "voices_unseen": (error.reason, error.message),
+        }
 
 
 async def _units(ctx: ClientContext, classes: set[str]) -> dict[str, AgentUnit]:

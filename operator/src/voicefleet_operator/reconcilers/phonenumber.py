@@ -25,12 +25,11 @@ from voicefleet_operator.drivers.errors import Ambiguous, Gone, Rejected, Vendor
 from voicefleet_operator.drivers.twilio import TwilioDriver
 from voicefleet_operator.execution.events import emit
 from voicefleet_operator.execution.executor import trouble_of
-from voicefleet_operator.execution.status import Journal, StatusWriter
+from voicefleet_operator.execution.status import SETTLE, Journal, StatusWriter
 from voicefleet_operator.kube import PHONENUMBERS, Object
 from voicefleet_operator.planning.health import Finding
 from voicefleet_operator.planning.observed import CarrierNumber
 from voicefleet_operator.reconcilers.common import (
-    SETTLE,
     Controller,
     Retry,
     deleting,

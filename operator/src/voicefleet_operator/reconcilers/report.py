@@ -11,13 +11,15 @@ from voicefleet_api.voiceclient import (
     EndpointsStatus,
     NumberStatus,
     VoiceClientStatus,
+    VoiceStatus,
 )
 from voicefleet_operator import metrics
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.execution.events import emit
 from voicefleet_operator.planning.health import Finding, Trouble
-from voicefleet_operator.planning.observed import Observed
+from voicefleet_operator.planning.observed import Observed, sample_mark
 from voicefleet_operator.planning.telephony import bound
+from voicefleet_operator.planning.voices import own_voice
 from voicefleet_operator.reconcilers.onboarding import milestone
 
 _ON_THE_WAY = ("Progressing", "NumberPending")
@@ -55,11 +57,22 @@ def fill_status(status: VoiceClientStatus, ctx: ClientContext, observed: Observe
         url=f"https://{name.label}.{dns.zone}" if name and dns else None,
         agent_name=desired.agent_name,
     )
+    status.voice = _voice(status.voice, ctx, observed)
     cost = sum(obj.monthly_cost_minor for obj in observed.numbers)
     price = desired.billing.price_minor if desired.billing else 0
     currency = desired.billing.currency if desired.billing else "usd"
     status.cost = CostStatus(currency=currency, price_minor=price, monthly_minor=cost)
     status.monthly_cost = f"{cost / 100:.2f} {currency.upper()}"
+
+
+def _voice(
+    before: VoiceStatus | None, ctx: ClientContext, observed: Observed
+) -> VoiceStatus | None:
+    """The voice with the consent that it was made with, for as long as it is there."""
+    wanted, voice = ctx.desired.voice, own_voice(ctx.desired, observed)
+    if wanted and wanted.sample and voice and voice.sample == sample_mark(wanted.sample):
+        return VoiceStatus(voice_id=voice.id, sample_sha256=wanted.sample, consent=wanted.consent)
+    return before if observed.voices else None
 
 
 def note_progress(ctx: ClientContext, observed: Observed, found: list[Finding]) -> None:
@@ -114,6 +127,19 @@ async def tell(ctx: ClientContext, found: list[Finding], before: Truths) -> None
         if finding.status and finding.type == ConditionType.ANSWERING:
             message = f"Calls to {ctx.writer.status.primary_number} are answered"
         await emit(ctx.kube, ctx.writer.obj, reason, message, warning=not finding.status)
+
+
+async def tell_voice(ctx: ClientContext, before: str | None) -> None:
+    """An event with the consent, for every voice that was made."""
+    voice = ctx.writer.status.voice
+    if voice is None or voice.voice_id == before:
+        return
+    message = (
+        f"Voice {voice.voice_id} was made of the recording sha256:{voice.sample_sha256} with the"
+        f" consent of {voice.consent.given_by}, given at {voice.consent.given_at} (statement"
+        f" sha256:{voice.consent.statement_sha256})"
+    )
+    await emit(ctx.kube, ctx.writer.obj, "VoiceCloned", message)
 
 
 def _both(found: list[Finding], before: Truths) -> bool:

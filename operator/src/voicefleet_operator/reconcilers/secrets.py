@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from voicefleet_api.names import provider_secret
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import VoiceClientSpec
+from voicefleet_operator.drivers.elevenlabs import kind_of
 from voicefleet_operator.kube import Kube, KubeError
-from voicefleet_operator.planning.desired import Unmet
-from voicefleet_operator.reconcilers.common import read_secret
+from voicefleet_operator.planning.desired import Sample, Unmet
+from voicefleet_operator.reconcilers.common import read_data, read_secret
 
 
 async def client_secrets(
@@ -61,15 +63,51 @@ async def _read(
     try:
         data = await read_secret(kube, namespace, name)
     except KubeError as error:
-        if error.status == 404:
-            raise unmet(f"there is no Secret {name!r} in namespace {namespace}") from None
-        if error.status == 403:
-            raise unmet(
-                f"the operator may not read Secret {name!r} in namespace {namespace}; bind the"
-                " ClusterRole voicefleet-client-secrets to its service account there"
-            ) from None
+        if words := _why_not(error, namespace, name):
+            raise unmet(words) from None
         raise
     missing = [key for key in keys.values() if not data.get(key)]
     if missing:
         raise unmet(f"Secret {name!r} in namespace {namespace} lacks {' and '.join(missing)}")
     return {variable: data[key].strip() for variable, key in keys.items()}
+
+
+def _why_not(error: KubeError, namespace: str, name: str) -> str | None:
+    """Why a Secret cannot be read, and what to do about it; None where nobody can."""
+    if error.status == 404:
+        return f"there is no Secret {name!r} in namespace {namespace}"
+    if error.status == 403:
+        return (
+            f"the operator may not read Secret {name!r} in namespace {namespace}; bind the"
+            " ClusterRole voicefleet-client-secrets to its service account there"
+        )
+    return None
+
+
+async def read_recording(
+    kube: Kube, namespace: str, receptionist: ReceptionistSpec | None
+) -> tuple[bytes, Sample | None]:
+    """The recording of the voice that the client is to have, and its hash.
+
+    Nothing where it is to have none; why, where there is none that can be used.
+    """
+    if receptionist is None or receptionist.voice is None:
+        return b"", None
+    ref = receptionist.voice.clone.sample_ref
+
+    def unusable(words: str) -> tuple[bytes, Sample]:
+        return b"", Sample(None, f"Receptionist spec.voice.clone.sampleRef: {words}")
+
+    try:
+        data = await read_data(kube, namespace, ref.name)
+    except KubeError as error:
+        if words := _why_not(error, namespace, ref.name):
+            return unusable(words)
+        raise
+    recording = data.get(ref.key, b"")
+    if kind_of(recording) is None:
+        return unusable(
+            f"key {ref.key!r} of Secret {ref.name!r} in namespace {namespace} holds no WAV, MP3,"
+            " FLAC, Ogg or M4A"
+        )
+    return recording, Sample(hashlib.sha256(recording).hexdigest())

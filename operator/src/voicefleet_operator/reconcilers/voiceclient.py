@@ -18,6 +18,8 @@ from voicefleet_api.names import (
     ANNOTATION_PAUSED,
     ANNOTATION_RECONCILE_AT,
     LABEL_PROTECTED,
+    OWN_VOICE,
+    provider_secret,
 )
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import (
@@ -26,21 +28,22 @@ from voicefleet_api.voiceclient import (
     VoiceClientStatus,
 )
 from voicefleet_operator import metrics
+from voicefleet_operator.drivers.elevenlabs import CLONE_SECONDS
 from voicefleet_operator.drivers.errors import Ambiguous, VendorError
+from voicefleet_operator.drivers.transport import TIMEOUT
 from voicefleet_operator.execution.context import ClientContext, NotConfigured
 from voicefleet_operator.execution.events import emit
-from voicefleet_operator.execution.executor import JOURNALED, Outcome, execute, trouble_of
+from voicefleet_operator.execution.executor import IN_BILLING, Outcome, execute, trouble_of
 from voicefleet_operator.execution.placement import unit_spec
-from voicefleet_operator.execution.status import Journal, StatusWriter
+from voicefleet_operator.execution.status import Journal, StatusWriter, settled
 from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
 from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
 from voicefleet_operator.planning.drift import drifted, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
 from voicefleet_operator.planning.observed import Mark, Observed
-from voicefleet_operator.planning.plan import Plan
+from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.reconcilers.common import (
-    SETTLE,
     Controller,
     Retry,
     deleting,
@@ -56,9 +59,10 @@ from voicefleet_operator.reconcilers.report import (
     in_the_way,
     note_progress,
     tell,
+    tell_voice,
     truths,
 )
-from voicefleet_operator.reconcilers.secrets import client_secrets
+from voicefleet_operator.reconcilers.secrets import client_secrets, read_recording
 from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
 
@@ -66,6 +70,7 @@ logger = logging.getLogger(__name__)
 
 _ROUNDS = 6
 _PAYMENT_POLL = 5.0
+_VOICE_POLL = 30.0
 _UNSAID = 30.0
 """Seconds for which a new client's wait for its numbers is not worth a write: it says already that
 it is being made."""
@@ -195,7 +200,7 @@ class _Pass:
                 await self._refresh_payment(ctx)
                 observed = await self._observe(ctx)
                 todo = self._plan(ctx, observed)
-                await self._settle(ctx, todo)
+                await self._settle(ctx, observed, todo)
                 if not todo.actions or outcome.failures:
                     break
                 if not self.status.conditions:
@@ -226,17 +231,22 @@ class _Pass:
             self.spec.fleet_ref.name, self.fleet_spec, mark.fleet_id
         )
         secrets: dict[str, str] = {}
+        recording = b""
         if self.onboarding.undoing:
             desired = undone(mark, self.spec)
         elif self.deleting:
             desired = nothing(mark, self.spec.billing.on_delete)
         else:
             receptionist = self._receptionist()
-            desired = desire(mark, self.spec, self.fleet_spec, self.fleet_status, receptionist)
-            secrets = await client_secrets(
-                self.controller.kube, mark.namespace, self.spec, receptionist
+            kube = self.controller.kube
+            recording, sample = await read_recording(kube, mark.namespace, receptionist)
+            desired = desire(
+                mark, self.spec, self.fleet_spec, self.fleet_status, receptionist, sample
             )
+            secrets = await client_secrets(kube, mark.namespace, self.spec, receptionist)
             secrets |= self.controller.models_token(mark.client_id)
+            if desired.voice is not None and desired.voice.account in world.speech_keys:
+                secrets[provider_secret(OWN_VOICE)] = world.speech_keys[desired.voice.account]
         ctx = ClientContext(
             kube=self.controller.kube,
             store=self.controller.store,
@@ -248,6 +258,7 @@ class _Pass:
             runtime=self.controller.runtime,
             enqueue=self.controller.queue.add,
             secrets=secrets,
+            recording=recording,
         )
         if desired.unit is not None:
             driver = self.controller.runtime(desired.unit.class_name).driver
@@ -285,19 +296,24 @@ class _Pass:
             "trusted_trunk": self.status.carrier_trunk_sid if self._was_whole(ctx) else None,
         }
         observed = await observe(ctx, **known)
-        if self._knows_more_than(observed) and self.spec.accounts.billing in ctx.world.billing:
+        if self._knows_more_than(ctx, observed):
             # Another controller has made it since we listed: what a replaced leader must not
             # take for missing, and make again.
-            ctx.billing.forget()
+            self._forget_all(ctx)
             observed = await observe(ctx, **known)
         return observed
 
-    def _knows_more_than(self, observed: Observed) -> bool:
-        known = self.status.billing or BillingStatus()
-        return bool(
+    def _knows_more_than(self, ctx: ClientContext, observed: Observed) -> bool:
+        known, accounts = self.status.billing or BillingStatus(), self.spec.accounts
+        paid = (
             (known.customer_id and observed.customer is None)
             or (known.subscription_id and observed.subscription is None)
             or (known.checkout_url and not observed.checkout and not observed.subscription)
+        )
+        voice = self.status.voice and not observed.voices
+        return bool(
+            (paid and accounts.billing in ctx.world.billing)
+            or (voice and accounts.voices in ctx.world.voices)
         )
 
     async def _refresh_payment(self, ctx: ClientContext) -> None:
@@ -336,7 +352,7 @@ class _Pass:
             message = f"Changed at the vendor, and repaired: {words}"
             await emit(self.controller.kube, self.writer.obj, "DriftRepaired", message)
 
-    async def _settle(self, ctx: ClientContext, todo: Plan) -> None:
+    async def _settle(self, ctx: ClientContext, observed: Observed, todo: Plan) -> None:
         """Operations that the plan does not repeat: they were done, or are wanted no more.
 
         The latter may still arrive at the vendor; until that can be excluded the listing is made
@@ -346,9 +362,12 @@ class _Pass:
         for operation in list(self.status.operations):
             if operation.action in planned:
                 continue
-            done = await self._exists(ctx, operation.action)
-            age = datetime.now(UTC) - datetime.fromisoformat(operation.started_at)
-            if done or age.total_seconds() > SETTLE:
+            voice = operation.action == ActionKind.CLONE_VOICE
+            if voice and observed.voices_unseen is not None:
+                # Whether it was made is asked again when the vendor answers; nothing else waits.
+                continue
+            done = bool(observed.voices) if voice else await self._exists(ctx, operation.action)
+            if done or settled(operation, CLONE_SECONDS if voice else TIMEOUT):
                 self.journal.retire(operation)
             else:
                 self._forget_all(ctx)
@@ -357,10 +376,10 @@ class _Pass:
                 )
 
     async def _exists(self, ctx: ClientContext, kind: str) -> bool:
-        if self.spec.accounts.billing not in ctx.world.billing or kind not in JOURNALED:
+        if self.spec.accounts.billing not in ctx.world.billing or kind not in IN_BILLING:
             return False
         listing = await ctx.billing.listing()
-        return bool(getattr(listing, JOURNALED[kind]).by(ctx.mark.owner))
+        return bool(getattr(listing, IN_BILLING[kind]).by(ctx.mark.owner))
 
     def _forget_all(self, ctx: ClientContext) -> None:
         for listed in ctx.world.all_listed():
@@ -411,8 +430,10 @@ class _Pass:
         self.writer.set_conditions(found)
         if (unsaid := self._waits_for_new_numbers(remaining, outcome)) > 0:
             return unsaid
+        voice_before = (self.writer.obj.get("status") or {}).get("voice") or {}
         await self.writer.save()
         await tell(ctx, found, before)
+        await tell_voice(ctx, voice_before.get("voiceID"))
         if rolls_back:
             return 0.0
         return self._next(found, remaining, outcome)
@@ -442,5 +463,7 @@ class _Pass:
         # Actions that succeed and are planned again stand back like those that fail.
         if outcome.failures or remaining.actions:
             raise Retry(outcome.retry_after, self.onboarding.next_look(None))
-        awaited = any(finding.reason == "AwaitingPayment" for finding in found)
-        return self.onboarding.next_look(_PAYMENT_POLL if awaited else None)
+        if any(finding.reason == "AwaitingPayment" for finding in found):
+            return self.onboarding.next_look(_PAYMENT_POLL)
+        wanting = any(f.type == ConditionType.VOICE_READY and not f.status for f in found)
+        return self.onboarding.next_look(_VOICE_POLL if wanting else None)
