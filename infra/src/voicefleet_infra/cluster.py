@@ -133,10 +133,12 @@ def _secrets(platform: Platform) -> list[dict[str, Any]]:
     account = platform.secret("twilio-account", make=f"AC{platform.secret('twilio-seed')[:32]}")
     stripe = {"apiKey": f"sk_test_{platform.secret('stripe')}"}
     twilio = {"accountSID": account, "authToken": platform.secret("twilio-token")}
+    voices = f"sk_{platform.secret('elevenlabs')}"
     dns = {"name": TSIG_KEY, "algorithm": "hmac-sha256", "secret": tsig_secret(platform)}
     return [
         _secret("stripe", stripe),
         _secret("twilio", twilio),
+        _secret("elevenlabs", {"apiKey": voices, "speechKey": f"{voices}_speech"}),
         _secret("livekit", {"apiKey": key, "apiSecret": secret}),
         _secret("dns", dns),
     ]
@@ -171,6 +173,9 @@ def fleet(platform: Platform) -> dict[str, Any]:
                 "originationURIs": [f"sip:{address}:{platform.port('sip')}"],
                 # The carrier here is `voicefleet call`, which rings from this machine's address.
                 "carrierNetworks": [f"{address}/32"],
+            },
+            "voices": {
+                "accounts": [{"name": "main", "mode": "Sandbox", "secretRef": ref("elevenlabs")}]
             },
             "livekit": {
                 "url": f"ws://127.0.0.1:{livekit_port}",

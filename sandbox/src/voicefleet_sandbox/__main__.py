@@ -16,8 +16,9 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(
         prog="voicefleet_sandbox",
-        description="Stand-ins for Stripe (/stripe) and Twilio (/twilio), with one ledger"
-        " (/_sandbox/ledger) and faults on demand (/_sandbox/faults). No money moves.",
+        description="Stand-ins for Stripe (/stripe), Twilio (/twilio) and ElevenLabs (/elevenlabs),"
+        " with one ledger (/_sandbox/ledger) and faults on demand (/_sandbox/faults)."
+        " No money moves.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=12111, help="port to listen on")

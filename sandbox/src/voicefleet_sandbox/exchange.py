@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Protocol
+import threading
+from typing import Any, Protocol
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
+from voicefleet_sandbox.elevenlabs import api as elevenlabs_api
+from voicefleet_sandbox.elevenlabs import speech
+from voicefleet_sandbox.elevenlabs.api import ElevenLabsError, Upload
 from voicefleet_sandbox.faults import Rule
 from voicefleet_sandbox.store import Store, new_id
 from voicefleet_sandbox.stripe.api import Api, Call, Reply, authenticate, refusal
@@ -149,3 +154,67 @@ class TwilioExchange:
     def _response(self, status: int, body: str) -> Response:
         headers = {"Content-Type": "application/json", "Twilio-Request-Id": new_id("RQ", 32)}
         return Response(body, status, headers)
+
+
+class ElevenLabsExchange:
+    """A request to ElevenLabs, which knows no idempotency keys either."""
+
+    vendor = "elevenlabs"
+    key: str | None = None
+
+    def __init__(
+        self, store: Store, request: Request, body: dict[str, Any], files: tuple[Upload, ...]
+    ) -> None:
+        self._store = store
+        self.method, self.path = request.method, "/" + request.path_params["path"]
+        self.pairs = [(name, str(value)) for name, value in body.items()]
+        self._secret = request.headers.get("xi-api-key")
+        self._call = elevenlabs_api.Call(self.method, self.path, request.query_params, body, files)
+
+    @classmethod
+    async def of(cls, store: Store, request: Request) -> ElevenLabsExchange:
+        """The request, once its form or its JSON has arrived."""
+        if request.headers.get("content-type", "").startswith("application/json"):
+            return cls(store, request, await request.json(), ())
+        body: dict[str, Any] = {}
+        files = []
+        async with request.form() as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    media_type = value.content_type or ""
+                    files.append(Upload(value.filename or "", media_type, await value.read()))
+                else:
+                    body[name] = value
+        return cls(store, request, body, tuple(files))
+
+    def begin(self) -> Response | None:
+        """Nothing is refused before it is carried out."""
+        return None
+
+    def execute(self) -> Response:
+        """Carry it out."""
+        try:
+            answer = elevenlabs_api.handle(self._store, self._secret, self._call)
+        except ElevenLabsError as error:
+            return self._error(error)
+        if isinstance(answer, elevenlabs_api.Speech):
+            sound = speech.speak(answer.text, answer.rate, answer.voice)
+            return StreamingResponse(sound, media_type="audio/pcm")
+        if self._call.files:
+            # Who makes a voice will have it speak: the first caller need not wait for the model.
+            threading.Thread(target=speech.load, daemon=True).start()
+        return Response(json.dumps(answer), media_type="application/json")
+
+    def finish(self) -> None:
+        """Nothing is held."""
+
+    def refuse(self, rule: Rule, *, done: bool) -> Response:
+        """429, or a server error."""
+        if rule.kind == "throttle":
+            response = self._error(ElevenLabsError(429, "system_busy", "Too many requests"))
+            response.headers["Retry-After"] = f"{rule.retry_after:g}"
+            return response
+        return self._error(ElevenLabsError(rule.status, "internal_error", "Internal error"))
+
+    def _error(self, error: ElevenLabsError) -> Response:
+        return Response(error.body, error.http_status, media_type="application/json")

@@ -19,7 +19,12 @@ from starlette.routing import Route
 
 from voicefleet_sandbox.admin import Admin
 from voicefleet_sandbox.connection import Protocol, cut
-from voicefleet_sandbox.exchange import Exchange, StripeExchange, TwilioExchange
+from voicefleet_sandbox.exchange import (
+    ElevenLabsExchange,
+    Exchange,
+    StripeExchange,
+    TwilioExchange,
+)
 from voicefleet_sandbox.faults import Faults, Rule
 from voicefleet_sandbox.store import Document, Store
 from voicefleet_sandbox.stripe.api import Api
@@ -56,6 +61,7 @@ class Sandbox:
                 Route("/stripe/{path:path}", self._stripe, methods=verbs),
                 Route("/twilio/api/{path:path}", self._twilio, methods=verbs),
                 Route("/twilio/trunking/{path:path}", self._twilio, methods=verbs),
+                Route("/elevenlabs/{path:path}", self._elevenlabs, methods=verbs),
                 *admin.routes(),
             ]
         )
@@ -103,6 +109,9 @@ class Sandbox:
         return await self._answer(
             request, TwilioExchange(self.store, request, await _pairs(request))
         )
+
+    async def _elevenlabs(self, request: Request) -> Response:
+        return await self._answer(request, await ElevenLabsExchange.of(self.store, request))
 
     async def _answer(self, request: Request, exchange: Exchange) -> Response:
         """Carry the request out with the fault that meets it."""

@@ -65,6 +65,7 @@ from voicefleet_operator.reconcilers.report import (
 from voicefleet_operator.reconcilers.secrets import client_secrets, read_recording
 from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
+from voicefleet_operator.world import Listed
 
 logger = logging.getLogger(__name__)
 
@@ -296,14 +297,16 @@ class _Pass:
             "trusted_trunk": self.status.carrier_trunk_sid if self._was_whole(ctx) else None,
         }
         observed = await observe(ctx, **known)
-        if self._knows_more_than(ctx, observed):
+        if outdated := self._outdated(ctx, observed):
             # Another controller has made it since we listed: what a replaced leader must not
             # take for missing, and make again.
-            self._forget_all(ctx)
+            for listed in outdated:
+                listed.forget()
             observed = await observe(ctx, **known)
         return observed
 
-    def _knows_more_than(self, ctx: ClientContext, observed: Observed) -> bool:
+    def _outdated(self, ctx: ClientContext, observed: Observed) -> list[Listed[Any, Any]]:
+        """Listings that lack what the status knows of."""
         known, accounts = self.status.billing or BillingStatus(), self.spec.accounts
         paid = (
             (known.customer_id and observed.customer is None)
@@ -311,10 +314,12 @@ class _Pass:
             or (known.checkout_url and not observed.checkout and not observed.subscription)
         )
         voice = self.status.voice and not observed.voices
-        return bool(
-            (paid and accounts.billing in ctx.world.billing)
-            or (voice and accounts.voices in ctx.world.voices)
-        )
+        found: list[Listed[Any, Any]] = []
+        if paid and accounts.billing in ctx.world.billing:
+            found.append(ctx.billing)
+        if voice and accounts.voices in ctx.world.voices:
+            found.append(ctx.voices)
+        return found
 
     async def _refresh_payment(self, ctx: ClientContext) -> None:
         """Ask Stripe about a payment that is waited for; everything else is in the listing."""

@@ -1,0 +1,1 @@
+"""ElevenLabs: voices cloned from recordings, and their speech."""
