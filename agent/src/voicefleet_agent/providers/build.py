@@ -108,8 +108,9 @@ class Providers:
         """The provider's key; empty where the client gives none, or none has come yet."""
         if spec.secret_ref is None:
             return ""
-        file: Path = self._settings.secrets / provider_secret(spec.secret_ref.name)
-        return file.read_text().strip() if file.is_file() else ""
+        name = provider_secret(spec.secret_ref.name)
+        file: Path = self._settings.secrets / name
+        return file.read_text().strip() if file.is_file() else os.environ.get(name, "")
 
     def _stt(self, spec: SpeechToText) -> Transcriber:
         if spec.provider == "Local":

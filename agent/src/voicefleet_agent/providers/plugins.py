@@ -17,6 +17,11 @@ ONCE = APIConnectOptions(max_retry=0, timeout=1.0)
 """The chain's next provider is the second attempt."""
 
 
+NO_KEY = "none"
+"""Stands for a key that is not there. The plugins are not made without one, and a call must not
+fail for it: the vendor refuses this, and the chain goes on."""
+
+
 class PluginTranscriber:
     """A `Transcriber`."""
 
@@ -60,7 +65,7 @@ def deepgram(
     from livekit.plugins import deepgram as plugin
 
     options = _given(model=spec.model, base_url=_below(spec.url, "/v1/listen"))
-    made = plugin.STT(api_key=key, http_session=session, language=language, **options)
+    made = plugin.STT(api_key=key or NO_KEY, http_session=session, language=language, **options)
     return PluginTranscriber(f"Deepgram/{made.model}", made)
 
 
@@ -71,7 +76,7 @@ def cartesia(
     from livekit.plugins import cartesia as plugin
 
     options = _given(model=spec.model, voice=spec.voice, base_url=spec.url, language=language)
-    made = plugin.TTS(api_key=key, http_session=session, sample_rate=SAMPLE_RATE, **options)
+    made = plugin.TTS(api_key=key or NO_KEY, http_session=session, sample_rate=SAMPLE_RATE, **options)
     return PluginSpeaker(f"Cartesia/{made.model}/{spec.voice or 'default'}", made)
 
 
@@ -80,7 +85,7 @@ def elevenlabs(spec: TextToSpeech, key: str, session: aiohttp.ClientSession) -> 
     from livekit.plugins import elevenlabs as plugin
 
     options = _given(model=spec.model, voice_id=spec.voice, base_url=_below(spec.url, "/v1"))
-    made = plugin.TTS(api_key=key, http_session=session, encoding="pcm_16000", **options)
+    made = plugin.TTS(api_key=key or NO_KEY, http_session=session, encoding="pcm_16000", **options)
     return PluginSpeaker(f"ElevenLabs/{made.model}/{spec.voice or 'default'}", made)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from piper import PiperVoice
 
-LOWEST, HIGHEST = 0.78, 1.35
+LOWEST, HIGHEST = 0.9, 1.5
 """Factors of the pitch; between them a voice is a voice."""
 
 
