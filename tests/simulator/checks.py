@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ def problems(world: World, expected: dict[str, str], *, again: bool = False) -> 
         *_carrier(world, clients, expected),
         *_routing(world, clients, expected),
         *_placement(world, clients),
+        *_voices(world, clients),
         *_ledger(world),
         *(() if again else _bought_twice(world)),
     ]
@@ -182,9 +185,39 @@ def _placement(world: World, clients: dict[str, Object]) -> Iterator[str]:
     yield from _differs("DNS owners", owners, Counter(f"_voicefleet.{name}" for name in want))
 
 
+def _voices(world: World, clients: dict[str, Object]) -> Iterator[str]:
+    """One of the newest recording for whoever is to have one, made once, and heard."""
+    have, heard, want = Counter[Any](), Counter[Any](), Counter[Any]()
+    for voice in world.paid.listed("voice"):
+        have[voice["name"].split("/")[2], voice["samples"][0]["hash"]] += 1
+    for client_id in world.units.running:
+        first = json.loads(world.units.configs[client_id])["pipeline"]["tts"][0]
+        if first["provider"] == "ElevenLabs":
+            found = [v for v in world.paid.listed("voice") if v["voice_id"] == first["voice"]]
+            heard[client_id, found[0]["samples"][0]["hash"] if found else ""] += 1
+    for client_id, client in clients.items():
+        name = client["spec"]["receptionistRef"]["name"]
+        words = world.kube.get("receptionists", name, "default") or {"spec": {}}
+        secret = world.kube.get("secrets", "ada", "default")
+        if "voice" in words["spec"] and secret:
+            content = base64.b64decode(secret["data"]["sample.flac"])
+            want[client_id, hashlib.sha256(content).hexdigest()] += 1
+    yield from _differs("voices", have, want)
+    yield from _differs("voices that are heard", heard, want)
+    made = Counter[str](
+        entry["mark"]["name"]
+        for entry in world.paid.store.ledger(vendor="elevenlabs")
+        if entry["kind"] == "voice.cloned"
+    )
+    for voice_name, count in made.items():
+        if count > 1:
+            yield f"voices: {voice_name} was made {count} times"
+
+
 def _ledger(world: World) -> Iterator[str]:
     """What is paid for is what the vendors list."""
     listed = {n["sid"] for n in world.paid.listed("number")}
     listed |= {s["id"] for s in world.paid.listed("subscription") if s["status"] != "canceled"}
+    listed |= {v["voice_id"] for v in world.paid.listed("voice")}
     booked = {entry["id"] for entry in world.paid.store.ledger(only_open=True)}
     yield from _differs("open in the ledger", Counter(booked), Counter(listed))

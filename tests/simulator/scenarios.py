@@ -57,6 +57,22 @@ async def _resume(world: World) -> None:
     world.apply("a", suspend=False)
 
 
+async def _own_voice(world: World) -> None:
+    world.own_voice("one")
+
+
+async def _client_with_voice(world: World) -> None:
+    world.apply("a")
+    await asyncio.sleep(30)
+    world.own_voice("one")
+
+
+async def _other_recording(world: World) -> None:
+    world.own_voice("two")
+    # Secrets are not watched: the next look at everything sees it.
+    await asyncio.sleep(SWEEP)
+
+
 async def _delete(world: World) -> None:
     world.delete("a")
 
@@ -123,6 +139,9 @@ SCENARIOS = [
     Scenario("add a number", _two_numbers, before=_client),
     Scenario("remove a number", _one_number, before=_two_numbers),
     Scenario("change the prompt", _prompt, before=_client),
+    Scenario("clone a voice", _own_voice, before=_client),
+    Scenario("clone another recording", _other_recording, before=_client_with_voice),
+    Scenario("delete with a voice", _delete, before=_client_with_voice),
     Scenario("suspend", _suspend, before=_client),
     Scenario("resume", _resume, before=_suspended),
     Scenario("delete", _delete, before=_client),

@@ -1,4 +1,4 @@
-"""The vendors: Stripe and Twilio are the sandbox's, LiveKit, the zone and the runtime are here."""
+"""The vendors: the paid ones are the sandbox's; LiveKit, the zone and the runtime are here."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import dns.rdataset
 import dns.rdatatype
 import dns.update
 import dns.zone
+from aiohttp import FormData
 from livekit import api
 
 from simulator.wire import Reply, Request, fail_runtime
@@ -24,6 +25,8 @@ from voicefleet_operator.drivers.errors import Gone
 from voicefleet_operator.drivers.runtime.base import hash_spec
 from voicefleet_operator.planning.desired import config_hash
 from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+from voicefleet_sandbox.elevenlabs import api as elevenlabs
+from voicefleet_sandbox.elevenlabs.api import ElevenLabsError, Upload
 from voicefleet_sandbox.store import Store
 from voicefleet_sandbox.stripe import api as stripe
 from voicefleet_sandbox.stripe.wire import StripeError, parse_form
@@ -36,7 +39,7 @@ STRIPE = "acct_1"
 
 
 class Paid:
-    """Stripe and Twilio, with one ledger."""
+    """Stripe, Twilio and ElevenLabs, with one ledger."""
 
     def __init__(self, stock: int) -> None:
         self.store = Store(None)
@@ -72,10 +75,32 @@ class Paid:
             status, body = error.status, json.dumps(error.body)
         return Reply(status, body.encode())
 
+    def elevenlabs(self, method: str, path: str, query: dict[str, str], form: Any) -> Reply:
+        """One request to ElevenLabs; `form` is what aiohttp was given, or None."""
+        body, files = _parts(form) if form is not None else ({}, ())
+        call = elevenlabs.Call(method, path, query, body, files)
+        try:
+            answer = elevenlabs.handle(self.store, "sk_simulated", call)
+        except ElevenLabsError as error:
+            return Reply(error.http_status, error.body.encode())
+        return Reply(200, json.dumps(answer).encode())
+
     def listed(self, kind: str) -> list[dict[str, Any]]:
-        """Everything of a type: Stripe's (`subscription`, …) or Twilio's (`number`, …)."""
-        vendor = "twilio" if kind in ("number", "trunk", "origination_url") else "stripe"
+        """Everything of a type: Stripe's, Twilio's (`number`, …) or ElevenLabs' (`voice`)."""
+        others = {"number": "twilio", "trunk": "twilio", "origination_url": "twilio"}
+        vendor = (others | {"voice": "elevenlabs"}).get(kind, "stripe")
         return self.store.all(vendor, None, kind)
+
+
+def _parts(form: FormData) -> tuple[dict[str, str], tuple[Upload, ...]]:
+    """A multipart form before it is written: its fields and its files."""
+    body, files = {}, []
+    for options, headers, value in form._fields:
+        if "filename" in options:
+            files.append(Upload(options["filename"], headers["Content-Type"], value))
+        else:
+            body[options["name"]] = value
+    return body, tuple(files)
 
 
 def _text(value: Any) -> str:

@@ -273,6 +273,10 @@ class World:
             call = (method, url, data, headers.get("idempotency-key"))
             carry_out = functools.partial(self.paid.stripe, *call)
             after = functools.partial(self.paid.stripe_failed, *call)
+        elif path.startswith("/elevenlabs"):
+            below = path.removeprefix("/elevenlabs")
+            name = f"elevenlabs {method} {_VOICE.sub('/voices/*', below)}"
+            carry_out = functools.partial(self.paid.elevenlabs, method, below, params, data)
         else:
             below = re.sub(r"^/twilio/(api|trunking)", "", path)
             name = f"twilio {method} {below}"
@@ -359,6 +363,23 @@ class World:
         body = {"metadata": {"name": name}, "spec": {"greeting": words}}
         self.kube.create("receptionists", "default", body)
 
+    def own_voice(self, recording: str) -> None:
+        """The fleet has an account for voices, the Receptionist a recording, and consent."""
+        content = base64.b64encode(f"fLaC{recording}".encode()).decode()
+        data, where = {"data": {"sample.flac": content}}, ("secrets", "default", "ada")
+        if self.kube.get("secrets", "ada", "default") is not None:
+            self.kube.write(where, {}, data)
+            return
+        self.kube.create("secrets", "default", {"metadata": {"name": "ada"}, **data})
+        secret = {"namespace": SYSTEM_NAMESPACE, "name": "credentials"}
+        account = {"name": "main", "mode": "Sandbox", "secretRef": secret}
+        voices = {"spec": {"voices": {"accounts": [account]}}}
+        self.kube.write(("fleets", "", "default"), {}, voices)
+        consent = {"givenBy": "Ada", "givenAt": "2026-01-31T12:00:00Z", "statement": "Yes."}
+        clone = {"sampleRef": {"name": "ada", "key": "sample.flac"}, "consent": consent}
+        words = {"spec": {"voice": {"clone": clone}}}
+        self.kube.write(("receptionists", "default", "words"), {}, words)
+
     def cancel_in_stripe(self) -> None:
         """Somebody cancels every subscription in Stripe's dashboard."""
         for subscription in self.paid.listed("subscription"):
@@ -388,7 +409,8 @@ _CLIENT = {
 _SECRETS = {
     "credentials": {
         "apiKey": "sk_test_simulated", "accountSID": ACCOUNT, "authToken": "token",
-        "apiSecret": "s" * 32, "name": "key", "secret": "c2VjcmV0",
+        "speechKey": "sk_simulated_speech", "apiSecret": "s" * 32, "name": "key",
+        "secret": "c2VjcmV0",
     },
 }  # fmt: skip
 
@@ -410,6 +432,7 @@ def _fleet() -> Object:
 
 _GROUP = re.compile(r"/apis/voicefleet.dev/v1alpha1/|/api/v1/|/2010-04-01/Accounts/")
 _IDS = re.compile(r"vf-\w{8}|\b(?:vc-|(?:cus|sub|si|price|cs)_|PN|TK|OU|AC)\w{6,}")
+_VOICE = re.compile(r"/voices/(?!add)\w+")
 _NAMES = re.compile(r"(voiceclients|phonenumbers)/[^/]+")
 
 

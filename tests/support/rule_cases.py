@@ -20,6 +20,14 @@ def network(cidr: str) -> Manifest:
     return {"telephony": {"carrierNetworks": [cidr]}}
 
 
+def cloned(**clone: Any) -> Manifest:
+    """A Receptionist with a voice of its own."""
+    consent = {"givenBy": "Ada", "givenAt": "2026-01-31T12:00:00Z", "statement": "Yes."}
+    sample = {"name": "ada", "key": "sample.mp3"}
+    whole = {"sampleRef": sample, "consent": consent, **clone}
+    return receptionist(voice={"clone": {k: v for k, v in whole.items() if v is not None}})
+
+
 ANY = {"request": {"areaCode": "415"}}
 # (manifest, field that the error names, words that the message has)
 REFUSED: dict[str, tuple[Manifest, str, str]] = {
@@ -210,6 +218,27 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.appointments[0].key",
         "must begin with a lower-case letter",
     ),
+    "a voice without consent": (
+        cloned(consent=None),
+        "spec.voice.clone.consent",
+        "a voice belongs to a person, and is not cloned without their consent: say in consent who"
+        " gave it (givenBy), when (givenAt) and in which words (statement); or remove voice",
+    ),
+    "consent without words": (
+        cloned(consent={"givenBy": "Ada", "givenAt": "2026-01-31T12:00:00Z"}),
+        "spec.voice.clone.consent.statement",
+        "Required value",
+    ),
+    "consent at no time": (
+        cloned(consent={"givenBy": "Ada", "givenAt": "yesterday", "statement": "Yes."}),
+        "spec.voice.clone.consent.givenAt",
+        "must be of type date-time",
+    ),
+    "a recording's key with a path": (
+        cloned(sampleRef={"name": "ada", "key": "voices/ada.mp3"}),
+        "spec.voice.clone.sampleRef.key",
+        "must be a key of the Secret",
+    ),
     "receptionist's name": (receptionist("a.b"), "", "metadata.name must be a DNS label"),
     # PhoneNumber
     "PhoneNumber of nothing": (
@@ -249,6 +278,16 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         fleet(plans=[{"name": "Solo", "monthlyPriceMinor": 1, "currency": "USD"}]),
         "spec.plans[0].currency",
         "ISO 4217 currency in lower case",
+    ),
+    "sandbox missing for voices": (
+        fleet(
+            sandbox=None,
+            telephony=None,
+            billing=None,
+            voices={"accounts": [{"name": "main", "mode": "Sandbox", "secretRef": LIVE}]},
+        ),
+        "spec",
+        "the fleet has no sandbox: set sandbox.url",
     ),
     "sandbox missing": (fleet(sandbox=None), "spec", "the fleet has no sandbox: set sandbox.url"),
     "sandbox missing for billing": (
@@ -365,6 +404,7 @@ ACCEPTED: dict[str, Manifest] = {
     "IPv6 network": fleet(**network("2001:db8::/32")),
     "hours": receptionist(hours=[{"day": "Friday", "opens": "18:00", "closes": "23:59"}]),
     "empty receptionist": receptionist(),
+    "a voice with consent": cloned(),
 }
 
 CHANGEABLE = voice_client(
@@ -388,6 +428,7 @@ FIXED: dict[str, tuple[Manifest, str, str]] = {
         "spec.accounts",
         "make a new VoiceClient with other accounts",
     ),
+    "voices account": ({"accounts": {"voices": "other"}}, "spec.accounts", "stays in its accounts"),
     "area code": (
         {"telephony": {"numbers": [{"name": "any", "request": {"areaCode": "212"}}]}},
         "spec.telephony.numbers[0]",
