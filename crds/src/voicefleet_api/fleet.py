@@ -39,6 +39,9 @@ CarrierNetwork = Annotated[
         description="A network, address/prefix length.",
     ),
 ]
+HTTPAddress = Annotated[
+    str, Field(max_length=256, pattern=r"^https?://", json_schema_extra=rules.HTTP_URL)
+]
 PriceID = Annotated[str, Field(max_length=64, description="Id of the price, price_….")]
 
 
@@ -204,11 +207,9 @@ class RuntimeConfig(ApiModel):
 class SandboxConfig(ApiModel):
     """The stand-in for Stripe, Twilio and ElevenLabs."""
 
-    url: str = Field(
-        max_length=256,
-        pattern=r"^https?://",
-        json_schema_extra=rules.HTTP_URL,
-        description="Base address.",
+    url: HTTPAddress = Field(description="Base address.")
+    agent_url: HTTPAddress | None = Field(
+        default=None, description="Where agents' pods reach its speech; the base address if unset."
     )
 
 

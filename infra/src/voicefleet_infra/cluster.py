@@ -157,7 +157,10 @@ def fleet(platform: Platform) -> dict[str, Any]:
         "metadata": {"name": "default"},
         "spec": {
             "plans": [plan.to_json() for plan in default_plans()],
-            "sandbox": {"url": platform.sandbox_url},
+            "sandbox": {
+                "url": platform.sandbox_url,
+                "agentURL": f"http://{address}:{platform.port('sandbox')}",
+            },
             "billing": {
                 "accounts": [{"name": "main", "mode": "Sandbox", "secretRef": ref("stripe")}]
             },

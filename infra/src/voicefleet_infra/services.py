@@ -271,12 +271,16 @@ def tsig_secret(platform: Platform) -> str:
 
 
 def sandbox(platform: Platform) -> Service:
-    """Stripe and Twilio, stood in for."""
+    """Stripe, Twilio and ElevenLabs, stood in for."""
     port = platform.port("sandbox")
     data = platform.folder("sandbox") / "sandbox.sqlite"
+    command = [sys.executable, "-m", "voicefleet_sandbox", f"--port={port}", f"--data={data}"]
+    if platform.address != "127.0.0.1":
+        # Pods have networks of their own: for them, speech and nothing else.
+        command.append(f"--speech-host={platform.address}")
     return Service(
         "sandbox",
-        (sys.executable, "-m", "voicefleet_sandbox", f"--port={port}", f"--data={data}"),
+        tuple(command),
         platform.sandbox_url,
         lambda: http_ok(port, "/_sandbox/health"),
         inputs=_source("voicefleet_sandbox"),

@@ -23,20 +23,26 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=12111, help="port to listen on")
     parser.add_argument(
+        "--speech-host", help="another address, where ElevenLabs' speech and nothing else is served"
+    )
+    parser.add_argument(
         "--data", type=Path, help="SQLite file with everything; without it nothing is kept"
     )
     args = parser.parse_args()
     try:
-        asyncio.run(_serve(args.data, args.host, args.port))
+        asyncio.run(_serve(args.data, args.host, args.port, args.speech_host))
     except sqlite3.OperationalError as error:
         parser.exit(1, f"{parser.prog}: {args.data}: {error}\n")
 
 
-async def _serve(data: Path | None, host: str, port: int) -> None:
+async def _serve(data: Path | None, host: str, port: int, speech_host: str | None) -> None:
     sandbox = Sandbox(data)
     sandbox.start(f"http://{host}:{port}")
     try:
-        await uvicorn.Server(config(sandbox, host, port)).serve()
+        apps = {host: sandbox.app} | ({speech_host: sandbox.speech_app} if speech_host else {})
+        servers = [uvicorn.Server(config(app, where, port)) for where, app in apps.items()]
+        # Each that a signal ends hands it on to the one before it.
+        await asyncio.gather(*(server.serve() for server in servers))
     finally:
         await sandbox.close()
 

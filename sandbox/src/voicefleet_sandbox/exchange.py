@@ -166,7 +166,7 @@ class ElevenLabsExchange:
         self, store: Store, request: Request, body: dict[str, Any], files: tuple[Upload, ...]
     ) -> None:
         self._store = store
-        self.method, self.path = request.method, "/" + request.path_params["path"]
+        self.method, self.path = request.method, request.url.path.removeprefix("/elevenlabs")
         self.pairs = [(name, str(value)) for name, value in body.items()]
         self._secret = request.headers.get("xi-api-key")
         self._call = elevenlabs_api.Call(self.method, self.path, request.query_params, body, files)

@@ -65,6 +65,9 @@ class Sandbox:
                 *admin.routes(),
             ]
         )
+        speech = "/elevenlabs/v1/text-to-speech/{path:path}"
+        self.speech_app = Starlette(routes=[Route(speech, self._elevenlabs, methods=["POST"])])
+        """Speech alone, for agents in pods: a client's code must not get at faults and ledger."""
 
     def start(self, base_url: str) -> None:
         """Begin with what is due: renewals, deliveries of a former process."""
@@ -203,7 +206,7 @@ async def serve(
 ) -> AsyncIterator[tuple[Sandbox, str]]:
     """Run a sandbox inside this process; the sandbox and its base address."""
     sandbox = Sandbox(data)
-    server = uvicorn.Server(config(sandbox, host, port))
+    server = uvicorn.Server(config(sandbox.app, host, port))
     sock = socket.create_server((host, port))
     url = f"http://{host}:{sock.getsockname()[1]}"
     sandbox.start(url)
@@ -219,9 +222,9 @@ async def serve(
         await sandbox.close()
 
 
-def config(sandbox: Sandbox, host: str, port: int) -> uvicorn.Config:
+def config(app: Starlette, host: str, port: int) -> uvicorn.Config:
     """uvicorn's configuration: no access log (the sandbox keeps its own), our protocol."""
     return uvicorn.Config(
-        sandbox.app, host=host, port=port, http=Protocol, access_log=False, log_level="warning",
+        app, host=host, port=port, http=Protocol, access_log=False, log_level="warning",
         timeout_graceful_shutdown=2, lifespan="off",
     )  # fmt: skip

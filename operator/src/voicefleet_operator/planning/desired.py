@@ -312,11 +312,13 @@ def _voice(
         words = f"spec.accounts.voices: the fleet has no voices account {name!r}"
         problem = ("AccountNotFound", f"{words} (it has: {', '.join(accounts) or 'none'})")
         sha256 = None
-    sandbox = name in accounts and accounts[name].mode == "Sandbox" and fleet.sandbox
+    url = None
+    if name in accounts and accounts[name].mode == "Sandbox" and fleet.sandbox:
+        url = f"{fleet.sandbox.agent_url or fleet.sandbox.url}/elevenlabs"
     statement = hashlib.sha256(clone.consent.statement.encode()).hexdigest()
     return WantedVoice(
         account=name,
-        url=f"{fleet.sandbox.url}/elevenlabs" if sandbox and fleet.sandbox else None,
+        url=url,
         sample=sha256,
         problem=problem,
         consent=ConsentRecord(
