@@ -5,20 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.phonenumber import NumberRequest
-from voicefleet_api.voiceclient import NumberClaim
+from voicefleet_api.voiceclient import ConsentRecord, NumberClaim
 from voicefleet_operator.planning.desired import (
     Desired,
     WantedBilling,
     WantedName,
     WantedTelephony,
     WantedUnit,
+    WantedVoice,
+    canonical_json,
 )
 from voicefleet_operator.planning.observed import Mark, Observed
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.planning.simulate import assume
 
 MARK = Mark("vf-aaaaaaaa", "vc-aaaaaaaaaa", "default", "bright-smile")
+
+_CONFIG = AgentConfig(
+    client_id=MARK.client_id,
+    agent_name="voicefleet-vc-aaaaaaaaaa",
+    livekit_url="ws://livekit",
+    business_name="Bright Smile",
+    greeting="Hello",
+)
 
 
 def claim(name: str = "main", **kwargs: Any) -> NumberClaim:
@@ -57,7 +68,7 @@ def desired(**changes: Any) -> Desired:
             replace_lost=False,
         ),
         name=WantedName("bright-smile", "192.0.2.9", 300),
-        unit=WantedUnit("podman", "{}", "config-1", "spec-1", 512),
+        unit=WantedUnit("podman", canonical_json(_CONFIG), "config-1", "spec-1", 512),
     )
     return replace(whole, **changes)
 
@@ -74,6 +85,14 @@ def telephony(**changes: Any) -> WantedTelephony:
     whole = desired().telephony
     assert whole is not None
     return replace(whole, **changes)
+
+
+def voice(sample: str | None, problem: tuple[str, str] | None = None) -> WantedVoice:
+    """A voice of the recording with that hash."""
+    consent = ConsentRecord(
+        given_by="Ada", given_at="2026-01-31T12:00:00Z", statement_sha256="0" * 64
+    )
+    return WantedVoice("main", "http://sandbox/elevenlabs", sample, problem, consent)
 
 
 def settled(wanted: Desired, start: Observed | None = None, rounds: int = 8) -> Observed:

@@ -7,6 +7,9 @@ import base64
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import wave
 from collections.abc import Iterator
 from dataclasses import replace
@@ -221,6 +224,26 @@ def test_consent_withdrawn_deletes_the_voice_and_the_client_goes_on(stack: Stack
     until(lambda: "voice" not in stack.client("leaver")["status"], "the record stays")
     assert conditions(stack.wait("leaver", "Ready"))["VoiceReady"]["reason"] == "NotRequested"
     stack.wait("leaver", "Answering")
+
+
+def test_a_voice_whose_client_is_gone_is_an_orphan(stack: Stack) -> None:
+    record(stack, "lost", 10)
+    stack.apply(*speaking("lost"))
+    status = stack.wait("lost", "Ready")["status"]
+    stack.stop_operator()
+    for thing in ("vc/lost", f"pn/{status['clientID']}-{status['numbers'][0]['name']}"):
+        stack.kubectl("delete", thing, "--wait=false")
+        stack.kubectl("patch", thing, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    program = str(Path(sys.executable).with_name("voicefleet"))
+    there = {**os.environ, "KUBECONFIG": str(stack.kubeconfig)}
+    options: dict[str, Any] = {"env": there, "capture_output": True, "text": True}
+    said = subprocess.run([program, "orphans", "-o", "json"], **options)
+    assert said.returncode == 2, said.stderr
+    [voice] = [found for found in json.loads(said.stdout) if found["kind"] == "Voice"]
+    assert voice["id"] == status["voice"]["voiceID"]
+    assert voice["owner"] == f"default/lost ({status['clientID']})"
+    subprocess.run([program, "orphans", "--release", "--yes"], check=True, **options)
+    assert voices(stack, status["clientID"]) == []
 
 
 def environment(pid: int) -> dict[str, str]:

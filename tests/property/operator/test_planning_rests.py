@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.clients import billing, claim, desired, settled, telephony
+from support.clients import billing, claim, desired, settled, telephony, voice
 from voicefleet_operator.planning.desired import Desired, nothing
 from voicefleet_operator.planning.observed import Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
@@ -37,6 +37,7 @@ def wanted(draw: st.DrawFn) -> Desired:
         billing=whole.billing if draw(st.booleans()) else None,
         telephony=whole.telephony if draw(st.booleans()) else None,
         name=whole.name if draw(st.booleans()) else None,
+        voice=draw(st.sampled_from([None, voice("a" * 64), voice("b" * 64)])),
         unit=None if suspended else whole.unit,
     )
 
@@ -51,7 +52,7 @@ def test_any_history_of_edits_converges_and_rests(history: list[Desired]) -> Non
     observed = settled(end, observed)
     assert plan(end, observed) == Plan()
     assert observed.numbers == ()
-    assert observed.rules == observed.inbound_trunks == observed.names == ()
+    assert observed.rules == observed.inbound_trunks == observed.names == observed.voices == ()
     assert observed.units == {}
     assert observed.subscription is None or not observed.subscription.live
 
@@ -89,4 +90,5 @@ def test_whatever_was_carried_out_can_be_taken_back(client: Desired, data: st.Da
     observed = settled(back, observed)
     assert plan(back, observed) == Plan()
     assert observed.numbers == observed.rules == observed.inbound_trunks == observed.names == ()
+    assert observed.voices == ()
     assert (observed.subscription, observed.checkout, observed.carrier_trunk) == (None, None, None)

@@ -4,49 +4,42 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from support.clients import MARK, desired, settled
+from support import manifests
+from support.clients import MARK, desired, settled, voice
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.meta import ConditionType
 from voicefleet_api.pipeline import TextToSpeech
 from voicefleet_api.receptionist import ReceptionistSpec
-from voicefleet_api.voiceclient import ConsentRecord
-from voicefleet_operator.kube import KubeError
-from voicefleet_operator.planning.desired import Desired, WantedVoice, nothing
+from voicefleet_operator.kube import KubeError, Object
+from voicefleet_operator.planning.desired import Desired, nothing
 from voicefleet_operator.planning.health import answering, findings
 from voicefleet_operator.planning.observed import ClonedVoice, Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.planning.voices import voiced
+from voicefleet_operator.preview import preview
 from voicefleet_operator.reconcilers.secrets import read_recording
 
 pytestmark = pytest.mark.unit
 
-CONSENT = ConsentRecord(given_by="Ada", given_at="2026-01-31T12:00:00Z", statement_sha256="0" * 64)
 OLD, NEW = "a" * 64, "b" * 64
 CLONE = {
     "sampleRef": {"name": "ada", "key": "sample.mp3"},
     "consent": {"givenBy": "Ada", "givenAt": "2026-01-31T12:00:00Z", "statement": "Yes."},
 }
+LIVE = {"namespace": "voicefleet-system", "name": "credentials"}
 SPEC = ReceptionistSpec.model_validate({"voice": {"clone": CLONE}})
 
 
 def speaking(sample: str | None = NEW, problem: tuple[str, str] | None = None) -> Desired:
     """A client that has everything and is to have a voice of that recording."""
-    unit = desired().unit
-    assert unit is not None
-    config = AgentConfig(
-        client_id=MARK.client_id, agent_name="a", livekit_url="ws://l", business_name="b",
-        greeting="Hello",
-    )  # fmt: skip
-    voice = WantedVoice("main", "http://sandbox/elevenlabs", sample, problem, CONSENT)
-    return desired(voice=voice, unit=replace(unit, config_json=json.dumps(config.to_json())))
+    return desired(voice=voice(sample, problem))
 
 
 def made(sample: str, id_: str) -> ClonedVoice:
@@ -134,6 +127,35 @@ def test_while_the_vendor_is_down_the_voice_is_neither_made_nor_forgotten() -> N
     assert plan(
         nothing(MARK, "Now"), Observed(voices=unseen.voices, voices_unseen=("x", "y"))
     ).waits
+
+
+def test_a_preview_has_the_voice_and_what_another_recording_changes() -> None:
+    account = {"name": "main", "mode": "Sandbox", "secretRef": LIVE}
+    livekit = {"url": "http://l", "agentURL": "ws://l", "secretRef": LIVE}
+    fleet = manifests.fleet("default", voices={"accounts": [account]}, livekit=livekit)
+
+    def applied(key: str) -> list[Object]:
+        clone = {**CLONE, "sampleRef": {"name": "ada", "key": key}}
+        return [
+            manifests.receptionist("words", voice={"clone": clone}),
+            manifests.voice_client("a", plan="Small", receptionistRef={"name": "words"}),
+        ]
+
+    def kinds_of(documents: list[Object], *, there: bool) -> list[ActionKind]:
+        live = {d["kind"]: d for d in [fleet, *(applied("one.mp3") if there else ())]}
+        [shown] = preview(documents, lambda kind, _, __: live.get(kind), "default")
+        return [action.kind for action in shown.actions]
+
+    assert kinds_of(applied("one.mp3"), there=False)[-2:] == [
+        ActionKind.CLONE_VOICE,
+        ActionKind.CONFIGURE_UNIT,
+    ]
+    assert kinds_of(applied("one.mp3"), there=True) == []
+    assert kinds_of(applied("two.mp3"), there=True) == [
+        ActionKind.CLONE_VOICE,
+        ActionKind.CONFIGURE_UNIT,
+        ActionKind.DELETE_VOICE,
+    ]
 
 
 def test_the_model_too_refuses_a_voice_without_consent() -> None:

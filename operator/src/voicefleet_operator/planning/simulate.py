@@ -180,7 +180,8 @@ def _placement(desired: Desired, observed: Observed, action: Action) -> dict[str
                 desired.mark.client_id, unit.spec_hash, unit.config_hash, True, True
             )
         case ActionKind.CLONE_VOICE if desired.voice and desired.voice.sample:
-            made = ClonedVoice(_NEW, sample_mark(desired.voice.sample), desired.mark)
+            sample = sample_mark(desired.voice.sample)
+            made = ClonedVoice(f"{_NEW} of {sample}", sample, desired.mark)
             return {"voices": (*observed.voices, made)}
         case ActionKind.DELETE_VOICE:
             return {"voices": tuple(v for v in observed.voices if v.id != action.target)}
