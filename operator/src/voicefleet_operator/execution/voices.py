@@ -8,8 +8,10 @@ from voicefleet_operator.drivers.elevenlabs import CLONE_SECONDS
 from voicefleet_operator.drivers.errors import Ambiguous
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.execution.status import settled
+from voicefleet_operator.kube import RECEPTIONISTS, Conflict, NotFound
 from voicefleet_operator.planning.observed import ClonedVoice, sample_mark
 from voicefleet_operator.planning.plan import Action, ActionKind
+from voicefleet_operator.workqueue import Key
 
 
 def _ensure_settled(operation: Operation) -> None:
@@ -52,9 +54,27 @@ async def clone_voice(ctx: ClientContext, action: Action) -> None:
     (await ctx.voices.listing())[voice.id] = voice
 
 
+async def _confirm_receptionist(ctx: ClientContext) -> None:
+    """Raise `Conflict` unless our copy is the newest; what is gone wants nothing."""
+    if ctx.spec.receptionist_ref is None:
+        return
+    namespace, name = ctx.mark.namespace, ctx.spec.receptionist_ref.name
+    known = ctx.store.get(Key("Receptionist", namespace, name))
+    try:
+        newest = await ctx.kube.get(RECEPTIONISTS, name, namespace)
+    except NotFound:
+        return
+    if (
+        known is None
+        or known["metadata"]["resourceVersion"] != newest["metadata"]["resourceVersion"]
+    ):
+        raise Conflict(409, "the Receptionist has been modified")
+
+
 async def delete_voice(ctx: ClientContext, action: Action) -> None:
-    """Delete a voice; never by an older spec."""
+    """Delete a voice; never by an older spec, and it is the Receptionist's that wants one."""
     await ctx.writer.confirm()
+    await _confirm_receptionist(ctx)
     await ctx.voices.driver.delete(action.target)
     (await ctx.voices.listing()).pop(action.target, None)
 

@@ -40,7 +40,7 @@ from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
 from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
 from voicefleet_operator.planning.drift import drifted, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
-from voicefleet_operator.planning.observed import Mark, Observed
+from voicefleet_operator.planning.observed import Mark, Observed, sample_mark
 from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.reconcilers.common import (
@@ -313,7 +313,9 @@ class _Pass:
             or (known.subscription_id and observed.subscription is None)
             or (known.checkout_url and not observed.checkout and not observed.subscription)
         )
-        voice = self.status.voice and not observed.voices
+        voice = self.status.voice and all(
+            made.id != self.status.voice.voice_id for made in observed.voices
+        )
         found: list[Listed[Any, Any]] = []
         if paid and accounts.billing in ctx.world.billing:
             found.append(ctx.billing)
@@ -371,7 +373,11 @@ class _Pass:
             if voice and observed.voices_unseen is not None:
                 # Whether it was made is asked again when the vendor answers; nothing else waits.
                 continue
-            done = bool(observed.voices) if voice else await self._exists(ctx, operation.action)
+            if voice:
+                sample = sample_mark(operation.request["sample"])
+                done = any(made.sample == sample for made in observed.voices)
+            else:
+                done = await self._exists(ctx, operation.action)
             if done or settled(operation, CLONE_SECONDS if voice else TIMEOUT):
                 self.journal.retire(operation)
             else:
