@@ -100,6 +100,30 @@ async def test_voices(
         await providers.aclose()
 
 
+@pytest.mark.parametrize("provider", ["Cartesia", "ElevenLabs"])
+async def test_a_voice_without_its_key_fails_and_does_not_end_the_call(
+    provider: str,
+    vendor: tuple[Vendor, str],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand_in, url = vendor
+    (settings.secrets / "PROVIDER_cloud").unlink()
+    stand_in.status = 401
+    chosen = pipeline(url, "tts", provider, voice="voice-of-the-client")
+    for key, sent in ((None, "none"), ("key-of-the-process", "key-of-the-process")):
+        if key is not None:
+            # Where an agent is a plain process, its secrets are in its environment.
+            monkeypatch.setenv("PROVIDER_cloud", key)
+        providers = Providers(chosen, settings, Resting())
+        try:
+            with pytest.raises(ProviderFailed):
+                await spoken(providers, "Hello there.")
+        finally:
+            await providers.aclose()
+        assert sent in stand_in.requests[-1][1].values()
+
+
 async def test_an_openai_compatible_model(vendor: tuple[Vendor, str], settings: Settings) -> None:
     stand_in, url = vendor
     providers = Providers(pipeline(url, "llm", "OpenAI", model="qwen"), settings, Resting())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from voicefleet_api.meta import Operation
 from voicefleet_api.voiceclient import VoiceStatus
 from voicefleet_operator.drivers.elevenlabs import CLONE_SECONDS
-from voicefleet_operator.drivers.errors import Ambiguous
+from voicefleet_operator.drivers.errors import Ambiguous, Throttled, Unavailable
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.execution.status import settled
 from voicefleet_operator.kube import RECEPTIONISTS, Conflict, NotFound
@@ -42,9 +42,14 @@ async def clone_voice(ctx: ClientContext, action: Action) -> None:
         return next(iter(made), None)
 
     async def do(op: Operation) -> ClonedVoice:
-        return await ctx.voices.driver.clone(
-            mark=ctx.mark, sample=op.request["sample"], recording=ctx.recording
-        )
+        try:
+            return await ctx.voices.driver.clone(
+                mark=ctx.mark, sample=op.request["sample"], recording=ctx.recording
+            )
+        except (Throttled, Unavailable):
+            # Nothing was done, and nothing need be waited for.
+            ctx.journal.retire(op)
+            raise
 
     voice = await ctx.journal.once(action.kind, action.target, {"sample": sample}, find=find, do=do)
     # Into the write that drops the operation: no version of the status knows of neither.
