@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from voicefleet_api.meta import Operation
-from voicefleet_api.voiceclient import VoiceStatus
 from voicefleet_operator.drivers.elevenlabs import CLONE_SECONDS
 from voicefleet_operator.drivers.errors import Ambiguous, Throttled, Unavailable
 from voicefleet_operator.execution.context import ClientContext
@@ -52,10 +51,6 @@ async def clone_voice(ctx: ClientContext, action: Action) -> None:
             raise
 
     voice = await ctx.journal.once(action.kind, action.target, {"sample": sample}, find=find, do=do)
-    # Into the write that drops the operation: no version of the status knows of neither.
-    ctx.writer.status.voice = VoiceStatus(
-        voice_id=voice.id, sample_sha256=sample, consent=wanted.consent
-    )
     (await ctx.voices.listing())[voice.id] = voice
 
 
