@@ -22,26 +22,20 @@ from voicefleet_api.names import (
     provider_secret,
 )
 from voicefleet_api.receptionist import ReceptionistSpec
-from voicefleet_api.voiceclient import (
-    BillingStatus,
-    VoiceClientSpec,
-    VoiceClientStatus,
-)
+from voicefleet_api.voiceclient import VoiceClientSpec, VoiceClientStatus
 from voicefleet_operator import metrics
-from voicefleet_operator.drivers.elevenlabs import CLONE_SECONDS
 from voicefleet_operator.drivers.errors import Ambiguous, VendorError
-from voicefleet_operator.drivers.transport import TIMEOUT
 from voicefleet_operator.execution.context import ClientContext, NotConfigured
 from voicefleet_operator.execution.events import emit
-from voicefleet_operator.execution.executor import IN_BILLING, Outcome, execute, trouble_of
+from voicefleet_operator.execution.executor import Outcome, execute, trouble_of
 from voicefleet_operator.execution.placement import unit_spec
-from voicefleet_operator.execution.status import Journal, StatusWriter, settled
+from voicefleet_operator.execution.status import Journal, StatusWriter
 from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
 from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
 from voicefleet_operator.planning.drift import drifted, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
-from voicefleet_operator.planning.observed import Mark, Observed, sample_mark
-from voicefleet_operator.planning.plan import ActionKind, Plan
+from voicefleet_operator.planning.observed import Mark, Observed
+from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.reconcilers.common import (
     Controller,
@@ -63,9 +57,9 @@ from voicefleet_operator.reconcilers.report import (
     truths,
 )
 from voicefleet_operator.reconcilers.secrets import client_secrets, read_recording
+from voicefleet_operator.reconcilers.settling import forget_all, outdated, settle
 from voicefleet_operator.store import key_of
 from voicefleet_operator.workqueue import Key
-from voicefleet_operator.world import Listed
 
 logger = logging.getLogger(__name__)
 
@@ -201,7 +195,7 @@ class _Pass:
                 await self._refresh_payment(ctx)
                 observed = await self._observe(ctx)
                 todo = self._plan(ctx, observed)
-                await self._settle(ctx, observed, todo)
+                await settle(ctx, observed, todo)
                 if not todo.actions or outcome.failures:
                     break
                 if not self.status.conditions:
@@ -212,7 +206,7 @@ class _Pass:
         except VendorError as error:
             if isinstance(error, Ambiguous):
                 outcome.unknown = True
-                self._forget_all(ctx)
+                forget_all(ctx)
             outcome.failures.append(trouble_of(ConditionType.READY, error))
         except NotConfigured as error:
             outcome.failures.append(Trouble(ConditionType.READY, "NotConfigured", str(error)))
@@ -297,31 +291,12 @@ class _Pass:
             "trusted_trunk": self.status.carrier_trunk_sid if self._was_whole(ctx) else None,
         }
         observed = await observe(ctx, **known)
-        if outdated := self._outdated(ctx, observed):
-            # Another controller has made it since we listed: what a replaced leader must not
-            # take for missing, and make again.
-            for listed in outdated:
+        if old := outdated(ctx, observed):
+            # What a replaced leader must not take for missing, and make again.
+            for listed in old:
                 listed.forget()
             observed = await observe(ctx, **known)
         return observed
-
-    def _outdated(self, ctx: ClientContext, observed: Observed) -> list[Listed[Any, Any]]:
-        """Listings that lack what the status knows of."""
-        known, accounts = self.status.billing or BillingStatus(), self.spec.accounts
-        paid = (
-            (known.customer_id and observed.customer is None)
-            or (known.subscription_id and observed.subscription is None)
-            or (known.checkout_url and not observed.checkout and not observed.subscription)
-        )
-        voice = self.status.voice and all(
-            made.id != self.status.voice.voice_id for made in observed.voices
-        )
-        found: list[Listed[Any, Any]] = []
-        if paid and accounts.billing in ctx.world.billing:
-            found.append(ctx.billing)
-        if voice and accounts.voices in ctx.world.voices:
-            found.append(ctx.voices)
-        return found
 
     async def _refresh_payment(self, ctx: ClientContext) -> None:
         """Ask Stripe about a payment that is waited for; everything else is in the listing."""
@@ -358,43 +333,6 @@ class _Pass:
             words = "; ".join(f"{a.kind} {a.target} ({a.reason})" for a in repaired)
             message = f"Changed at the vendor, and repaired: {words}"
             await emit(self.controller.kube, self.writer.obj, "DriftRepaired", message)
-
-    async def _settle(self, ctx: ClientContext, observed: Observed, todo: Plan) -> None:
-        """Operations that the plan does not repeat: they were done, or are wanted no more.
-
-        The latter may still arrive at the vendor; until that can be excluded the listing is made
-        anew, so that what does arrive is seen and undone.
-        """
-        planned = {str(action.kind) for action in todo.actions}
-        for operation in list(self.status.operations):
-            if operation.action in planned:
-                continue
-            voice = operation.action == ActionKind.CLONE_VOICE
-            if voice and observed.voices_unseen is not None:
-                # Whether it was made is asked again when the vendor answers; nothing else waits.
-                continue
-            if voice:
-                sample = sample_mark(operation.request["sample"])
-                done = any(made.sample == sample for made in observed.voices)
-            else:
-                done = await self._exists(ctx, operation.action)
-            if done or settled(operation, CLONE_SECONDS if voice else TIMEOUT):
-                self.journal.retire(operation)
-            else:
-                self._forget_all(ctx)
-                raise Ambiguous(
-                    "Unsettled", f"{operation.action} was begun and may still arrive; waiting"
-                )
-
-    async def _exists(self, ctx: ClientContext, kind: str) -> bool:
-        if self.spec.accounts.billing not in ctx.world.billing or kind not in IN_BILLING:
-            return False
-        listing = await ctx.billing.listing()
-        return bool(getattr(listing, IN_BILLING[kind]).by(ctx.mark.owner))
-
-    def _forget_all(self, ctx: ClientContext) -> None:
-        for listed in ctx.world.all_listed():
-            listed.forget()
 
     # --- what is said about it -------------------------------------------------------------
 

@@ -1,0 +1,76 @@
+"""What becomes of a voice that was asked for, and whose making nobody has seen."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from support.clients import MARK, desired, voice
+from voicefleet_api.meta import Operation
+from voicefleet_api.voiceclient import VoiceClientStatus
+from voicefleet_operator.drivers.errors import Ambiguous
+from voicefleet_operator.execution.status import Journal, now
+from voicefleet_operator.planning.desired import Desired, nothing
+from voicefleet_operator.planning.observed import ClonedVoice, Observed
+from voicefleet_operator.planning.plan import ActionKind, Plan
+from voicefleet_operator.reconcilers.settling import settle
+
+pytestmark = pytest.mark.unit
+
+SAMPLE = "a" * 64
+LONG_AGO = "2026-01-01T00:00:00Z"
+DOWN = ("VendorDown", "elevenlabs has not worked")
+
+
+def context(wanted: Desired, started_at: str) -> Any:
+    """A client with a voice in its journal, as far as `settle` looks."""
+    operation = Operation(
+        id="op-1",
+        action=ActionKind.CLONE_VOICE,
+        target="of sample",
+        request={"sample": SAMPLE},
+        started_at=started_at,
+    )
+    writer: Any = SimpleNamespace(status=VoiceClientStatus(operations=[operation]))
+    world = SimpleNamespace(all_listed=list, billing={})
+    return SimpleNamespace(writer=writer, journal=Journal(writer), desired=wanted, world=world)
+
+
+WANTED, GONE = desired(voice=voice(SAMPLE)), nothing(MARK, "Now")
+THERE = Observed(voices=(ClonedVoice("v", SAMPLE[:32], MARK),))
+ANOTHER = Observed(voices=(ClonedVoice("v", "b" * 32, MARK),))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "observed", "started_at", "left"),
+    [
+        (WANTED, THERE, None, 0),
+        (WANTED, ANOTHER, None, 1),
+        (WANTED, Observed(), LONG_AGO, 0),
+        # The vendor could not be asked: time alone settles nothing.
+        (WANTED, Observed(voices_unseen=DOWN), LONG_AGO, 1),
+        (GONE, THERE, None, 0),
+        (GONE, Observed(), LONG_AGO, 0),
+    ],
+)
+async def test_it_is_settled_by_what_is_seen_and_by_time(
+    wanted: Desired, observed: Observed, started_at: str | None, left: int
+) -> None:
+    ctx = context(wanted, started_at or now())
+    await settle(ctx, observed, Plan())
+    assert len(ctx.writer.status.operations) == left
+
+
+@pytest.mark.parametrize(
+    ("observed", "started_at"),
+    [(Observed(), None), (ANOTHER, None), (Observed(voices_unseen=DOWN), LONG_AGO)],
+)
+async def test_a_client_is_not_let_go_while_a_voice_may_still_be_made(
+    observed: Observed, started_at: str | None
+) -> None:
+    ctx = context(GONE, started_at or now())
+    with pytest.raises(Ambiguous):
+        await settle(ctx, observed, Plan())
+    assert ctx.writer.status.operations
