@@ -45,7 +45,7 @@ async def test_a_call_is_heard_in_the_own_voice_and_in_the_machines_once_that_is
     async def made_ahead(times: int) -> None:
         await asyncio.to_thread(
             until,
-            lambda: agent.log().count('"action": "PhrasesReady"') >= times,
+            lambda: agent.log().count('"action": "GreetingReady"') >= times,
             "the greeting is not made",
             seconds=120,
         )
