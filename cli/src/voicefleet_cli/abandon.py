@@ -34,7 +34,7 @@ async def abandon(kube: Kube, kind: str, name: str, namespace: str, *, yes: bool
         if (number["spec"].get("claimRef") or {}).get("clientID") == client_id
     ]
     left = [line for thing in (obj, *held) for line in _left(thing)]
-    out.print(f"{full} {name} is forgotten; what stays at the vendors, and is billed on:")
+    out.print(f"{full} {name} is forgotten; what stays at the vendors:")
     for line in left or ["nothing that its status knows of"]:
         out.print(f"  {line}")
     if not yes and err.input("Abandon it? [y/N] ") != "y":
@@ -55,6 +55,9 @@ def _left(obj: Object) -> list[str]:
     if subscription:
         price = (status.get("cost") or {}).get("priceMinor", 0)
         lines.append(f"Stripe subscription {subscription}: {price / 100:.2f} a month is charged")
+    voice = (status.get("voice") or {}).get("voiceID")
+    if voice:
+        lines.append(f"ElevenLabs voice {voice}: made of a person's recording")
     if status.get("sid"):
         cost = status.get("monthlyCostMinor", 0) / 100
         lines.append(f"number {status.get('e164')} ({status['sid']}): {cost:.2f} a month")

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from voicefleet_cli import call as call_command
+from voicefleet_cli.abandon import _left
 from voicefleet_cli.console import Exit
 from voicefleet_cli.main import app
 from voicefleet_cli.phone import Call, _ending
@@ -202,3 +203,14 @@ def test_plan_says_what_is_wrong_with_a_file(tmp_path: Path, text: str, words: s
     result = run(tmp_path, "plan", "-f", str(file))
     assert result.exit_code == Exit.FAILED
     assert words in result.output
+
+
+# --- abandon ----------------------------------------------------------------------------------
+
+
+def test_abandon_names_the_voice_that_stays_behind() -> None:
+    status = {"billing": {"subscriptionID": "sub_1"}, "voice": {"voiceID": "v1"}}
+    assert _left({"status": status}) == [
+        "Stripe subscription sub_1: 0.00 a month is charged",
+        "ElevenLabs voice v1: made of a person's recording",
+    ]
