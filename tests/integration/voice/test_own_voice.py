@@ -42,6 +42,13 @@ async def test_a_call_is_heard_in_the_own_voice_and_in_the_machines_once_that_is
             usual = pitch_of(wav.readframes(wav.getnframes()))
         return await asyncio.to_thread(transcribe, file), pitch_of(samples) / usual
 
+    async def started_anew(times: int, **changes: Any) -> None:
+        await asyncio.to_thread(agent.stop)
+        agent.configure(**changes)
+        agent.launch()
+        await agent.registered()
+        await made_ahead(times)
+
     async def made_ahead(times: int) -> None:
         await asyncio.to_thread(
             until,
@@ -61,18 +68,14 @@ async def test_a_call_is_heard_in_the_own_voice_and_in_the_machines_once_that_is
             "voice": voice.id,
             "secretRef": {"name": OWN_VOICE},
         }
-        agent.configure(pipeline={"tts": [own, {"provider": "Local"}]})
-        await asyncio.to_thread(agent.restart)
-        await made_ahead(2)
+        await started_anew(2, pipeline={"tts": [own, {"provider": "Local"}]})
         words, factor = await heard()
         assert says(words, "How can I help you?")
         assert factor == pytest.approx(pitch(SAMPLE), rel=0.1)
 
         await vendor.delete(voice.id)
         await vendor.close()
-        agent.configure(greeting=WORDS)
-        await asyncio.to_thread(agent.restart)
-        await made_ahead(3)
+        await started_anew(3, greeting=WORDS)
         words, factor = await heard()
         assert says(words, "this is the night service of Bright Smile")
         assert factor == pytest.approx(1.0, rel=0.1)
