@@ -32,9 +32,10 @@ async def test_a_call_is_heard_in_the_own_voice_and_in_the_machines_once_that_is
     agent: Any, call: Any, tmp_path: Path
 ) -> None:
     async def heard() -> tuple[str, float]:
-        """Words, and pitch beside the machine's voice."""
+        """Words, and their pitch beside the machine's voice."""
         samples = (await call({"quiet": 1.0})).heard.tobytes()
-        file, plain = tmp_path / "heard.wav", speak(WORDS, tmp_path / "plain.wav")
+        file = tmp_path / "heard.wav"
+        plain = speak(agent.config["greeting"], tmp_path / "plain.wav")
         with wave.open(str(file), "wb") as out:
             out.setparams((1, 2, 16_000, 0, "NONE", ""))
             out.writeframes(samples)
