@@ -76,7 +76,9 @@ def cartesia(
     from livekit.plugins import cartesia as plugin
 
     options = _given(model=spec.model, voice=spec.voice, base_url=spec.url, language=language)
-    made = plugin.TTS(api_key=key or NO_KEY, http_session=session, sample_rate=SAMPLE_RATE, **options)
+    made = plugin.TTS(
+        api_key=key or NO_KEY, http_session=session, sample_rate=SAMPLE_RATE, **options
+    )
     return PluginSpeaker(f"Cartesia/{made.model}/{spec.voice or 'default'}", made)
 
 
