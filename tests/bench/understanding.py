@@ -13,7 +13,7 @@ import asyncio
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +28,8 @@ from bench.corpus.sound import RATE
 from bench.machine import config
 from bench.robot import Script
 from support.dialogues import MemoryCalendar
-from voicefleet_agent.providers.base import Asked, Transcript
-from voicefleet_agent.providers.local import CREDIBLE, LocalTranscriber
+from support.ears import Ears
+from voicefleet_agent.providers.base import Asked
 from voicefleet_api.calls import CallRecord
 from voicefleet_dialogue.acts import Act, Say
 from voicefleet_dialogue.dialogue import Dialogue
@@ -59,26 +59,7 @@ def written(call: Call, turn: Turn, asked: Asked) -> str:
 
 def by_telephone() -> Hears:
     """What the agent's local transcriber makes of the recording and the noise around it."""
-    from voicefleet_models.stt import SpeechToText
-
-    stt = SpeechToText()
-    stt._load()
-
-    class Here(LocalTranscriber):
-        """Without a gateway between."""
-
-        def __init__(self) -> None:
-            pass
-
-        async def _readings(
-            self, pcm: bytes, likely: Sequence[str] = (), *, ended: bool = True
-        ) -> list[Transcript]:
-            readings = stt._read(np.frombuffer(pcm, "<i2"), likely)
-            return [
-                Transcript(one.text)
-                for one in readings
-                if one.score >= readings[0].score - CREDIBLE
-            ]
+    ears = Ears()
 
     def hear(call: Call, turn: Turn, asked: Asked) -> str:
         words = np.pad(corpus.speech(turn), (int(LEAD * RATE), int(TAIL * RATE)))
@@ -86,7 +67,7 @@ def by_telephone() -> Hears:
         spectrum = np.pad(np.fft.rfft(narrow), (0, len(narrow) - len(narrow) // 2))
         wide = 2 * np.fft.irfft(spectrum, 2 * len(narrow))
         pcm = (wide.clip(-1, 1) * 32767).astype("<i2").tobytes()
-        return asyncio.run(Here().transcribe(pcm, asked)).text
+        return asyncio.run(ears.transcribe(pcm, asked)).text
 
     return hear
 

@@ -40,9 +40,9 @@ class Timing:
     """A silence that is worth transcribing what came before it."""
     complete: float = 0.2
     """Silence that ends a turn in which what was asked for has been said,"""
-    brief: float = 0.45
+    brief: float = 0.4
     """where more may follow: "yes" is often followed by a sentence,"""
-    unsure: float = 0.6
+    unsure: float = 0.55
     """a turn that may have ended,"""
     incomplete: float = 1.2
     """one that has not by the sense of it ("and", "um", half a number)."""

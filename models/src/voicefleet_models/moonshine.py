@@ -9,7 +9,7 @@ Transcription and Voice Commands", 2024): an encoder, and a decoder with merged 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -35,6 +35,8 @@ _SPACE = "\u2581"
 _MARKS = frozenset(",.?!-':;\"0123456789")
 _CLEAR_LOSS = 1.0
 """A reading that is so much less likely than one that has ended does not catch up."""
+_HOPELESS = 3.0
+"""A path that is so much less likely than the best is given up: clear speech needs only one."""
 _WORTH_A_LOOK = -9.0
 """Log probability from which on a token of a likely phrase is tried, though others are likelier."""
 
@@ -58,6 +60,8 @@ class _Path:
     """Of the likely phrases."""
     foreign: int = 0
     """Tokens that belong to none."""
+    words: str = ""
+    """Without punctuation, in small letters."""
 
 
 class Moonshine:
@@ -93,10 +97,11 @@ class Moonshine:
             odds = decoding.step(sources, [path.tokens[-1] for path in paths])
             found = sorted(self._continued(paths, odds, phrases), key=lambda one: -one[1].score)
             ended += [path for _, path in found if path.tokens[-1] == _END]
-            going = [one for one in found if one[1].tokens[-1] != _END][:BEAM]
+            going = _different(one for one in found if one[1].tokens[-1] != _END)
             best = max((path.score for path in ended), default=-np.inf)
             if not going or best > going[0][1].score + _CLEAR_LOSS:
                 break
+            going = [one for one in going if one[1].score > going[0][1].score - _HOPELESS]
             sources, paths = [source for source, _ in going], [path for _, path in going]
         readings: dict[str, float] = {}
         for path in sorted(ended or paths, key=lambda path: -path.score):
@@ -118,7 +123,18 @@ class Moonshine:
                 if path.foreign < foreign <= MOST_FOREIGN:
                     worth -= FOREIGN
                 score = path.score + float(row[token]) + worth
-                yield number, _Path((*path.tokens, token), score, state, foreign)
+                words = path.words + tokens.plain[token]
+                yield number, _Path((*path.tokens, token), score, state, foreign, words)
+
+
+def _different(found: Iterable[tuple[int, _Path]]) -> list[tuple[int, _Path]]:
+    """The best paths; of those that differ in punctuation alone only the better one."""
+    kept: dict[str, tuple[int, _Path]] = {}
+    for number, path in found:
+        kept.setdefault(path.words, (number, path))
+        if len(kept) == BEAM:
+            break
+    return list(kept.values())
 
 
 class _Decoding:
@@ -130,28 +146,28 @@ class _Decoding:
         self._present = [output.name for output in decoder.get_outputs()][1:]
         nothing = np.zeros((1, _HEADS, 0, _WIDTH), np.float32)
         self._past = {name.replace("present", _PAST): nothing for name in self._present}
-        self._of_sound: dict[str, Floats] = {}
-        """The part that is the same at each step."""
+        self._of_sound: dict[int, dict[str, Floats]] = {}
+        """The part that is the same at each step, by the number of paths."""
 
     def step(self, sources: Sequence[int], last: Sequence[int]) -> Floats:
         """Log probabilities [path, token] after each path's last token.
 
         `sources` has the number of the earlier path that each path goes on from.
         """
-        count = len(sources)
-        past = {
-            name: np.repeat(self._of_sound[name], count, 0)
-            if name in self._of_sound
-            else value[list(sources)]
-            for name, value in self._past.items()
-        }
+        count, first = len(sources), not self._of_sound
+        if not first and count not in self._of_sound:
+            self._of_sound[count] = {
+                name: np.repeat(value, count, 0) for name, value in self._of_sound[1].items()
+            }
+        past = {name: value[list(sources)] for name, value in self._past.items()}
+        past |= self._of_sound.get(count, {})
         logits, *present = self._decoder.run(
-            None,
+            ["logits", *self._present],
             {
                 "encoder_attention_mask": np.ones((count, self._heard.shape[1]), np.int64),
                 "input_ids": np.array(last, np.int64)[:, None],
                 "encoder_hidden_states": np.repeat(self._heard, count, 0),
-                "use_cache_branch": np.array([bool(self._of_sound)]),
+                "use_cache_branch": np.array([not first]),
                 **past,
             },
         )
@@ -159,10 +175,10 @@ class _Decoding:
             name.replace("present", _PAST): value
             for name, value in zip(self._present, present, strict=True)
         }
-        # Later steps give back nothing in its place.
-        self._of_sound = self._of_sound or {
-            name: value for name, value in self._past.items() if "encoder" in name
-        }
+        if first:
+            self._of_sound[1] = {n: value for n, value in self._past.items() if "encoder" in n}
+            self._past = {n: value for n, value in self._past.items() if "decoder" in n}
+            self._present = [name for name in self._present if "decoder" in name]
         row = logits[:, -1] - logits[:, -1].max(1, keepdims=True)
         odds: Floats = row - np.log(np.exp(row).sum(1, keepdims=True))
         return odds
@@ -205,6 +221,12 @@ class Tokens:
             token.startswith(space) or mark or number == _END
             for number, (token, mark) in enumerate(zip(self._bytes, self.is_mark, strict=True))
         ]
+
+    @cached_property
+    def plain(self) -> list[str]:
+        """Of each token: its letters and figures, small, with the space before a word."""
+        texts = (token.decode(errors="replace").lower() for token in self._bytes)
+        return ["".join(c for c in text if c.isalnum() or c == _SPACE) for text in texts]
 
     @cached_property
     def is_mark(self) -> list[bool]:

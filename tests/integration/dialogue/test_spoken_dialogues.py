@@ -6,9 +6,9 @@ voice leaves nothing to chance, so the same is heard in each run.
 
 from __future__ import annotations
 
+import asyncio
 import wave
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +17,9 @@ from rapidfuzz import fuzz
 
 from bench.corpus.sound import Samples, decode, encode, telephone
 from support.dialogues import begin, say
+from support.ears import Ears
 from support.speech import speak
-from voicefleet_models.stt import RATE, SpeechToText
+from voicefleet_models.moonshine import RATE
 
 pytestmark = pytest.mark.integration
 
@@ -48,10 +49,8 @@ ALIKE = 80
 
 
 @pytest.fixture(scope="module")
-def hear() -> Any:
-    stt = SpeechToText()
-    stt._load()
-    return stt._text
+def ears() -> Ears:
+    return Ears()
 
 
 def called(path: Path) -> Samples:
@@ -68,14 +67,15 @@ def alike(found: str | None, wanted: str) -> bool:
 
 
 @pytest.mark.parametrize(("profession", "name"), SPOKEN)
-def test_a_spoken_dialogue(profession: str, name: str, hear: Any, tmp_path: Path) -> None:
+def test_a_spoken_dialogue(profession: str, name: str, ears: Ears, tmp_path: Path) -> None:
     case = CASES[profession, name]
     dialogue, calendar = begin(profession, case)
     heard = []
     for line in case["talk"]:
         sound = called(speak(line["caller"], tmp_path / "said.wav"))
         padded = np.concatenate([np.zeros(RATE // 4), sound, np.zeros(RATE // 16)])
-        heard.append(hear((padded.clip(-1, 1) * 32767).astype(np.int16)))
+        pcm = (padded.clip(-1, 1) * 32767).astype(np.int16).tobytes()
+        heard.append(asyncio.run(ears.transcribe(pcm, dialogue)).text)
         say(dialogue, heard[-1])
     outcome = dialogue.outcome
     assert outcome.result == case["outcome"], heard

@@ -104,11 +104,11 @@ def test_a_pause_of_60_ms_is_transcribed_from_the_turns_beginning() -> None:
     [
         ("three thirty", "Complete", None, 0.2),
         ("three thirty", "Complete", 0.0, 0.2),
-        ("Three.", "Enough", 1.0, 0.45),
+        ("Three.", "Enough", 1.0, 0.4),
         ("three thirty", "Incomplete", 1.0, 1.2),
-        ("three thirty", "Unsure", None, 0.6),
-        ("three thirty", "Unsure", 0.9, 0.45),
-        ("three thirty", "Unsure", 0.0, 0.72),
+        ("three thirty", "Unsure", None, 0.55),
+        ("three thirty", "Unsure", 0.9, 0.4),
+        ("three thirty", "Unsure", 0.0, 0.67),
     ],
 )
 def test_the_silence_that_ends_a_turn_depends_on_what_was_asked(
