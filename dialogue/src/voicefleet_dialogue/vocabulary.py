@@ -32,6 +32,8 @@ def likely(frame: Frame, slot: SlotType | None, question: Question | None = None
         found |= dict.fromkeys(_content([question.text], frame))
     if slot == "Name":
         found |= dict.fromkeys(names.common(_NAMES))
+    # Whatever was asked: these must not be taken for something else.
+    found |= dict.fromkeys(phrase for e in frame.emergencies for phrase in e.phrases)
     if slot in (None, "Text", "Choice", "YesNo"):
         found |= dict.fromkeys(_of_business(frame, whole=slot is None))
     return list(found)[:MOST]

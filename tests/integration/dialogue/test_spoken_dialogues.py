@@ -29,21 +29,19 @@ CASES = {
     for file in sorted(FOLDER.glob("*.yaml"))
     for case in yaml.safe_load(file.read_text())
 }
-SPOKEN = (
-    ("auto-repair", "moves an appointment"),
-    ("dentist", "cancels an appointment found by the number that is shown"),
+MISHEARD = {
+    ("auto-repair", "oil change"),
+    ("dentist", "books a cleaning step by step"),
     ("dentist", "pain finds an urgent visit and a wrong number is corrected"),
-    ("doctor", "refill is a message"),
-    ("electrician", "callback"),
-    ("hvac", "carbon monoxide alarm in the middle"),
-    ("plumber", "gas is sent out of the house"),
-    ("plumber", "nobody to connect to takes an urgent message"),
-    ("realtor", "robot and person"),
-    ("restaurant", "food poisoning is an urgent message"),
-    ("restaurant", "table with everything said at once"),
-    ("salon", "hours and a price that nobody told us"),
-)
-"""Of the 44 golden dialogues 27 go right where nobody repeats what was misheard; twelve of them."""
+    ("doctor", "sick visit today"),
+    ("hvac", "furnace stopped"),
+    ("hvac", "a question of the client's own and a closed day"),
+    ("lawyer", "consultation after an accident"),
+    ("lawyer", "today is too soon"),
+    ("restaurant", "a taken table and another time"),
+    ("salon", "haircut on thursday"),
+}
+"""Where a name, a number or a word is taken for another, and nobody repeats it."""
 ALIKE = 80
 """Of 100: words that were transcribed this well could be found by the business."""
 
@@ -66,7 +64,7 @@ def alike(found: str | None, wanted: str) -> bool:
     return found is not None and fuzz.ratio(found.lower(), wanted.lower()) >= ALIKE
 
 
-@pytest.mark.parametrize(("profession", "name"), SPOKEN)
+@pytest.mark.parametrize(("profession", "name"), sorted(CASES.keys() - MISHEARD))
 def test_a_spoken_dialogue(profession: str, name: str, ears: Ears, tmp_path: Path) -> None:
     case = CASES[profession, name]
     dialogue, calendar = begin(profession, case)

@@ -57,6 +57,7 @@ def test_each_question_has_its_words(dialogue: Dialogue) -> None:
     assert {"October", "nineteen"} <= set(dialogue.likely)
     say(dialogue, "March fourth, nineteen eighty two.")
     assert {"zero", "double", "area code"} <= set(dialogue.likely)
+    assert {"tooth fell out", "can't breathe"} <= set(dialogue.likely), "whatever was asked"
     say(dialogue, "Three one two, five five five, zero one four two.", "Cigna.")
     assert {"Thursday", "noon", "o'clock"} <= set(dialogue.likely)
     assert "Miller" not in dialogue.likely
