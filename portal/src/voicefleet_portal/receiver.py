@@ -1,4 +1,4 @@
-"""What clients' pods send: records, sound and live events (docs/plan.md, "Call record").
+"""What clients' pods send: records, sound and live events (docs/architecture.md).
 
 A token says whose call it is; a record that says otherwise is refused. 2xx is answered when what
 was sent is on the disk. What was sent never reaches a log.

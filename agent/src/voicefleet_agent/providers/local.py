@@ -1,4 +1,4 @@
-"""The machine's own gateways, by Unix sockets in one folder (docs/plan.md, "Gateways")."""
+"""The machine's own gateways, by Unix sockets in one folder (docs/models.md)."""
 
 from __future__ import annotations
 

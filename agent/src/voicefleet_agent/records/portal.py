@@ -1,4 +1,4 @@
-"""The portal's API as the agent uses it (docs/plan.md): HTTP over a Unix socket."""
+"""The portal's API as the agent uses it (docs/architecture.md): HTTP over a Unix socket."""
 
 from __future__ import annotations
 
