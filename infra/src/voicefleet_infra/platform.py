@@ -120,7 +120,7 @@ class Platform:
 
     @property
     def sandbox_url(self) -> str:
-        """Where Stripe and Twilio are stood in for."""
+        """Where Stripe, Twilio and ElevenLabs are stood in for."""
         return f"http://127.0.0.1:{self.port('sandbox')}"
 
 
