@@ -174,7 +174,15 @@ class _Call:
         conversation.hears(ears)
         await (await publishing).wait_for_subscription()
         await _until_answered(self._ctx.room, caller)
-        await greeting
+        try:
+            await greeting
+        except (ahead.SpeechFailed, OSError) as error:
+            # Better a person, or an end, than silence.
+            log.error(
+                "no greeting", extra={"action": "VoiceFailed", "error": type(error).__name__}
+            )
+            person = self._live.config.forward_to
+            return Ending("Transfer" if person else "Failed", "no voice speaks", person)
         self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
         self._start(_hear(self._ctx.room, caller, ears))

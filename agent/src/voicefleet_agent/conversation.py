@@ -195,6 +195,12 @@ class Conversation:
         if not turns.words_of(text):
             self._attempt = None
         self._do(self._turns.transcribed(time.monotonic(), attempt.number, text, judgement, end))
+        answered = self._turns.is_open or self._turns.agent is Agent.THINKING
+        if self._attempt is attempt and not answered:
+            # Only a sign that the caller listens: nobody waits for an answer to it.
+            self._attempt = None
+            if attempt.voicing is not None:
+                attempt.voicing.drop()
         if self._attempt is None and self._turns.agent is Agent.SILENT:
             self._company.leave()
 
@@ -204,11 +210,11 @@ class Conversation:
         self, answering: Coroutine[Any, Any, None], speaking: CallState = "Responding"
     ) -> None:
         self._speaking = speaking
+        self._before, self._voicing, self._unspoken = None, None, []
         self._answering = asyncio.create_task(self._answered(answering))
 
     async def _answered(self, answering: Coroutine[Any, Any, None]) -> None:
         """Do it, and say so when all of it has been played."""
-        self._before, self._voicing, self._unspoken = None, None, []
         try:
             await answering
             if self._unspoken and not self.ended.done():

@@ -239,6 +239,11 @@ class Turns:
         self.agent = Agent.THINKING
         return [*actions, AskAgain()]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the caller has a turn that is not answered yet."""
+        return self._turn is not None
+
     # --- what is played -----------------------------------------------------------------------
 
     def sounding(self, now: float) -> None:

@@ -13,8 +13,8 @@ from voicefleet_api.professions import Question, SlotType
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.understanding import names
 
-MOST = 1_000
-"""Words and phrases at most."""
+MOST, LONGEST, MOST_CHARACTERS = 1_000, 80, 10_000
+"""Words and phrases at most; characters of one, and of all: a transcriber reads them each time."""
 _NAMES = 200
 """The commonest of each kind."""
 
@@ -36,7 +36,13 @@ def likely(frame: Frame, slot: SlotType | None, question: Question | None = None
     found |= dict.fromkeys(phrase for e in frame.emergencies for phrase in e.phrases)
     if slot in (None, "Text", "Choice", "YesNo"):
         found |= dict.fromkeys(_of_business(frame, whole=slot is None))
-    return list(found)[:MOST]
+    kept: list[str] = []
+    left = MOST_CHARACTERS
+    for text in found:
+        if len(text) <= min(LONGEST, left) and len(kept) < MOST:
+            kept.append(text)
+            left -= len(text)
+    return kept
 
 
 def _of_business(frame: Frame, *, whole: bool) -> Iterator[str]:

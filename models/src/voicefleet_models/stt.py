@@ -26,6 +26,8 @@ LIKELY = "Voicefleet-Likely"
 _Likely = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=80)]], Field(max_length=1_000)
 ]
+_MOST_CHARACTERS = 12_000
+"""Of all together: they are cut into tokens while others wait for their turn."""
 _LIKELY: TypeAdapter[list[str]] = TypeAdapter(_Likely)
 
 
@@ -113,11 +115,15 @@ def _likely(header: str | None) -> list[str]:
     if header is None:
         return []
     try:
-        return _LIKELY.validate_json(header)
+        likely = _LIKELY.validate_json(header)
     except ValidationError:
+        likely = [header]
+    if sum(map(len, likely)) > _MOST_CHARACTERS or likely == [header]:
         raise BadRequest(
-            f"{LIKELY}: want a JSON list of at most 1,000 texts of 1 to 80 characters"
-        ) from None
+            f"{LIKELY}: want a JSON list of at most 1,000 texts of 1 to 80 characters,"
+            f" {_MOST_CHARACTERS:,} together"
+        )
+    return likely
 
 
 def _check_type(content_type: str) -> None:

@@ -20,7 +20,10 @@ PAUSE_SECONDS = 3600.0
 async def forget_hourly(store: Store, directory: Directory) -> None:
     """Now and every hour, until cancelled."""
     while True:
-        await forget(store, directory, datetime.now(UTC))
+        try:
+            await forget(store, directory, datetime.now(UTC))
+        except (OSError, sqlite3.Error) as error:
+            logger.error("calls not deleted", extra={"error": type(error).__name__})
         await asyncio.sleep(PAUSE_SECONDS)
 
 

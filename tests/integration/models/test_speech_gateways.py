@@ -17,6 +17,8 @@ from support.stack import until
 from voicefleet_models.tts import Cache
 
 pytestmark = pytest.mark.integration
+
+MANY = json.dumps(["a" * 80] * 200)
 SENTENCE = "I would like to book an appointment for Thursday, please."
 SECRET = "Margaret Thistlewood has an abscess."
 L16 = {"Content-Type": "audio/l16;rate=16000"}
@@ -101,6 +103,7 @@ def test_the_first_sentence_is_not_held_up_by_the_next(gateways: Gateways) -> No
         ("stt", {"content": b"ab", "headers": L16, "params": {"language": "es"}}, "language"),
         ("stt", {"content": b"ab", "headers": L16 | {"Voicefleet-Likely": "yes"}}, "JSON list"),
         ("stt", {"content": b"ab", "headers": L16 | {"Voicefleet-Likely": "[1]"}}, "JSON list"),
+        ("stt", {"content": b"ab", "headers": L16 | {"Voicefleet-Likely": MANY}}, "12,000 together"),
         ("tts", {"content": b"hello"}, "JSON"),
         ("tts", {"json": {"text": ""}}, "text"),
         ("tts", {"json": {"text": "a" * 1001}}, "text"),

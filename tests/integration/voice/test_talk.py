@@ -107,7 +107,7 @@ async def test_barge_in_pauses_the_agent_and_a_cough_resumes_it(
 async def test_a_turn_ends_when_this_machines_silences_say(
     agent: Any, call: Any, request_: Path, tones: Any
 ) -> None:
-    waits = Endpointing(complete_ms=2000, brief_ms=2000, unsure_ms=2900)
+    waits = Endpointing(complete_ms=1000, brief_ms=1000, unsure_ms=1000)
     (agent.models / FILE).write_text(waits.model_dump_json(by_alias=True))
     async with Gateways(agent.models, hear=hears("When are you open?"), speak=tones):
         await agent.registered()
@@ -116,4 +116,4 @@ async def test_a_turn_ends_when_this_machines_silences_say(
     await agent.logged("CallEnded")
     latencies = [turn["latency"] for turn in record(agent)["transcript"] if turn.get("latency")]
     # Less what passes before a silence is one.
-    assert min(latency["endOfTurn"] for latency in latencies) > 1800
+    assert min(latency["endOfTurn"] for latency in latencies) > 800

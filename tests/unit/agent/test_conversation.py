@@ -472,9 +472,9 @@ def test_company_is_kept_after_a_cough_too(tmp_path: Path) -> None:
     assert line.silence() <= NO_SILENCE
 
 
-@pytest.mark.parametrize("fails", ["refuses", "works"])
-def test_nobody_is_kept_company_whose_turn_it_is(tmp_path: Path, fails: str) -> None:
-    """After being asked to repeat, or after a noise into the end of the answer."""
+@pytest.mark.parametrize(("fails", "sound"), [("refuses", ""), ("works", ""), ("works", "Uh-huh.")])
+def test_nobody_is_kept_company_whose_turn_it_is(tmp_path: Path, fails: str, sound: str) -> None:
+    """After being asked to repeat, or after a noise or a nod into the end of the answer."""
 
     async def script(line: Line) -> None:
         await line.listens()
@@ -482,7 +482,7 @@ def test_nobody_is_kept_company_whose_turn_it_is(tmp_path: Path, fails: str) -> 
         await line.says("When are you open?")
         if fails == "works":
             await line.waits(4.8)
-            await line.says("", 0.15)
+            await line.says(sound, 0.15)
         await line.listens()
         await line.waits(5)
 

@@ -75,7 +75,7 @@ def test_a_slow_transcriber_and_a_slow_voice_are_waited_for() -> None:
     turn = spoken()
     voiced = hear(turn, Says(SAY), voiced={turn: 0.9})
     # The voice begins as soon as the words are understood, not when the turn has ended.
-    assert voiced.wait == pytest.approx(0.06 + 0.9 + LINE, abs=2 * WINDOW)
+    assert voiced.wait == pytest.approx(0.06 + 0.9 + LINE, abs=0.3)
 
 
 @pytest.mark.parametrize(("silence", "cut_off"), [(0.25, True), (0.6, False)])

@@ -63,6 +63,16 @@ def test_each_question_has_its_words(dialogue: Dialogue) -> None:
     assert "Miller" not in dialogue.likely
 
 
+def test_a_transcriber_is_not_told_more_than_it_takes(dialogue: Dialogue) -> None:
+    """A topic may have 128 characters, and there may be many."""
+    facts = [Fact(topic=f"{n} {'long ' * 24}", text=f"word{n} " * 20) for n in range(60)]
+    config = dialogue._frame.config.model_copy(update={"facts": facts})
+    dialogue.reload(config)
+    assert max(map(len, dialogue.likely)) <= 80
+    assert sum(map(len, dialogue.likely)) <= 10_000
+    assert "tooth fell out" in dialogue.likely
+
+
 @pytest.mark.parametrize(
     ("before", "heard", "fit"),
     [
