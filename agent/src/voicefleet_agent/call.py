@@ -178,9 +178,7 @@ class _Call:
             await greeting
         except (ahead.SpeechFailed, OSError) as error:
             # Better a person, or an end, than silence.
-            log.error(
-                "no greeting", extra={"action": "VoiceFailed", "error": type(error).__name__}
-            )
+            log.error("no greeting", extra={"action": "VoiceFailed", "error": type(error).__name__})
             person = self._live.config.forward_to
             return Ending("Transfer" if person else "Failed", "no voice speaks", person)
         self._start(self._live.providers.brief(dialogue.briefing()))
