@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.meta import ConditionType
 from voicefleet_api.pipeline import TextToSpeech
 from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.voiceclient import ConsentRecord, VoiceClientSpec, VoiceClientStatus
 from voicefleet_operator.kube import KubeError, Object
 from voicefleet_operator.planning.desired import Desired, nothing
 from voicefleet_operator.planning.health import answering, findings
@@ -24,6 +26,7 @@ from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.planning.voices import voiced
 from voicefleet_operator.preview import preview
+from voicefleet_operator.reconcilers.report import fill_status
 from voicefleet_operator.reconcilers.secrets import read_recording
 
 pytestmark = pytest.mark.unit
@@ -127,6 +130,28 @@ def test_while_the_vendor_is_down_the_voice_is_neither_made_nor_forgotten() -> N
     assert plan(
         nothing(MARK, "Now"), Observed(voices=unseen.voices, voices_unseen=("x", "y"))
     ).waits
+
+
+def test_the_consent_on_record_is_the_one_that_the_voice_was_made_with() -> None:
+    first = speaking()
+    assert first.voice is not None
+    later = ConsentRecord(
+        given_by="Bea", given_at="2026-02-01T12:00:00Z", statement_sha256="1" * 64
+    )
+    world = SimpleNamespace(spec=SimpleNamespace(dns=None))
+    spec = VoiceClientSpec.model_validate({"business": {"name": "Shop"}, "plan": "Pro"})
+    status = VoiceClientStatus()
+
+    def consent_after(wanted: Desired, id_: str) -> str:
+        ctx: Any = SimpleNamespace(desired=wanted, spec=spec, world=world)
+        fill_status(status, ctx, Observed(voices=(made(NEW, id_),)))
+        assert status.voice is not None
+        return status.voice.consent.given_by
+
+    reworded = replace(first, voice=replace(first.voice, consent=later))
+    assert consent_after(first, "v-new") == "Ada"
+    assert consent_after(reworded, "v-new") == "Ada"
+    assert consent_after(reworded, "v-made-again") == "Bea"
 
 
 def test_a_preview_has_the_voice_and_what_another_recording_changes() -> None:

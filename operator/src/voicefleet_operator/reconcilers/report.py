@@ -71,6 +71,8 @@ def _voice(
     """The voice with the consent that it was made with, for as long as it is there."""
     wanted, voice = ctx.desired.voice, own_voice(ctx.desired, observed)
     if wanted and wanted.sample and voice and voice.sample == sample_mark(wanted.sample):
+        if before is not None and before.voice_id == voice.id:
+            return before
         return VoiceStatus(voice_id=voice.id, sample_sha256=wanted.sample, consent=wanted.consent)
     return before if observed.voices else None
 
