@@ -33,14 +33,15 @@ WITH_PROVIDERS = VoiceClientSpec.model_validate(
 
 
 class Cluster:
-    def __init__(self, answer: dict[str, str] | KubeError) -> None:
-        self.answer = answer
+    def __init__(self, answer: dict[str, str] | KubeError, **binary: bytes) -> None:
+        self.answer, self.binary = answer, binary
 
     async def get(self, _: object, name: str, namespace: str) -> dict[str, Any]:
         assert (name, namespace) == ("cal", "shop")
         if isinstance(self.answer, KubeError):
             raise self.answer
-        return {"data": {k: base64.b64encode(v.encode()).decode() for k, v in self.answer.items()}}
+        data = {**{k: v.encode() for k, v in self.answer.items()}, **self.binary}
+        return {"data": {k: base64.b64encode(v).decode() for k, v in data.items()}}
 
 
 async def secrets(answer: dict[str, str] | KubeError) -> dict[str, str]:
@@ -87,4 +88,12 @@ async def test_a_providers_key_is_carried_and_its_field_named() -> None:
     assert found == {"PROVIDER_cal": "quiet"}
     cluster = Cluster({})
     with pytest.raises(Unmet, match=r"spec.agent.pipeline.stt\[1\].secretRef: .* lacks apiKey"):
+        await client_secrets(cluster, "shop", WITH_PROVIDERS, None)
+
+
+async def test_a_recording_beside_a_key_is_not_taken_for_text() -> None:
+    cluster: Any = Cluster({"apiKey": "quiet"}, sample=b"\xff\xfb\x90\x00")
+    assert await client_secrets(cluster, "shop", WITH_PROVIDERS, None) == {"PROVIDER_cal": "quiet"}
+    cluster = Cluster({}, apiKey=b"\xff\xfb")
+    with pytest.raises(Unmet, match="lacks apiKey"):
         await client_secrets(cluster, "shop", WITH_PROVIDERS, None)

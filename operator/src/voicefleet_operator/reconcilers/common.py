@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -164,12 +165,16 @@ async def _close_later(world: World) -> None:
 
 
 async def read_secret(kube: Kube, namespace: str, name: str) -> dict[str, str]:
-    """A Secret's data, decoded."""
-    return {key: value.decode() for key, value in (await read_data(kube, namespace, name)).items()}
+    """A Secret's text; what is none, such as a recording beside a key, is left out."""
+    text = {}
+    for key, value in (await read_data(kube, namespace, name)).items():
+        with contextlib.suppress(UnicodeDecodeError):
+            text[key] = value.decode()
+    return text
 
 
 async def read_data(kube: Kube, namespace: str, name: str) -> dict[str, bytes]:
-    """The same where it need not be text."""
+    """All of a Secret's data."""
     obj = await kube.get(SECRETS, name, namespace)
     return {key: base64.b64decode(value) for key, value in obj.get("data", {}).items()}
 
