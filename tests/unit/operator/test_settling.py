@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from support.clients import MARK, desired, voice
-from voicefleet_api.meta import Operation
+from voicefleet_api.meta import ConditionType, Operation
 from voicefleet_api.voiceclient import VoiceClientStatus
 from voicefleet_operator.drivers.errors import Ambiguous
-from voicefleet_operator.execution.status import Journal, now
+from voicefleet_operator.execution.status import Journal, now, settled
+from voicefleet_operator.execution.voices import clone_voice
 from voicefleet_operator.planning.desired import Desired, nothing
-from voicefleet_operator.planning.observed import ClonedVoice, Observed
-from voicefleet_operator.planning.plan import ActionKind, Plan
+from voicefleet_operator.planning.observed import ClonedVoice, Observed, cloned_voices
+from voicefleet_operator.planning.plan import Action, ActionKind, Plan
 from voicefleet_operator.reconcilers.settling import settle
+from voicefleet_operator.world import Listed
 
 pytestmark = pytest.mark.unit
 
@@ -74,3 +76,33 @@ async def test_a_client_is_not_let_go_while_a_voice_may_still_be_made(
     with pytest.raises(Ambiguous):
         await settle(ctx, observed, Plan())
     assert ctx.writer.status.operations
+
+
+async def test_a_repeated_request_is_waited_for_like_the_first() -> None:
+    ctx = context(WANTED, LONG_AGO)
+    [operation] = ctx.writer.status.operations
+    saved, sent = [], []
+
+    async def save() -> None:
+        saved.append(operation.started_at)
+
+    async def confirm() -> None:
+        pass
+
+    async def nothing_there() -> Any:
+        return cloned_voices([])
+
+    async def clone(**_: Any) -> ClonedVoice:
+        sent.append(saved[-1:])
+        raise Ambiguous("ElevenLabsSilent", "no answer")
+
+    ctx.writer.save, ctx.writer.confirm = save, confirm
+    ctx.voices = Listed(SimpleNamespace(clone=clone), nothing_there)
+    ctx.mark, ctx.recording = MARK, b"fLaC"
+    action = Action(ActionKind.CLONE_VOICE, ConditionType.VOICE_READY, "of sample", "none yet")
+    for reason in ("ElevenLabsSilent", "Unsettled"):
+        with pytest.raises(Ambiguous, match=reason):
+            await clone_voice(ctx, action)
+    # That it is sent anew was written before it was sent.
+    assert sent == [[operation.started_at]]
+    assert not settled(operation)

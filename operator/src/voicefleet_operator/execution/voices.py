@@ -6,7 +6,7 @@ from voicefleet_api.meta import Operation
 from voicefleet_operator.drivers.elevenlabs import CLONE_SECONDS
 from voicefleet_operator.drivers.errors import Ambiguous, Throttled, Unavailable
 from voicefleet_operator.execution.context import ClientContext
-from voicefleet_operator.execution.status import settled
+from voicefleet_operator.execution.status import now, settled
 from voicefleet_operator.kube import RECEPTIONISTS, Conflict, NotFound
 from voicefleet_operator.planning.observed import ClonedVoice, sample_mark
 from voicefleet_operator.planning.plan import Action, ActionKind
@@ -38,6 +38,9 @@ async def clone_voice(ctx: ClientContext, action: Action) -> None:
         made = [voice for voice in found if voice.sample == sample_mark(op.request["sample"])]
         if not made:
             _ensure_settled(op)
+            # It is sent again, and is waited for again: from now on.
+            op.started_at = now()
+            await ctx.writer.save()
         return next(iter(made), None)
 
     async def do(op: Operation) -> ClonedVoice:
