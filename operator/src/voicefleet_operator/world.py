@@ -56,9 +56,14 @@ class Listed(Generic[D, I]):
                 self._listing = await self._list_all()
             return self._listing
 
+    @property
+    def age(self) -> float:
+        """Seconds since the newest listing was begun."""
+        return time.monotonic() - self._made_at
+
     def forget(self, *, older_than: float = 0.0) -> None:
         """The listing may be wrong, if it is older than so many seconds: the next one is new."""
-        if time.monotonic() - self._made_at >= older_than:
+        if self.age >= older_than:
             self._listing = None
 
 

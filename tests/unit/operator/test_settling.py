@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,8 +27,11 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 DOWN = ("VendorDown", "elevenlabs has not worked")
 
 
-def context(wanted: Desired, started_at: str) -> Any:
-    """A client with a voice in its journal, as far as `settle` looks."""
+def context(wanted: Desired, started_at: str, listed: float = 0.0) -> Any:
+    """A client with a voice in its journal, as far as `settle` looks.
+
+    `listed`: seconds since the voices were listed.
+    """
     operation = Operation(
         id="op-1",
         action=ActionKind.CLONE_VOICE,
@@ -37,7 +41,15 @@ def context(wanted: Desired, started_at: str) -> Any:
     )
     writer: Any = SimpleNamespace(status=VoiceClientStatus(operations=[operation]))
     world = SimpleNamespace(all_listed=list, billing={})
-    return SimpleNamespace(writer=writer, journal=Journal(writer), desired=wanted, world=world)
+    voices = SimpleNamespace(age=listed, forgotten=0)
+
+    def forget() -> None:
+        voices.forgotten += 1
+
+    voices.forget = forget
+    return SimpleNamespace(
+        writer=writer, journal=Journal(writer), desired=wanted, world=world, voices=voices
+    )
 
 
 WANTED, GONE = desired(voice=voice(SAMPLE)), nothing(MARK, "Now")
@@ -63,6 +75,17 @@ async def test_it_is_settled_by_what_is_seen_and_by_time(
     ctx = context(wanted, started_at or now())
     await settle(ctx, observed, Plan())
     assert len(ctx.writer.status.operations) == left
+
+
+async def test_a_listing_from_before_settles_nothing_and_is_made_anew() -> None:
+    a_minute_ago = (datetime.now(UTC) - timedelta(seconds=60)).isoformat()
+    ctx = context(WANTED, a_minute_ago, listed=50.0)
+    await settle(ctx, Observed(), Plan())
+    assert ctx.writer.status.operations
+    assert ctx.voices.forgotten == 1
+    ctx.voices.age = 0.0
+    await settle(ctx, Observed(), Plan())
+    assert not ctx.writer.status.operations
 
 
 @pytest.mark.parametrize(

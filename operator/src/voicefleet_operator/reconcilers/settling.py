@@ -29,8 +29,10 @@ async def settle(ctx: ClientContext, observed: Observed, todo: Plan) -> None:
         if await _ended(ctx, observed, operation):
             ctx.journal.retire(operation)
         elif operation.action == ActionKind.CLONE_VOICE and ctx.desired.voice is not None:
-            # It is looked for before a voice is made; nothing else waits for that.
-            continue
+            # It is looked for before a voice is made; nothing else waits for that. What still
+            # arrives is in no listing that there is.
+            if observed.voices_unseen is None:
+                ctx.voices.forget()
         else:
             forget_all(ctx)
             raise Ambiguous(
@@ -42,8 +44,12 @@ async def _ended(ctx: ClientContext, observed: Observed, operation: Operation) -
     """Whether what was asked for is there, or never will be."""
     if operation.action == ActionKind.CLONE_VOICE:
         sample = sample_mark(operation.request["sample"])
-        made = any(voice.sample == sample for voice in observed.voices)
-        return made or (observed.voices_unseen is None and settled(operation, CLONE_SECONDS))
+        if any(voice.sample == sample for voice in observed.voices):
+            return True
+        if observed.voices_unseen is not None:
+            return False
+        # It was settled when the voices were listed, not only since.
+        return settled(operation, CLONE_SECONDS + ctx.voices.age)
     if operation.action in IN_BILLING and ctx.spec.accounts.billing in ctx.world.billing:
         listing = await ctx.billing.listing()
         if getattr(listing, IN_BILLING[operation.action]).by(ctx.mark.owner):
