@@ -28,6 +28,8 @@ async def fleet_world(kube: Kube, fleet: str) -> AsyncIterator[World]:
         FleetSpec.model_validate(obj["spec"]),
         lambda namespace, name: read_secret(kube, namespace, name),
     )
+    for words in world.unusable.values():
+        err.print(f"not looked at: {words}", soft_wrap=True)
     try:
         yield world
     finally:

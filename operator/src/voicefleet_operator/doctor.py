@@ -24,6 +24,7 @@ from voicefleet_operator.kube import FLEETS, Kube, KubeError, Object, Resource
 from voicefleet_operator.reconcilers.common import read_secret
 from voicefleet_operator.world import Names, Routing, Voices, World, build_world
 
+_REMEDY = "Create the Secret; keys: kubectl explain fleet"
 _TIMEOUT = 5.0
 _POLICIES = Resource("/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies")
 
@@ -59,11 +60,12 @@ async def examine(kube: Kube, fleet_name: str) -> AsyncIterator[Check]:
             lambda namespace, name: read_secret(kube, namespace, name),
         )
     except (KubeError, ValueError) as error:
-        yield Check(
-            "Secrets", "failed", str(error), "Create the Secret; keys: kubectl explain fleet"
-        )
+        yield Check("Secrets", "failed", str(error), _REMEDY)
         return
-    yield Check("Secrets", "ok", "all keys are there and fit the accounts' modes")
+    for words in world.unusable.values():
+        yield Check("Secrets", "failed", words, _REMEDY)
+    if not world.unusable:
+        yield Check("Secrets", "ok", "all keys are there and fit the accounts' modes")
     try:
         async for check in _accounts(world):
             yield check

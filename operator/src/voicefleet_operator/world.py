@@ -21,6 +21,7 @@ from voicefleet_operator.drivers.livekit import LiveKitDriver
 from voicefleet_operator.drivers.runtime.base import RuntimeDriver
 from voicefleet_operator.drivers.stripe import StripeDriver
 from voicefleet_operator.drivers.twilio import TwilioDriver
+from voicefleet_operator.kube import KubeError
 from voicefleet_operator.offers import Offers
 from voicefleet_operator.planning.indexed import Indexed
 from voicefleet_operator.planning.observed import (
@@ -89,6 +90,8 @@ class World:
     livekit_secrets: dict[str, str] = field(default_factory=dict, repr=False)
     speech_keys: dict[str, str] = field(default_factory=dict, repr=False)
     """By voices account: what its voices speak with."""
+    unusable: dict[str, str] = field(default_factory=dict)
+    """By voices account that is left out: what is wrong with its Secret."""
     offers: dict[str, Offers] = field(default_factory=dict)
     """By telephony account."""
 
@@ -111,7 +114,10 @@ SecretReader = Callable[[str, str], Awaitable[dict[str, str]]]
 async def build_world(
     fleet_id: str, spec: FleetSpec, read_secret: SecretReader, guards: Guards | None = None
 ) -> World:
-    """Make the drivers; raises `KubeError` where a Secret is missing, `ValueError` on a bad one."""
+    """Make the drivers; raises `KubeError` where a Secret is missing, `ValueError` on a bad one.
+
+    Voices alone are left out instead (`add_voices`).
+    """
     guards = guards or Guards()
     world = World(fleet_id, spec)
     sandbox = spec.sandbox.url if spec.sandbox else None
@@ -139,17 +145,7 @@ async def build_world(
         )
         world.telephony[account.name] = Listed(twilio, twilio.inventory)
         world.offers[account.name] = Offers(twilio)
-    for voices in spec.voices.accounts if spec.voices else []:
-        data = await read_secret(*_ref(voices.secret_ref))
-        key = _need(data, "apiKey", voices.name)
-        elevenlabs = ElevenLabsDriver(
-            key,
-            base_url=sandbox if voices.mode == "Sandbox" else None,
-            fleet_id=fleet_id,
-            guard=guards.of("elevenlabs", key),
-        )
-        world.voices[voices.name] = Listed(elevenlabs, elevenlabs.inventory)
-        world.speech_keys[voices.name] = _need(data, "speechKey", voices.name)
+    await add_voices(world, read_secret, guards)
     if spec.livekit is not None:
         data = await read_secret(*_ref(spec.livekit.secret_ref))
         key, secret = _need(data, "apiKey", "livekit"), _need(data, "apiSecret", "livekit")
@@ -171,6 +167,38 @@ async def build_world(
         )
         world.names = Listed(dns, dns.inventory)
     return world
+
+
+async def add_voices(world: World, read_secret: SecretReader, guards: Guards) -> None:
+    """Make the drivers of voices that are not there yet, where their Secrets can be used.
+
+    Why not, where they cannot, is in `world.unusable`: no call waits for a voice. Raises
+    `KubeError` where nothing is known of a Secret.
+    """
+    spec = world.spec
+    for account in spec.voices.accounts if spec.voices else []:
+        if account.name in world.voices:
+            continue
+        try:
+            data = await read_secret(*_ref(account.secret_ref))
+            key = _need(data, "apiKey", account.name)
+            speech_key = _need(data, "speechKey", account.name)
+        except (KubeError, ValueError) as error:
+            if isinstance(error, KubeError) and error.status not in (403, 404):
+                raise
+            world.unusable[account.name] = f"Fleet spec.voices, account {account.name!r}: {error}"
+            continue
+        if account.name in world.voices:  # another reconciliation has been faster
+            continue
+        driver = ElevenLabsDriver(
+            key,
+            base_url=spec.sandbox.url if spec.sandbox and account.mode == "Sandbox" else None,
+            fleet_id=world.fleet_id,
+            guard=guards.of("elevenlabs", key),
+        )
+        world.voices[account.name] = Listed(driver, driver.inventory)
+        world.speech_keys[account.name] = speech_key
+        world.unusable.pop(account.name, None)
 
 
 def _ref(ref: object) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from voicefleet_operator.planning.observed import ClonedVoice, Observed, sample_
 from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
 
 _POWER = ConditionType.VOICE_READY
+_KEYLESS = frozenset({"AccountNotFound", "SecretNotUsable"})
+"""Why voices are unseen where agents have no key to speak with, either."""
 _MOST_VOICES = 4
 """Of a pipeline."""
 
@@ -37,6 +39,8 @@ def voiced(desired: Desired, observed: Observed) -> WantedUnit | None:
     """The agent with its own voice before the pipeline's, where there is one."""
     voice = own_voice(desired, observed)
     if desired.unit is None or desired.voice is None or voice is None:
+        return desired.unit
+    if observed.voices_unseen is not None and observed.voices_unseen[0] in _KEYLESS:
         return desired.unit
     config = AgentConfig.model_validate_json(desired.unit.config_json)
     own = TextToSpeech(

@@ -19,7 +19,7 @@ from voicefleet_operator.kube import SECRETS, Kube, Object
 from voicefleet_operator.settings import Settings
 from voicefleet_operator.store import Store
 from voicefleet_operator.workqueue import Key, WorkQueue
-from voicefleet_operator.world import Listed, Runtime, World, build_world
+from voicefleet_operator.world import Listed, Runtime, World, add_voices, build_world
 
 # Longer than any call to a vendor may take.
 _CLOSE_AFTER = 60.0
@@ -91,15 +91,17 @@ class Controller:
 
     async def world(self, name: str, spec: FleetSpec, fleet_id: str) -> World:
         """The fleet's accounts; made anew when its spec has changed."""
+
+        async def secret(namespace: str, name: str) -> dict[str, str]:
+            return await read_secret(self.kube, namespace, name)
+
         known = self.worlds.get(name)
         if known is not None and known.spec == spec:
+            if known.unusable:
+                # A Secret may have been mended since it was read.
+                await add_voices(known, secret, self._guards)
             return known
-        world = await build_world(
-            fleet_id,
-            spec,
-            lambda namespace, name: read_secret(self.kube, namespace, name),
-            self._guards,
-        )
+        world = await build_world(fleet_id, spec, secret, self._guards)
         # Two reconciliations may have made it at the same time; one of them is kept.
         raced = self.worlds.get(name)
         if raced is not None and raced.spec == spec:

@@ -21,6 +21,7 @@ from voicefleet_operator.planning.observed import (
     Subscription,
     sample_mark,
 )
+from voicefleet_operator.planning.plan import ActionKind
 from voicefleet_operator.reconcilers.common import paused
 from voicefleet_operator.store import Store
 
@@ -63,23 +64,34 @@ async def observe(
         fields["rules"] = tuple(routing.rules.by(mark.owner))
     if ctx.world.names is not None:
         fields["names"] = tuple((await ctx.names.listing()).by(mark.owner))
-    if ctx.spec.accounts.voices in ctx.world.voices:
-        fields |= await _voices(ctx)
+    fields |= await _voices(ctx)
     fields["units"] = await _units(ctx, runtime_classes)
     return replace(observed, **fields)
 
 
 async def _voices(ctx: ClientContext) -> dict[str, Any]:
     """The client's own voices; nothing else waits for a vendor of voices that does not answer."""
-    try:
-        return {"voices": tuple((await ctx.voices.listing()).by(ctx.mark.owner))}
-    except VendorError as error:
-        known = ctx.writer.status.voice
-        sample = known and sample_mark(known.sample_sha256)
-        return {
-            "voices": (ClonedVoice(known.voice_id, sample, ctx.mark),) if known and sample else (),
-            "voices_unseen": (error.reason, error.message),
-        }
+    account, known = ctx.spec.accounts.voices, ctx.writer.status.voice
+    if account in ctx.world.voices:
+        try:
+            return {"voices": tuple((await ctx.voices.listing()).by(ctx.mark.owner))}
+        except VendorError as error:
+            unseen = (error.reason, error.message)
+    elif account in ctx.world.unusable:
+        unseen = ("SecretNotUsable", ctx.world.unusable[account])
+    elif known is not None or ctx.journal.open(ActionKind.CLONE_VOICE) is not None:
+        unseen = (
+            "AccountNotFound",
+            f"Fleet spec.voices has no account {account!r} any more; put it back, so that the"
+            " client's voice there can be looked after",
+        )
+    else:
+        return {}
+    sample = known and sample_mark(known.sample_sha256)
+    return {
+        "voices": (ClonedVoice(known.voice_id, sample, ctx.mark),) if known and sample else (),
+        "voices_unseen": unseen,
+    }
 
 
 async def _units(ctx: ClientContext, classes: set[str]) -> dict[str, AgentUnit]:
