@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -16,6 +15,7 @@ from typing import Generic, TypeVar
 from voicefleet_api.fleet import FleetSpec
 from voicefleet_operator.drivers.dns import DNSDriver
 from voicefleet_operator.drivers.elevenlabs import ElevenLabsDriver
+from voicefleet_operator.drivers.errors import VendorError
 from voicefleet_operator.drivers.guard import Guards
 from voicefleet_operator.drivers.livekit import LiveKitDriver
 from voicefleet_operator.drivers.runtime.base import RuntimeDriver
@@ -35,32 +35,62 @@ from voicefleet_operator.planning.observed import (
 
 logger = logging.getLogger(__name__)
 
+_VOICES_REST = 10.0
+"""Seconds: every client looks for its voice, and none is to wait for a vendor that is silent."""
+
 D = TypeVar("D")
 I = TypeVar("I")  # noqa: E741
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Listed(Generic[D, I]):
     """A driver and the newest listing of what it manages, which is shared by all clients."""
 
-    def __init__(self, driver: D, list_all: Callable[[], Awaitable[I]]) -> None:
+    def __init__(
+        self, driver: D, list_all: Callable[[], Awaitable[I]], *, rest: float = 0.0
+    ) -> None:
+        """`rest`: seconds for which a listing that has failed is not tried again."""
         self.driver = driver
+        self._rest = rest
+        self._failure: VendorError | None = None
+        self._next_try = 0.0
         self._list_all = list_all
         self._listing: I | None = None
         self._made_at = 0.0
         self._lock = asyncio.Lock()
 
     async def listing(self) -> I:
-        """The listing; made now if there is none. Callers may add what they have just written."""
+        """The listing; made now if there is none. Callers may add what they have just written.
+
+        Raises what the last try has raised, while that rests or somebody else tries again.
+        """
+        if self._failure is not None and self._lock.locked():
+            raise self._failure.with_traceback(None)
         async with self._lock:
             if self._listing is None:
-                self._made_at = time.monotonic()
-                self._listing = await self._list_all()
+                if self._failure is not None and _now() < self._next_try:
+                    raise self._failure.with_traceback(None)
+                self._made_at = _now()
+                self._listing = await self._try()
             return self._listing
+
+    async def _try(self) -> I:
+        try:
+            made = await self._list_all()
+        except VendorError as error:
+            if self._rest:
+                self._failure, self._next_try = error, _now() + self._rest
+            raise
+        self._failure = None
+        return made
 
     @property
     def age(self) -> float:
         """Seconds since the newest listing was begun."""
-        return time.monotonic() - self._made_at
+        return _now() - self._made_at
 
     def forget(self, *, older_than: float = 0.0) -> None:
         """The listing may be wrong, if it is older than so many seconds: the next one is new."""
@@ -196,7 +226,7 @@ async def add_voices(world: World, read_secret: SecretReader, guards: Guards) ->
             fleet_id=world.fleet_id,
             guard=guards.of("elevenlabs", key),
         )
-        world.voices[account.name] = Listed(driver, driver.inventory)
+        world.voices[account.name] = Listed(driver, driver.inventory, rest=_VOICES_REST)
         world.speech_keys[account.name] = speech_key
         world.unusable.pop(account.name, None)
 

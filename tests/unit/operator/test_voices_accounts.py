@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from support.clients import MARK, desired, voice
 from voicefleet_api.fleet import FleetSpec
 from voicefleet_api.meta import ConditionType
 from voicefleet_api.voiceclient import VoiceClientSpec, VoiceClientStatus, VoiceStatus
+from voicefleet_operator.drivers.errors import Ambiguous
 from voicefleet_operator.drivers.guard import Guards
 from voicefleet_operator.execution.status import Journal
 from voicefleet_operator.kube import KubeError
@@ -21,7 +23,7 @@ from voicefleet_operator.planning.observed import Observed
 from voicefleet_operator.planning.planner import plan
 from voicefleet_operator.planning.voices import voiced
 from voicefleet_operator.reconcilers.observe import observe
-from voicefleet_operator.world import World, add_voices, build_world
+from voicefleet_operator.world import Listed, World, add_voices, build_world
 
 pytestmark = pytest.mark.unit
 
@@ -101,3 +103,45 @@ async def test_a_voice_in_an_account_that_is_gone_is_not_forgotten() -> None:
     assert [v.id for v in observed.voices] == ["v-1"]
     assert [wait.reason for wait in plan(gone, observed).waits] == ["AccountNotFound"]
     assert not plan(gone, await seen(context(world, gone, known=False))).waits
+
+
+class Silent:
+    """A vendor whose listing fails, once it is let."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.asked, self.fails = asyncio.Event(), asyncio.Event()
+        self.fails.set()
+
+    async def list_all(self) -> None:
+        self.tries += 1
+        self.asked.set()
+        await self.fails.wait()
+        raise Ambiguous("ElevenLabsSilent", "no answer")
+
+
+async def test_a_listing_that_failed_rests_for_everybody() -> None:
+    vendor = Silent()
+    listed = Listed(None, vendor.list_all, rest=60.0)
+    for _ in range(3):
+        with pytest.raises(Ambiguous):
+            await listed.listing()
+        listed.forget()
+    assert vendor.tries == 1
+
+
+async def test_only_one_waits_while_a_failed_listing_is_tried_again() -> None:
+    vendor = Silent()
+    listed = Listed(None, vendor.list_all, rest=1e-9)
+    with pytest.raises(Ambiguous):
+        await listed.listing()
+    vendor.asked.clear()
+    vendor.fails.clear()
+    waiting = asyncio.create_task(listed.listing())
+    await vendor.asked.wait()
+    with pytest.raises(Ambiguous):
+        await asyncio.wait_for(listed.listing(), 5.0)
+    assert not waiting.done()
+    vendor.fails.set()
+    with pytest.raises(Ambiguous):
+        await waiting
