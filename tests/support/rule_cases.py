@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.manifests import Manifest, fleet, numbers, phone_number, receptionist, voice_client
+from voicefleet_api.names import OWN_VOICE
 
 CLAIM = {"namespace": "default", "name": "a", "clientID": "vc-aaaaaaaaaa", "number": "main"}
 LIVE = {"namespace": "voicefleet-system", "name": "credentials"}
@@ -38,6 +39,13 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         voice_client(profession=None),
         "spec",
         "set profession, so that the agent knows its trade, or name a Receptionist",
+    ),
+    "the name of the fleet's own Secret": (
+        voice_client(
+            agent={"pipeline": {"tts": [{"provider": "Local", "secretRef": {"name": OWN_VOICE}}]}}
+        ),
+        "spec.agent.pipeline.tts[0].secretRef.name",
+        "is not to be sent elsewhere; give the Secret another name",
     ),
     "unknown profession": (
         voice_client(profession="astrologer"),

@@ -22,7 +22,9 @@ VoiceName = Annotated[str, Field(min_length=1, max_length=128)]
 
 class _Provider(ApiModel):
     secret_ref: LocalRef | None = Field(
-        default=None, description="Secret with key `apiKey`, in the client's namespace."
+        default=None,
+        description="Secret with key `apiKey`, in the client's namespace.",
+        json_schema_extra=rules.PROVIDER_SECRET,
     )
     url: ProviderURL | None = Field(
         default=None, description="Address, if it is not the vendor's own."

@@ -16,6 +16,7 @@ from voicefleet_api.names import (
     DNS_ZONE_PATTERN,
     E164_PATTERN,
     KEY_PATTERN,
+    OWN_VOICE,
     TIME_ZONE_PATTERN,
 )
 from voicefleet_api.professions import names as profession_names
@@ -313,6 +314,11 @@ CONSENT_MISSING = (
     " it (givenBy), when (givenAt) and in which words (statement); or remove voice, and the agent"
     " speaks with the machine's"
 )
+SECRET_RESERVED = (
+    f"{OWN_VOICE} is what the agent calls the fleet's key for the client's own voice, which is not"
+    " to be sent elsewhere; give the Secret another name"
+)
+PROVIDER_SECRET = checked(rule(f"self.name != '{OWN_VOICE}'", SECRET_RESERVED, ".name"))
 VOICE_CLONE = checked(rule("has(self.consent)", CONSENT_MISSING, ".consent"))
 OPENING_HOURS = checked(
     rule(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from voicefleet_api.names import OWN_VOICE
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import VoiceClientSpec
 from voicefleet_operator.kube import KubeError
@@ -97,3 +98,13 @@ async def test_a_recording_beside_a_key_is_not_taken_for_text() -> None:
     cluster = Cluster({}, apiKey=b"\xff\xfb")
     with pytest.raises(Unmet, match="lacks apiKey"):
         await client_secrets(cluster, "shop", WITH_PROVIDERS, None)
+
+
+async def test_no_secret_of_a_clients_stands_for_the_fleets_key() -> None:
+    voice = {"provider": "ElevenLabs", "url": "https://elsewhere", "secretRef": {"name": OWN_VOICE}}
+    spec = VoiceClientSpec.model_validate(
+        {**CLIENT.to_json(), "agent": {"pipeline": {"tts": [voice]}}}
+    )
+    cluster: Any = Cluster({"apiKey": "quiet"})
+    with pytest.raises(Unmet, match=r"tts\[0\].secretRef.name: .*give the Secret another name"):
+        await client_secrets(cluster, "shop", spec, None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from voicefleet_api.names import provider_secret
+from voicefleet_api.names import OWN_VOICE, provider_secret
 from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.rules import SECRET_RESERVED
 from voicefleet_api.voiceclient import VoiceClientSpec
 from voicefleet_operator.drivers.elevenlabs import kind_of
 from voicefleet_operator.kube import Kube, KubeError
@@ -37,6 +38,10 @@ async def client_secrets(
             if provider.secret_ref is not None:
                 name = provider.secret_ref.name
                 field = f"spec.agent.pipeline.{component}[{index}].secretRef"
+                if name == OWN_VOICE:
+                    # Admission says the same; here for clients that were there before the rule.
+                    words = f"{field}.name: {SECRET_RESERVED}"
+                    raise Unmet("ProviderSecretNotUsable", words, stalled=True)
                 found |= await _read(
                     kube,
                     namespace,
