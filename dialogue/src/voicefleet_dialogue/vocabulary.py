@@ -32,8 +32,9 @@ def likely(frame: Frame, slot: SlotType | None, question: Question | None = None
         found |= dict.fromkeys(_content([question.text], frame))
     if slot == "Name":
         found |= dict.fromkeys(names.common(_NAMES))
-    # Whatever was asked: these must not be taken for something else.
-    found |= dict.fromkeys(phrase for e in frame.emergencies for phrase in e.phrases)
+    # Whatever was asked: these must not be taken for something else. Word by word: a whole phrase
+    # that is likely would be heard where half of it was said ("if you can" as "can't breathe").
+    found |= dict.fromkeys(_telling(frame))
     if slot in (None, "Text", "Choice", "YesNo"):
         found |= dict.fromkeys(_of_business(frame, whole=slot is None))
     kept: list[str] = []
@@ -54,6 +55,14 @@ def _of_business(frame: Frame, *, whole: bool) -> Iterator[str]:
             yield from (kind.title, *kind.words)
         for question in frame.questions.items:
             yield from (*question.choices, *_content(question.choices, frame))
+
+
+def _telling(frame: Frame) -> Iterator[str]:
+    """The words of the emergencies' phrases that say which it is."""
+    data = frame.locale.data
+    phrases = (phrase for emergency in frame.emergencies for phrase in emergency.phrases)
+    common = {*data["noise"], *data["negations"], *data["can_not"]}
+    yield from (word for word in _content(phrases, frame) if word not in common)
 
 
 def _content(texts: Iterable[str], frame: Frame) -> Iterator[str]:

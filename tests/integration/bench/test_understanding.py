@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench import corpus
-from bench.understanding import shares, talk, written
+from bench import corpus, understanding
+from bench.understanding import by_telephone, shares, talk, written
 
 pytestmark = pytest.mark.integration
 
@@ -23,3 +23,11 @@ def test_a_caller_who_is_misheard_is_not_answered_rightly() -> None:
     [call] = [call for call in corpus.calls() if call.id == "dentist-1"]
     answered = list(talk(call, lambda call, turn, fits: "Purple monkeys dance."))
     assert shares(answered)["all"] < 0.5
+
+
+def test_half_of_an_emergency_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "Outside, if you can" is not "can't breathe", though that is listened for."""
+    monkeypatch.setattr(understanding, "TAIL", 0.5)
+    call = next(call for call in corpus.calls() if call.id == "restaurant-1")
+    answered = list(talk(call, by_telephone()))
+    assert [one.heard for one in answered if "911" in one.reply] == []

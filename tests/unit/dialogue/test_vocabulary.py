@@ -57,7 +57,8 @@ def test_each_question_has_its_words(dialogue: Dialogue) -> None:
     assert {"October", "nineteen"} <= set(dialogue.likely)
     say(dialogue, "March fourth, nineteen eighty two.")
     assert {"zero", "double", "area code"} <= set(dialogue.likely)
-    assert {"tooth fell out", "can't breathe"} <= set(dialogue.likely), "whatever was asked"
+    assert {"tooth", "breathe", "abscess"} <= set(dialogue.likely), "whatever was asked"
+    assert "can't breathe" not in dialogue.likely, "half of it is not to be heard as the whole"
     say(dialogue, "Three one two, five five five, zero one four two.", "Cigna.")
     assert {"Thursday", "noon", "o'clock"} <= set(dialogue.likely)
     assert "Miller" not in dialogue.likely
@@ -70,7 +71,7 @@ def test_a_transcriber_is_not_told_more_than_it_takes(dialogue: Dialogue) -> Non
     dialogue.reload(config)
     assert max(map(len, dialogue.likely)) <= 80
     assert sum(map(len, dialogue.likely)) <= 10_000
-    assert "tooth fell out" in dialogue.likely
+    assert "abscess" in dialogue.likely
 
 
 @pytest.mark.parametrize(
