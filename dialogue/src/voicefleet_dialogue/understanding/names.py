@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cache
-from itertools import islice
-from pathlib import Path
+from importlib.resources import files
 
-import names
 from nameparser import HumanName
 
 from voicefleet_dialogue.locale import Locale
 
 _MOST_WORDS = 4
-_COMMON = 2_000
-"""Names of each kind that count as common."""
+_CENSUS = files("voicefleet_dialogue") / "understanding" / "census"
+"""The commonest names, most frequent first, one a line: United States Census Bureau, "Frequently
+Occurring Surnames" and "… First Names" of 1990 (public domain), as far as the 2,000th of each."""
 _REPEATED = re.compile(r"\b(\w{2,})(?: \1\b)+")
 """A caller who begins anew: "Robert, Robert Johnson"."""
 
@@ -112,22 +110,21 @@ def _capital(words: list[str]) -> str:
 
 
 def common(most: int) -> list[str]:
-    """The commonest first and family names (census of the United States, 1990), so many each."""
-    both = (*(f"first:{sex}" for sex in ("male", "female")), "last")
-    return [name for kind in both for name in islice(_census(kind), most)]
+    """The commonest names of men, women and families, as many of each."""
+    return [name for kind in _census() for name in kind[:most]]
 
 
 def is_common(name: str) -> bool:
     """Whether all its words are names that many have."""
-    return all(word.lower() in _common() for word in name.split())
+    return all(word.lower() in _known() for word in name.split())
 
 
 @cache
-def _common() -> frozenset[str]:
-    return frozenset(name.lower() for name in common(_COMMON))
+def _known() -> frozenset[str]:
+    return frozenset(name.lower() for kind in _census() for name in kind)
 
 
-def _census(kind: str) -> Iterator[str]:
-    with Path(names.FILES[kind]).open() as file:
-        for line in file:
-            yield line.split()[0].capitalize()
+@cache
+def _census() -> list[list[str]]:
+    lists = ("men.txt", "women.txt", "families.txt")
+    return [(_CENSUS / name).read_text().split() for name in lists]
