@@ -14,8 +14,8 @@ FILE = "endpointing.json"
 
 
 class Endpointing(ApiModel):
-    """Milliseconds of silence after the caller's last word; in a longer one fillers would sound."""
+    """Milliseconds of silence after the last word; from 1250 on a filler may sound in it."""
 
-    complete_ms: int = Field(ge=100, le=1000, description="What was asked for has been said.")
-    brief_ms: int = Field(ge=100, le=1000, description="In a single word, often followed by more.")
-    unsure_ms: int = Field(ge=100, le=1000, description="The turn may have ended.")
+    complete_ms: int = Field(ge=100, le=2000, description="What was asked for has been said.")
+    brief_ms: int = Field(ge=100, le=2000, description="In a single word, often followed by more.")
+    unsure_ms: int = Field(ge=100, le=3000, description="The turn may have ended.")

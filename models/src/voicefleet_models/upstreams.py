@@ -131,7 +131,9 @@ def make_upstream(
             key = wanted.key_file.read_text().strip() if wanted.key_file else ""
             return Provider(wanted.provider, wanted.model, key)
         case LocalFile():
-            return Llama(wanted.path.resolve(strict=True), cache, threads)
+            if not wanted.path.is_file():
+                raise FileNotFoundError(f"languageModel: there is no file {wanted.path}")
+            return Llama(wanted.path.resolve(), cache, threads)
         case RemoteFile():
             return Llama(Download(wanted.url, wanted.sha256), cache, threads)
     return Llama(DEFAULT_MODEL, cache, threads)

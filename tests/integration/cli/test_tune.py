@@ -120,7 +120,7 @@ def test_the_better_of_two_is_chosen_written_and_taken(
         f"--candidate={wrong}",
         "--target-ms=1800",
         "--percentile=50",
-        "-o=json",
+        "--output=json",
     )
 
     dry = tune(home, recordings, *words, "--dry-run")
