@@ -114,15 +114,16 @@ class SpeechToText:
 def _likely(header: str | None) -> list[str]:
     if header is None:
         return []
+    wrong = BadRequest(
+        f"{LIKELY}: want a JSON list of at most 1,000 texts of 1 to 80 characters,"
+        f" {_MOST_CHARACTERS:,} together"
+    )
     try:
         likely = _LIKELY.validate_json(header)
     except ValidationError:
-        likely = [header]
-    if sum(map(len, likely)) > _MOST_CHARACTERS or likely == [header]:
-        raise BadRequest(
-            f"{LIKELY}: want a JSON list of at most 1,000 texts of 1 to 80 characters,"
-            f" {_MOST_CHARACTERS:,} together"
-        )
+        raise wrong from None
+    if sum(map(len, likely)) > _MOST_CHARACTERS:
+        raise wrong
     return likely
 
 
