@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from collections.abc import Iterator
 
 import pytest
+
+from voicefleet_agent import native
 
 
 @pytest.hookimpl(wrapper=True)
@@ -23,9 +23,5 @@ def pytest_runtest_makereport(
 
 
 def pytest_unconfigure() -> None:
-    """LiveKit's native library writes its log from threads of its own: where the interpreter is
-    going already, that aborts the process. So it is let go of before."""
-    client = sys.modules.get("livekit.rtc._ffi_client")
-    if client is not None and client.FfiClient._instance is not None:
-        client.FfiClient._instance._dispose()
-        time.sleep(1)
+    """Tests call in LiveKit's rooms from this process."""
+    native.let_go()

@@ -33,6 +33,7 @@ from bench.agents import Ours
 from bench.machine import Client, Machine
 from bench.robot import talk
 from bench.sip import NotAnswered, SipLine
+from voicefleet_agent import native
 
 TURNS = 2
 """That a caller says in each of the calls."""
@@ -258,6 +259,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Machine() as machine:
         results = asyncio.run(run(args, machine))
+    native.let_go()
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
     print(table(results))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
 from livekit import api
 
 from bench import corpus
@@ -28,6 +29,8 @@ from voicefleet_infra.services import Service
 _WARM_SECONDS = 180.0
 _FETCH_SECONDS = 600.0
 """A language model that is not on this machine yet is fetched first."""
+_QUIET_PERCENT, _QUIET_SECONDS, _QUIET_TRIES = 15.0, 5, 180
+"""Of all cores; so long; looked for so many seconds."""
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 
 
@@ -40,6 +43,18 @@ class Client:
     portal: Portal
     pid: int
     """Of the worker."""
+
+
+async def quiet() -> None:
+    """Wait until nothing computes: what was asked before and is given up (LiveKit's pipeline leaves
+    the language model a minute's work) would be measured with what comes next."""
+    calm = 0
+    for _ in range(_QUIET_TRIES):
+        await asyncio.sleep(1)
+        calm = calm + 1 if psutil.cpu_percent() < _QUIET_PERCENT else 0
+        if calm == _QUIET_SECONDS:
+            return
+    print("  the machine does not become quiet", file=sys.stderr)
 
 
 def free_port() -> int:

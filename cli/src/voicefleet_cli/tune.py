@@ -16,6 +16,7 @@ import aiohttp
 import yaml
 from livekit import api
 
+from voicefleet_agent import native
 from voicefleet_cli import rehearsal
 from voicefleet_cli.console import Exit, Output, fail, out, print_json, step, table
 from voicefleet_cli.rehearsal import Switch
@@ -59,6 +60,8 @@ def tune(
         fail(str(error))
     except KeyboardInterrupt:
         fail("stopped; nothing was written")
+    finally:
+        native.let_go()
     changed = found.to_yaml() != present.to_yaml()
     if changed and not dry_run:
         if file.exists():
