@@ -13,7 +13,7 @@ import aiohttp
 import xllamacpp
 
 from voicefleet_models.fetch import Download, FetchFailed, Wheels, fetch
-from voicefleet_models.llm import Upstream
+from voicefleet_models.llm import SAVED, Upstream
 from voicefleet_models.settings import THREADS, LocalFile, ProviderSettings, RemoteFile
 
 logger = logging.getLogger("voicefleet.models")
@@ -75,8 +75,7 @@ class Llama:
         # What a slot has read stays in it, and is not kept beside it (by default in up to 8 GiB).
         params.cache_ram_mib, params.cache_idle_slots = 0, False
         params.slot_prompt_similarity, params.kv_unified = 0.0, False
-        # Without a path llama.cpp refuses to erase slots; nothing is written there.
-        params.slot_save_path = "/nonexistent/"
+        params.slot_save_path = SAVED
         params.endpoint_props, params.ui, params.verbosity = False, False, -1
         return xllamacpp.Server(params)
 

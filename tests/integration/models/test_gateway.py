@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from voicefleet_api import tokens
 from voicefleet_models.gateway import Gateway, serving
-from voicefleet_models.llm import Language
+from voicefleet_models.llm import Kept, Language
 
 pytestmark = pytest.mark.integration
 KEY = "0123456789abcdef0123456789abcdef"
@@ -45,6 +46,8 @@ class Llama:
         self.go = asyncio.Event()
         self.chunks = 2
         self.broken = False
+        self.failing: set[str] = set()
+        """Actions on slots."""
 
     async def load(self) -> None:
         """Nothing to load."""
@@ -63,10 +66,17 @@ class Llama:
             "http://llama/", connector=aiohttp.UnixConnector(str(self.socket))
         )
 
-    async def erase(self, request: web.Request) -> web.Response:
-        assert request.query["action"] == "erase"
-        self.seen.append(f"erase {request.match_info['slot']}")
-        return web.json_response({})
+    async def act(self, request: web.Request) -> web.Response:
+        """Saving a slot writes its last words; restoring one shows what was written."""
+        action, slot = request.query["action"], request.match_info["slot"]
+        words = f"{action} {slot}"
+        descriptor = (await request.json())["filename"]
+        if action == "save":
+            os.pwrite(int(descriptor), self.asked[-1]["messages"][-1]["content"].encode(), 0)
+        if action == "restore":
+            words += f" {os.pread(int(descriptor), 1000, 0).decode()}"
+        self.seen.append(words)
+        return web.json_response({}, status=500 if action in self.failing else 200)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body, chunks = await request.json(), self.chunks
@@ -91,7 +101,7 @@ class Llama:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         app = web.Application()
-        app.router.add_post("/slots/{slot}", self.erase)
+        app.router.add_post("/slots/{slot}", self.act)
         app.router.add_post(CHAT, self.chat)
         runner = web.AppRunner(app, handler_cancellation=True)
         await runner.setup()
@@ -197,6 +207,49 @@ async def test_a_slot_is_erased_before_another_client_gets_it(tmp_path: Path) ->
         erased = "erase 0, one, erase 1, two, one, erase 1, three, one, erase 1, two"
         assert talk.llama.seen == erased.split(", ")
         assert [asked["id_slot"] for asked in talk.llama.asked] == [0, 1, 0, 1, 0, 1]
+
+
+AHEAD = {"Voicefleet-Priority": "ahead"}
+
+
+async def test_what_was_read_ahead_is_in_the_clients_next_slot(tmp_path: Path) -> None:
+    async with talking(tmp_path, slots=1) as talk:
+        talk.llama.go.set()
+        await talk.ask("one", "briefing of one", AHEAD)
+        await talk.ask("one", "briefing of one", AHEAD)  # is kept already
+        await talk.ask("two", "briefing of two", AHEAD)
+        await talk.ask("one", "what a caller said")
+        await talk.ask("two", "what else")
+        await talk.ask("three", "who has none")
+        assert talk.llama.seen == [
+            *("erase 0", "briefing of one", "save 0", "briefing of one"),
+            *("erase 0", "briefing of two", "save 0"),
+            *("erase 0", "restore 0 briefing of one", "what a caller said"),
+            *("erase 0", "restore 0 briefing of two", "what else"),
+            *("erase 0", "who has none"),
+        ]
+
+
+@pytest.mark.parametrize("failing", ["save", "restore"])
+async def test_what_is_not_kept_is_read_again(tmp_path: Path, failing: str) -> None:
+    async with talking(tmp_path, slots=1) as talk:
+        talk.llama.go.set()
+        talk.llama.failing = {failing}
+        for client in ("one", "two", "one", "two", "one"):
+            assert (await talk.ask(client, client, AHEAD))[0] == 200
+        assert talk.llama.seen[-3:] == ["erase 0", "one", "save 0"]
+
+
+def test_the_longest_unused_is_forgotten() -> None:
+    kept = Kept(limit=2000)
+    for client in ("one", "two", "three"):
+        descriptor = kept.make(client, client)
+        assert descriptor is not None
+        os.pwrite(descriptor, bytes(1000), 0)
+    assert kept.find("one") is not None
+    assert kept.make("one", "one") is None
+    kept.shrink(using={"two"})
+    assert [kept.find(client) is None for client in ("one", "two", "three")] == [False, False, True]
 
 
 async def test_a_slow_reader_holds_up_nobody(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from voicefleet_models.upstreams import SLOTS
 
 pytestmark = pytest.mark.integration
 CHAT = "/v1/chat/completions"
+AHEAD = {"Voicefleet-Priority": "ahead"}
 SECRET = "Margaret Thistlewood of Larkspur Lane has an abscess."
 PROMPT = f"You are the receptionist of a dentist. Remember: {SECRET} " + "Be brief. " * 15
 
@@ -76,6 +77,16 @@ def test_only_its_own_words_are_read_before(gateways: Gateways) -> None:
     for number in range(1, SLOTS + 1):
         assert read_before(ask(gateways, f"vc-{number}")) == 0
     assert read_before(ask(gateways, f"vc-{SLOTS}")) > 50
+
+
+def test_what_was_read_ahead_is_its_own_too(gateways: Gateways) -> None:
+    """It outlives the slot, for its client alone."""
+    ahead = {"messages": [{"role": "system", "content": PROMPT}], "max_tokens": 1}
+    first = gateways.client("llm", "ahead-0")
+    assert first.post(CHAT, json=ahead, headers=AHEAD).status_code == 200
+    for number in range(1, SLOTS + 1):
+        assert read_before(ask(gateways, f"ahead-{number}")) == 0
+    assert read_before(ask(gateways, "ahead-0")) > 50
 
 
 def test_the_model_answers_in_the_asked_form_and_as_it_comes(gateways: Gateways) -> None:
