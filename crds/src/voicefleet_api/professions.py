@@ -45,6 +45,9 @@ class Question(_Data):
     choices: tuple[str, ...] = Field(
         default=(), max_length=8, description="The answers of a Choice, as spoken."
     )
+    examples: tuple[Annotated[str, Field(min_length=2, max_length=40)], ...] = Field(
+        default=(), max_length=60, description="Usual answers, which the transcriber listens for."
+    )
     required: bool = Field(default=True, description="Whether booking waits for the answer.")
 
     @model_validator(mode="after")

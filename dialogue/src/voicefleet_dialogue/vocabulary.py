@@ -27,7 +27,7 @@ def likely(frame: Frame, slot: SlotType | None, question: Question | None = None
         # When to come: a day, a time, or both.
         found = dict.fromkeys((*words["Time"], *words["Date"]))
     if question is not None:
-        found |= dict.fromkeys(question.choices)
+        found |= dict.fromkeys((*question.choices, *question.examples))
         found |= dict.fromkeys(_content(question.choices, frame))
         found |= dict.fromkeys(_content([question.text], frame))
     if slot == "Name":

@@ -58,8 +58,11 @@ def test_each_question_has_its_words(dialogue: Dialogue) -> None:
     say(dialogue, "March fourth, nineteen eighty two.")
     assert {"zero", "double", "area code"} <= set(dialogue.likely)
     assert {"tooth", "breathe", "abscess"} <= set(dialogue.likely), "whatever was asked"
+    assert "Cigna" not in dialogue.likely, "that is asked later"
     assert "can't breathe" not in dialogue.likely, "half of it is not to be heard as the whole"
-    say(dialogue, "Three one two, five five five, zero one four two.", "Cigna.")
+    say(dialogue, "Three one two, five five five, zero one four two.")
+    assert {"Cigna", "Delta Dental"} <= set(dialogue.likely), "the profession's usual answers"
+    say(dialogue, "Cigna.")
     assert {"Thursday", "noon", "o'clock"} <= set(dialogue.likely)
     assert "Miller" not in dialogue.likely
 
