@@ -77,6 +77,10 @@ bench-voice: provision ## How long callers wait for an answer, beside LiveKit's 
 bench-density: provision ## Memory of a client's agent before and after calls; five callers at once (ARGS="--calls 20")
 	@$(BIN)/python tests/bench/density.py $(ARGS)
 
+.PHONY: bench-failover
+bench-failover: provision ## How long the next call waits when a SIP bridge is lost; needs root (ARGS="--times 20")
+	@$(BIN)/python tests/bench/failover.py $(ARGS)
+
 MINUTES ?= 60
 .PHONY: soak
 soak: provision ## Create, edit, fault and delete for MINUTES=60; fails where something has leaked

@@ -5,7 +5,7 @@ set -uo pipefail
 run=(.venv/bin/python -m pytest)
 failed=0
 
-alone=(tests/e2e tests/integration/voice tests/integration/bench)
+alone=(tests/e2e tests/integration/voice tests/integration/bench tests/integration/carrier)
 "${run[@]}" "${alone[@]}" || failed=1
 
 matrix=$(mktemp)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import socket
-import time
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-from support.stack import Stack
-from voicefleet_cli.phone import Call, dial
+from support.invite import Invite
+from support.stack import Stack, until
+from voicefleet_cli.phone import Call, _configure, dial
 
 
 def route(stack: Stack, number: str) -> tuple[str, int]:
@@ -42,37 +43,42 @@ def ring_together(stack: Stack, numbers: list[str], folder: Path) -> list[Path]:
     return [call.recording for call in calls if call.recording]
 
 
+@contextmanager
+def answering(
+    address: str, number: str, carrier: str, folder: Path, *, says: Path
+) -> Iterator[None]:
+    """A person's phone on this machine's `address` that takes every call and plays a sound file.
+
+    It is registered with the carrier's edge at `carrier` (address:port).
+    """
+    folder.mkdir()
+    _configure(folder, number, address, says)
+    (folder / "accounts").write_text(
+        f"<sip:{number}@{carrier}>;regint=60;answermode=auto;audio_codecs=PCMU/8000/1\n"
+    )
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["baresip", "-f", str(folder), "-n", address],
+            cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        until(lambda: "200 OK" in log.read_text(errors="replace"), f"{number} does not register")
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def knock(stack: Stack, number: str, source: str, seconds: float = 12) -> list[int]:
+    """Send an INVITE to the platform's SIP bridge from an address; see `invite`."""
+    return invite(stack.platform.address, stack.platform.port("sip"), number, source, seconds)
+
+
+def invite(host: str, port: int, number: str, source: str, seconds: float = 12) -> list[int]:
     """Send an INVITE from an address; the SIP statuses that come back (RFC 3261).
 
     A phone would do the same, but phones refuse loopback addresses.
     """
-    host, port = stack.platform.address, stack.platform.port("sip")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
-        phone.bind((source, 0))
-        own = f"{source}:{phone.getsockname()[1]}"
-        branch = f"z9hG4bK{time.monotonic_ns()}"
-        body = (
-            f"v=0\r\no=- 1 1 IN IP4 {source}\r\ns=-\r\nc=IN IP4 {source}\r\nt=0 0\r\n"
-            "m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-        )
-        invite = (
-            f"INVITE sip:{number}@{host}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {own};rport;"
-            f"branch={branch}\r\nMax-Forwards: 70\r\nFrom: <sip:+15005550006@{own}>;tag=knock\r\n"
-            f"To: <sip:{number}@{host}:{port}>\r\nCall-ID: {branch}@{own}\r\nCSeq: 1 INVITE\r\n"
-            f"Contact: <sip:+15005550006@{own}>\r\nContent-Type: application/sdp\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}"
-        )
-        statuses: list[int] = []
-        deadline = time.monotonic() + seconds
-        phone.settimeout(1.0)
-        phone.sendto(invite.encode(), (host, port))
-        while time.monotonic() < deadline and not [s for s in statuses if s >= 200]:
-            try:
-                answer = phone.recv(4096).decode(errors="replace")
-            except TimeoutError:
-                continue
-            match = re.match(r"SIP/2\.0 (\d{3})", answer)
-            if match:
-                statuses.append(int(match[1]))
-    return statuses
+    with Invite((host, port), number, source) as call:
+        return call.wait(seconds).statuses

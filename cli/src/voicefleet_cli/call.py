@@ -1,4 +1,4 @@
-"""`voicefleet call`: places a call as the carrier would."""
+"""`voicefleet call`: places a call as a person's telephone would."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import httpx
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json
 from voicefleet_cli.phone import BadSound, Call, NoPhone, dial
 from voicefleet_infra.platform import Platform
-
-# A carrier tries the next origination URL on these (Twilio: time-out and 5xx); 486 ends the call.
-_FAILS_OVER = ("408", "5", "no answer")
 
 
 def place(
@@ -29,36 +26,35 @@ def place(
     source: str | None = None,
     ring: float = 20,
 ) -> Exit:
-    """Route the number as the carrier does, ring, and report.
+    """Ring the number through the carrier, and report.
 
-    `to_uri` is rung instead of the number's trunk; `source` is the own address to call from,
-    which by default is the one that the platform takes for its carrier's.
+    `to_uri` is rung instead of the number; `source` is the own address to call from, which by
+    default is the one that the platform takes for its carrier's.
     """
     if play is not None and not play.exists():
         fail(f"--play: there is no file {play}")
-    route = {"forwardTo": None} if to_uri else _route(platform, number)
-    last: Call | None = None
-    for uri in [to_uri] if to_uri else _uris(route, number):
-        if output is Output.TABLE:
-            err.print(f"calling {uri}", soft_wrap=True)
-        try:
-            last = dial(
-                uri, caller=caller, address=source or platform.address, seconds=seconds,
-                ring_seconds=ring, play=play, record=record,
-            )  # fmt: skip
-        except (NoPhone, BadSound) as error:
-            fail(str(error))
-        if last.answered or not last.ended.startswith(_FAILS_OVER):
-            break
-    if last is None or not last.answered:
-        return _not_answered(route, last, output)
+    forward = None if to_uri else _route(platform, number)["forwardTo"]
+    uri = to_uri or f"sip:{number}@{platform.address}:{platform.port('carrier')}"
+    if output is Output.TABLE:
+        err.print(f"calling {uri}", soft_wrap=True)
+    try:
+        call = dial(
+            uri, caller=caller, address=source or platform.address, seconds=seconds,
+            ring_seconds=ring, play=play, record=record,
+        )  # fmt: skip
+    except (NoPhone, BadSound) as error:
+        fail(str(error))
     if output is Output.JSON:
-        print_json({**_plain(last), "forwardTo": None})
+        print_json({**_plain(call), "forwardTo": forward})
+    elif call.answered:
+        out.print(f"answered after {call.answered_after:.1f} s; {call.ended}")
+        if call.recording:
+            out.print(f"what the caller heard: {call.recording}", soft_wrap=True)
     else:
-        out.print(f"answered after {last.answered_after:.1f} s; {last.ended}")
-        if last.recording:
-            out.print(f"what the caller heard: {last.recording}", soft_wrap=True)
-    return Exit.OK
+        out.print(f"not answered: {call.ended}")
+        if forward:
+            out.print(f"the carrier's last resort is {forward}")
+    return Exit.OK if call.answered else Exit.NOT_ANSWERED
 
 
 def _route(platform: Platform, number: str) -> dict[str, Any]:
@@ -73,26 +69,6 @@ def _route(platform: Platform, number: str) -> dict[str, Any]:
         fail(f"nobody has {number}; see: kubectl get vc", Exit.NOT_ANSWERED)
     route: dict[str, Any] = answer.raise_for_status().json()
     return route
-
-
-def _uris(route: dict[str, Any], number: str) -> list[str]:
-    """Where the carrier sends the call, in the order in which it tries."""
-    urls = [url["sipUrl"].removeprefix("sip:") for url in route["originationUrls"]]
-    return [f"sip:{number}@{url}" for url in urls]
-
-
-def _not_answered(route: dict[str, Any], last: Call | None, output: Output) -> Exit:
-    """Nobody of ours took the call: the carrier's own instructions do, if there are any."""
-    forward = route["forwardTo"]
-    if output is Output.JSON:
-        plain = _plain(last) if last else {"answered": False}
-        print_json({**plain, "forwardTo": forward})
-    else:
-        if last is not None:
-            out.print(f"not answered: {last.ended}")
-        if forward:
-            out.print(f"the carrier forwards the call to {forward}")
-    return Exit.OK if forward else Exit.NOT_ANSWERED
 
 
 def _plain(call: Call) -> dict[str, object]:

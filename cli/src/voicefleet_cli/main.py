@@ -240,7 +240,7 @@ def call(
     play: Annotated[Path | None, typer.Option(help="Sound file to speak.")] = None,
     record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
     to_uri: Annotated[
-        str | None, typer.Option(help="Ring this SIP address, whatever the number's trunk says.")
+        str | None, typer.Option(help="Ring this SIP address, without the carrier.")
     ] = None,
     source: Annotated[
         str | None,
@@ -248,7 +248,7 @@ def call(
     ] = None,
     output: Form = Output.TABLE,
 ) -> None:
-    """Call a number as the carrier would: along its trunk, by SIP. Exit 4: not answered."""
+    """Call a number as a telephone would: through the carrier, by SIP. Exit 4: not answered."""
     raise typer.Exit(
         call_command.place(
             _known(home), number, caller=caller, seconds=seconds, play=play, record=record,

@@ -117,12 +117,14 @@ class TelephonyConfig(ApiModel):
     origination_uris: list[OriginationURI] = Field(
         min_length=1,
         max_length=10,
-        description="SIP addresses of our SIP bridges, preferred first (sip:host:5060).",
+        description="SIP addresses that the carrier sends calls to, preferred first"
+        " (sip:host:5060): our SIP edge, or the SIP bridges.",
     )
     carrier_networks: list[CarrierNetwork] = Field(
         min_length=1,
         max_length=64,
-        description="Networks (CIDR) that the carrier sends calls from; all others are refused.",
+        description="Networks (CIDR) that calls reach the SIP bridges from: our SIP edge's, or the"
+        " carrier's where there is none; all others are refused.",
     )
     quarantine_days: int = Field(
         default=30,

@@ -173,8 +173,8 @@ def fleet(platform: Platform) -> dict[str, Any]:
                         "monthlySpendingCapMinor": _SPENDING_CAP_MINOR,
                     }
                 ],
-                "originationURIs": [f"sip:{address}:{platform.port('sip')}"],
-                # The carrier here is `voicefleet call`, which rings from this machine's address.
+                "originationURIs": [f"sip:{address}:{platform.port('sip-edge')}"],
+                # The sandbox's SIP edge calls from this machine's address.
                 "carrierNetworks": [f"{address}/32"],
             },
             "voices": {

@@ -16,7 +16,7 @@ from pathlib import Path
 BASE_PORT = 16000
 ZONE = "fleet.test"
 RTP_PORTS = 200
-"""UDP ports for calls' sound: two a call."""
+"""UDP ports for calls' sound, of each SIP bridge: two a call."""
 
 # Steps above the base. 53, 60 and 443 are to be recognised: DNS, SIP, HTTPS.
 _STEPS = {
@@ -31,10 +31,14 @@ _STEPS = {
     "portal": 9,
     "dns": 53,
     "sip": 60,
+    "sip-backup": 61,
+    "sip-edge": 62,
+    "carrier": 70,
     "kubernetes": 443,
     "rtp": 1000,
+    "rtp-backup": 1000 + RTP_PORTS,
 }
-_UDP = {"livekit-udp", "sip", "dns"}
+_UDP = {"livekit-udp", "sip", "sip-backup", "sip-edge", "carrier", "dns"}
 
 
 def machine_address() -> str:
@@ -83,7 +87,7 @@ class Platform:
         return self.base_port + _STEPS[name]
 
     def ports(self) -> dict[str, tuple[int, str]]:
-        """All ports that are listened on, with udp or tcp; the RTP range by its first."""
+        """All ports that are listened on, with udp or tcp; RTP ranges by their first."""
         return {name: (self.port(name), "udp" if name in _UDP else "tcp") for name in _STEPS}
 
     @cached_property

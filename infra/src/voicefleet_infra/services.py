@@ -26,6 +26,8 @@ TSIG_KEY = "voicefleet"
 LANGUAGE = "llm"
 GATEWAYS = ("stt", "tts", LANGUAGE)
 """To the models; each a subcommand of `python -m voicefleet_models`."""
+SIP_NODES = ("", "-backup")
+"""What the names of a SIP bridge's process and ports end in, preferred first."""
 # knot's own dialect of YAML (https://www.knot-dns.cz/docs/3.2/html/reference.html).
 _KNOT = """\
 server:
@@ -153,7 +155,7 @@ def redis(platform: Platform) -> Service:
         # A title would overwrite the environment, by which the supervisor knows its own.
         "set-proc-title no\n",
     )
-    command = (_program("redis-server"), str(config))
+    command = (program("redis-server"), str(config))
     return Service(
         "redis",
         command,
@@ -209,18 +211,22 @@ def _redis_client(platform: Platform) -> dict[str, str]:
     }
 
 
-def livekit_sip(platform: Platform) -> Service:
-    """LiveKit's SIP bridge: where the carrier sends calls."""
+def livekit_sip(platform: Platform, node: str = "") -> Service:
+    """A SIP bridge of LiveKit's: where the carrier sends calls. `node` is one of `SIP_NODES`.
+
+    They share what Redis holds, trunks and rules, and nothing else: a call is one bridge's.
+    """
     key, secret = livekit_keys(platform)
-    first = platform.port("rtp")
+    name, sip, rtp = (f"{word}{node}" for word in ("livekit-sip", "sip", "rtp"))
+    first = platform.port(rtp)
     config = _write_yaml(
-        platform.path("livekit-sip.yaml"),
+        platform.path(f"{name}.yaml"),
         {
             "api_key": key,
             "api_secret": secret,
             "ws_url": f"ws://127.0.0.1:{platform.port('livekit')}",
             "redis": _redis_client(platform),
-            "sip_port": platform.port("sip"),
+            "sip_port": platform.port(sip),
             "listen_ip": platform.address,
             "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
             "use_external_ip": False,
@@ -229,12 +235,12 @@ def livekit_sip(platform: Platform) -> Service:
         },
     )
     return Service(
-        "livekit-sip",
+        name,
         (str(binary("livekit-sip")), f"--config={config}"),
-        f"sip:{platform.address}:{platform.port('sip')}",
-        lambda: sip_answers(platform.address, platform.port("sip")),
+        f"sip:{platform.address}:{platform.port(sip)}",
+        lambda: sip_answers(platform.address, platform.port(sip)),
         inputs=(config, *_built("livekit-sip")),
-        ports=("sip", "rtp"),
+        ports=(sip, rtp),
     )
 
 
@@ -253,7 +259,7 @@ def dns(platform: Platform) -> Service:
             folder=folder, port=port, key=TSIG_KEY, secret=tsig_secret(platform), zone=ZONE
         ),
     )
-    command = (_program("knotd"), "-c", str(config))
+    command = (program("knotd"), "-c", str(config))
     return Service(
         "knot",
         command,
@@ -288,13 +294,27 @@ def sandbox(platform: Platform) -> Service:
     )
 
 
+def carrier(platform: Platform) -> Service:
+    """The sandbox's SIP edge: where people's phones call, and where the owner's is reached."""
+    host, port = platform.address, platform.port("carrier")
+    command = (sys.executable, "-m", "voicefleet_sandbox.carrier", f"--host={host}")
+    return Service(
+        "carrier",
+        (*command, f"--port={port}", f"--sandbox={platform.sandbox_url}"),
+        f"sip:{host}:{port}",
+        lambda: sip_answers(host, port),
+        inputs=_source("voicefleet_sandbox"),
+        ports=("carrier",),
+    )
+
+
 def podman(platform: Platform) -> Service:
     """Podman's API on a socket of our own, with a configuration that suits this machine."""
     socket_file = podman_socket(platform)
     config = write_containers_conf(platform.path("containers.conf"))
     return Service(
         "podman",
-        (_program("podman"), "system", "service", "--time=0", f"unix://{socket_file}"),
+        (program("podman"), "system", "service", "--time=0", f"unix://{socket_file}"),
         str(socket_file),
         lambda: unix_open(socket_file),
         environment={"CONTAINERS_CONF": str(config)},
@@ -416,7 +436,7 @@ def _built(name: str) -> tuple[Path, ...]:
     return (stamp,) if stamp.exists() else ()
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     """A program of the distribution; also where root's PATH is not ours."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
     if path is None:

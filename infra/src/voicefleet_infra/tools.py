@@ -29,7 +29,13 @@ KUBERNETES = "1.36.3"
 _GO = "1.26"
 _GO_VERSION = (1, 26)
 PACKAGES: dict[str, dict[str, str]] = {
-    "platform": {"redis-server": "redis-server", "knotd": "knot", "baresip": "baresip"},
+    "platform": {
+        "redis-server": "redis-server",
+        "knotd": "knot",
+        "baresip": "baresip",
+        # It brings kamailio itself.
+        "kamailio": "kamailio-utils-modules",
+    },
     "podman": {
         "podman": "podman",
         "runc": "runc",
@@ -58,7 +64,11 @@ PACKAGES: dict[str, dict[str, str]] = {
     },
 }
 """What needs it -> program (or library, by its pkg-config name) -> Debian package."""
-_UNITS = {"redis-server": "redis-server.service", "knot": "knot.service"}
+_UNITS = {
+    "redis-server": "redis-server.service",
+    "knot": "knot.service",
+    "kamailio-utils-modules": "kamailio.service",
+}
 
 _VERSION = "k8s.io/component-base/version"
 _LDFLAGS = {
@@ -144,7 +154,7 @@ def install_packages(progress: Progress, *groups: str) -> None:
 
 @contextmanager
 def _services_held(packages: Sequence[str]) -> Iterator[None]:
-    """Redis and knot must not start on the machine's own ports only because we need the programs.
+    """Redis, knot and kamailio must not start on the machine's own ports only because we need them.
 
     RUNLEVEL does that for sysvinit (invoke-rc.d(8)); systemd needs the units masked meanwhile, and
     disabled afterwards.

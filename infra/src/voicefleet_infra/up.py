@@ -19,6 +19,7 @@ import psutil
 from voicefleet_infra import services
 from voicefleet_infra.agents import podman_environment, remove_agents, stop_agents
 from voicefleet_infra.cluster import Cluster, sample
+from voicefleet_infra.edge import phone_line
 from voicefleet_infra.images.agent import build_agent_image
 from voicefleet_infra.platform import Platform, cache_dir, write_private
 from voicefleet_infra.probes import clients_looked_at
@@ -111,9 +112,10 @@ class Up:
             *own,
             services.redis(self.platform),
             services.livekit(self.platform),
-            services.livekit_sip(self.platform),
+            *phone_line(self.platform),
             services.dns(self.platform),
             services.sandbox(self.platform),
+            services.carrier(self.platform),
             *(services.gateway(self.platform, name) for name in services.GATEWAYS),
         ]
         if self.platform.runtime == "podman":
@@ -123,7 +125,8 @@ class Up:
     def _start(self, pool: ThreadPoolExecutor, base: Sequence[Service]) -> None:
         """Side by side, but for those that need another: API server after etcd, LiveKit after
         Redis. Nobody waits for the language model: it may have to be fetched first."""
-        chains = (("etcd", "kube-apiserver"), ("redis", "livekit", "livekit-sip"))
+        bridges = [f"livekit-sip{node}" for node in services.SIP_NODES]
+        chains = (("etcd", "kube-apiserver"), ("redis", "livekit", *bridges))
         by_name = {service.name: service for service in base}
         self.supervisor.launch(by_name.pop(services.LANGUAGE))
         chained = {name for chain in chains for name in chain}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from voicefleet_sandbox.carrier import routing
 from voicefleet_sandbox.faults import BadRule, Faults
-from voicefleet_sandbox.store import Document, Store
+from voicefleet_sandbox.store import Store
 from voicefleet_sandbox.stripe import checkout, invoices
 from voicefleet_sandbox.stripe.context import Context
 from voicefleet_sandbox.stripe.wire import StripeError
 from voicefleet_sandbox.twilio import numbers
-from voicefleet_sandbox.twilio.wire import VENDOR as TWILIO
 from voicefleet_sandbox.webhooks import Webhooks
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Sandbox Checkout</title>
@@ -51,6 +50,7 @@ class Admin:
             Route("/_sandbox/inventory", self.inventory, methods=["GET", "POST"]),
             Route("/_sandbox/clock", self.clock, methods=["POST"]),
             Route("/_sandbox/route", self.route),
+            Route("/_sandbox/carrier/{number}", self.carrier),
             Route("/checkout/{session}", self.checkout_page, methods=["GET"]),
             Route("/checkout/{session}", self.checkout_pay, methods=["POST"]),
             Route("/invoice/{invoice}", self.invoice_page, methods=["GET"]),
@@ -125,37 +125,19 @@ class Admin:
     async def route(self, request: Request) -> Response:
         """What the carrier would do with a call to `?number=` now."""
         number = request.query_params.get("number", "")
-        for doc in self._store.all(TWILIO, None, "number", phone_number=number):
-            return JSONResponse(self._route(doc))
-        return JSONResponse({"error": f"nobody has {number}"}, 404)
+        found = routing.route(self._store, number)
+        if found is None:
+            return JSONResponse({"error": f"nobody has {number}"}, 404)
+        return JSONResponse(found)
 
-    def _route(self, number: Document) -> dict[str, Any]:
-        account, trunk_sid = number["account_sid"], number["trunk_sid"]
-        trunk = self._store.get(TWILIO, account, "trunk", trunk_sid) if trunk_sid else None
-        urls = [
-            url
-            for url in self._store.all(TWILIO, account, "origination_url", trunk_sid=trunk_sid)
-            if trunk_sid and url["enabled"]
-        ]
-        recovery = trunk["disaster_recovery_url"] if trunk else None
-        return {
-            "number": number["phone_number"],
-            "accountSid": account,
-            "trunkSid": trunk_sid,
-            "originationUrls": [
-                {
-                    "sipUrl": u["sip_url"],
-                    "priority": u["priority"],
-                    "weight": u["weight"],
-                    "enabled": True,
-                }
-                for u in sorted(urls, key=lambda u: (u["priority"], -u["weight"]))
-            ],
-            "disasterRecoveryUrl": recovery,
-            "voiceUrl": number["voice_url"],
-            # A trunk takes the call; without one, the number's own instructions do.
-            "forwardTo": _forward(recovery if trunk else number["voice_url"]),
-        }
+    async def carrier(self, request: Request) -> Response:
+        """What one call to a number tries, for the carrier's SIP edge."""
+        number = request.path_params["number"]
+        found = routing.route(self._store, number)
+        uris = routing.attempts(found, random.SystemRandom()) if found else []
+        if not uris:
+            return JSONResponse({"error": f"calls to {number} lead nowhere"}, 404)
+        return PlainTextResponse("|".join(uris))
 
     # --- paying ---------------------------------------------------------------------------
 
@@ -224,10 +206,3 @@ class Admin:
             return JSONResponse(error.body, error.status)
         self._webhooks.poke()
         return JSONResponse({"id": doc["id"], "status": doc["status"]})
-
-
-def _forward(url: str | None) -> str | None:
-    """Whom instructions hosted at the carrier ring: Twilio's "forward" Twimlet."""
-    if not url or "twimlets.com/forward" not in url:
-        return None
-    return parse_qs(urlsplit(url).query).get("PhoneNumber", [None])[0]

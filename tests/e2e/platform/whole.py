@@ -7,6 +7,7 @@ import subprocess
 from support.controlplane import ROOT
 from support.stack import Stack
 from voicefleet_infra import services
+from voicefleet_infra.edge import phone_line
 from voicefleet_infra.images import build_agent_image
 from voicefleet_infra.platform import cache_dir
 from voicefleet_infra.services import Service
@@ -14,14 +15,14 @@ from voicefleet_infra.up import podman_environment
 
 
 class WholePlatform(Stack):
-    """With Podman and the SIP bridge."""
+    """With Podman and the phone line."""
 
     runtime = "podman"
 
     def _services(self) -> list[Service]:
         self.image = build_agent_image(ROOT, cache_dir(), env=podman_environment(self.platform))
-        extra = (services.livekit_sip(self.platform), services.podman(self.platform))
-        return [*super()._services(), *extra]
+        own = [*phone_line(self.platform), services.podman(self.platform)]
+        return [*super()._services(), *own]
 
     def pods(self) -> list[str]:
         """Names of this platform's pods."""

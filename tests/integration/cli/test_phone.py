@@ -10,11 +10,11 @@ import wave
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import pi, sin
 from pathlib import Path
 
 import pytest
 
+from support.tones import loudness, tone
 from voicefleet_cli.phone import BadSound, dial
 from voicefleet_infra.platform import machine_address
 
@@ -86,24 +86,6 @@ def scenario(folder: Path, text: str) -> str:
     file = folder / "scenario.xml"
     file.write_text(text)
     return str(file)
-
-
-def tone(file: Path, hertz: int, *, seconds: float, rate: int) -> Path:
-    samples = array(
-        "h", (int(12000 * sin(2 * pi * hertz * n / rate)) for n in range(int(rate * seconds)))
-    )
-    with wave.open(str(file), "wb") as sound:
-        sound.setparams((1, 2, rate, 0, "NONE", ""))
-        sound.writeframes(samples.tobytes())
-    return file
-
-
-def loudness(samples: array[int], hertz: int, rate: int) -> float:
-    """How much of one frequency is in the samples (Goertzel's sum); 1 is nothing else."""
-    real = sum(v * sin(2 * pi * hertz * n / rate) for n, v in enumerate(samples))
-    imaginary = sum(v * sin(2 * pi * hertz * n / rate + pi / 2) for n, v in enumerate(samples))
-    energy = sum(v * v for v in samples)
-    return 2 * (real**2 + imaginary**2) / (len(samples) * energy) if energy else 0.0
 
 
 def test_what_is_said_is_heard(tmp_path: Path, address: str) -> None:

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from voicefleet_api.fleet import Fleet
 from voicefleet_infra import cluster, services
+from voicefleet_infra import edge as edges
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.platform import RTP_PORTS, Platform, default_home
 from voicefleet_infra.services import Service
@@ -32,16 +33,19 @@ def platform(tmp_path: Path) -> Platform:
 @pytest.fixture
 def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[Service]:
     """All of them, on a machine that has the distribution's programs."""
-    monkeypatch.setattr(services, "_program", lambda name: f"/usr/bin/{name}")
+    for module in (services, edges):
+        monkeypatch.setattr(module, "program", lambda name: f"/usr/bin/{name}")
     config = platform.folder() / "operator.kubeconfig"
     config.write_text("")
     return [
         *services.control_plane(platform),
         services.redis(platform),
         services.livekit(platform),
-        services.livekit_sip(platform),
+        *(services.livekit_sip(platform, node) for node in services.SIP_NODES),
+        edges.edge(platform, ["sip:192.0.2.1:5060"], ["192.0.2.0/24"]),
         services.dns(platform),
         services.sandbox(platform),
+        services.carrier(platform),
         *(services.gateway(platform, name) for name in services.GATEWAYS),
         services.podman(platform),
         services.operator(platform, config, "localhost/voicefleet-agent:1"),
@@ -53,8 +57,9 @@ def test_no_two_services_want_one_port(platform: Platform) -> None:
     ports = platform.ports()
     numbers = [number for number, _ in ports.values()]
     assert len(set(numbers)) == len(numbers)
-    rtp = range(platform.port("rtp"), platform.port("rtp") + RTP_PORTS)
-    assert [number for number in numbers if number in rtp] == [platform.port("rtp")]
+    for name in ("rtp", "rtp-backup"):
+        rtp = range(platform.port(name), platform.port(name) + RTP_PORTS)
+        assert [number for number in numbers if number in rtp] == [platform.port(name)]
 
 
 def test_every_port_belongs_to_a_service(

@@ -29,7 +29,11 @@ def _put(folder: Path, name: str, script: str = "") -> None:
 
 def test_only_what_is_missing_is_named(bare: Path) -> None:
     _put(bare, "knotd")
-    assert tools.missing_packages("platform") == ["redis-server", "baresip"]
+    assert tools.missing_packages("platform") == [
+        "redis-server",
+        "baresip",
+        "kamailio-utils-modules",
+    ]
 
 
 def test_a_library_is_missing_until_the_compiler_would_find_it(bare: Path) -> None:
@@ -45,7 +49,7 @@ def test_without_root_the_command_is_said(bare: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ToolMissing) as said:
         tools.install_packages(lambda _: None, "platform")
     command = "sudo apt-get install --no-install-recommends redis-server knot baresip"
-    assert str(said.value).endswith(command)
+    assert str(said.value).endswith(f"{command} kamailio-utils-modules")
 
 
 def test_without_apt_the_packages_are_said(bare: Path) -> None:

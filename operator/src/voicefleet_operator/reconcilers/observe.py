@@ -152,6 +152,12 @@ def _spares(ctx: ClientContext) -> dict[str, str]:
     spares: dict[str, str] = {}
     if telephony is None:
         return spares
+    held = {number.number for number in _numbers(ctx.store, ctx.mark)}
+    # Who wants exactly this number comes before who is content with any.
+    missing = sorted(
+        (claim for claim in telephony.numbers if claim.name not in held),
+        key=lambda claim: claim.e164 is None,
+    )
     for obj in ctx.store.numbers_of(None):
         spec = PhoneNumberSpec.model_validate(obj["spec"])
         if (
@@ -160,7 +166,7 @@ def _spares(ctx: ClientContext) -> dict[str, str]:
             and "deletionTimestamp" not in obj["metadata"]
         ):
             status = PhoneNumberStatus.model_validate(obj.get("status") or {})
-            for claim in telephony.numbers:
+            for claim in missing:
                 if claim.name not in spares and _fits(claim, spec, status, ctx.mark):
                     spares[claim.name] = obj["metadata"]["name"]
                     break

@@ -189,10 +189,10 @@ def _change_url(store: Store, account: str, doc: Document, params: Params) -> Do
     for name, key in (("FriendlyName", "friendly_name"), ("SipUrl", "sip_url")):
         if name in params:
             doc[key] = params[name]
-    for name, key in (("Weight", "weight"), ("Priority", "priority")):
+    for name, key, least in (("Weight", "weight", 1), ("Priority", "priority", 0)):
         if name in params:
-            if not params[name].isdigit() or int(params[name]) > 65535:
-                raise TwilioError(400, 20001, f"{name} must be between 0 and 65535")
+            if not params[name].isdigit() or not least <= int(params[name]) <= 65535:
+                raise TwilioError(400, 20001, f"{name} must be between {least} and 65535")
             doc[key] = int(params[name])
     if "Enabled" in params:
         doc["enabled"] = params["Enabled"].lower() == "true"

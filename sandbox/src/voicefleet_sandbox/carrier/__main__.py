@@ -1,0 +1,54 @@
+"""`python -m voicefleet_sandbox.carrier`: becomes kamailio."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from voicefleet_sandbox.carrier import PHONES
+
+_CONFIG = Path(__file__).with_name("kamailio.cfg")
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    parser = argparse.ArgumentParser(
+        prog="voicefleet_sandbox.carrier",
+        description="The SIP edge of the sandbox's carrier: calls to its numbers go where their"
+        " trunks say, or ring the phone that hosted instructions name.",
+    )
+    parser.add_argument("--host", required=True, help="address to listen on, UDP and TCP")
+    parser.add_argument("--port", type=int, default=5060, help="port to listen on")
+    parser.add_argument("--sandbox", required=True, help="base address of the sandbox")
+    parser.add_argument(
+        "--networks",
+        help="who may call, register and be called, as CIDR with commas; only --host if unset",
+    )
+    parser.add_argument(
+        "--no-reply-seconds", type=float, default=4.0,
+        help="how long an origination URL may say nothing before the next one is tried",
+    )  # fmt: skip
+    args = parser.parse_args()
+    program = shutil.which("kamailio", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        parser.exit(1, "kamailio is not installed; run: apt-get install kamailio-utils-modules\n")
+    given = {
+        "SANDBOX": f'"{args.sandbox}"',
+        "NETWORKS": f'"{args.networks or args.host}"',
+        "PHONES": f'"{PHONES}"',
+        "NO_REPLY_MS": f"{1000 * args.no_reply_seconds:.0f}",
+    }
+    os.execv(  # noqa: S606 - no shell is wanted
+        program,
+        [
+            program, "-DD", "-E", "-m", "32", "-M", "4", "-f", str(_CONFIG),
+            *(word for name, value in given.items() for word in ("-A", f"{name}={value}")),
+            *("-l", f"udp:{args.host}:{args.port}", "-l", f"tcp:{args.host}:{args.port}"),
+        ],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

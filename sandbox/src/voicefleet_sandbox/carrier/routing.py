@@ -1,0 +1,71 @@
+"""Where a call goes: the trunk's origination URLs, then instructions hosted at the carrier."""
+
+from __future__ import annotations
+
+import random
+from urllib.parse import parse_qs, urlsplit
+
+from voicefleet_sandbox.carrier import PHONES
+from voicefleet_sandbox.store import Document, Store
+from voicefleet_sandbox.twilio.wire import VENDOR
+
+
+def route(store: Store, number: str) -> Document | None:
+    """What the carrier would do with a call to `number` (E.164) now; None: nobody has it.
+
+    `originationUrls` are the trunk's enabled ones, most important first; `forwardTo` is whom the
+    hosted instructions ring. A trunk takes the call; without one, the number's own instructions do.
+    """
+    found = next(iter(store.all(VENDOR, None, "number", phone_number=number)), None)
+    if found is None:
+        return None
+    account, trunk_sid = found["account_sid"], found["trunk_sid"]
+    trunk = store.get(VENDOR, account, "trunk", trunk_sid) if trunk_sid else None
+    urls = store.all(VENDOR, account, "origination_url", trunk_sid=trunk_sid) if trunk else []
+    recovery = trunk["disaster_recovery_url"] if trunk else None
+    return {
+        "number": number,
+        "accountSid": account,
+        "trunkSid": trunk_sid,
+        "originationUrls": [
+            {
+                "sipUrl": url["sip_url"],
+                "priority": url["priority"],
+                "weight": url["weight"],
+                "enabled": True,
+            }
+            for url in sorted(urls, key=lambda url: (url["priority"], -url["weight"]))
+            if url["enabled"]
+        ],
+        "disasterRecoveryUrl": recovery,
+        "voiceUrl": found["voice_url"],
+        "forwardTo": _forward(recovery if trunk else found["voice_url"]),
+    }
+
+
+def attempts(found: Document, dice: random.Random) -> list[str]:
+    """The SIP URIs that one call on a `route` tries, in this order.
+
+    By priority, lowest first; within one, a URL of weight 3 comes first three times as often as one
+    of weight 1 (Efraimidis and Spirakis, Information Processing Letters 97, 2006: the largest of
+    u^(1/weight)). The phone that the hosted instructions ring comes last.
+    """
+    urls = sorted(
+        found["originationUrls"],
+        key=lambda url: (url["priority"], -(dice.random() ** (1 / url["weight"]))),
+    )
+    uris = [_with_user(url["sipUrl"], found["number"]) for url in urls]
+    return [*uris, f"sip:{found['forwardTo']}@{PHONES}"] if found["forwardTo"] else uris
+
+
+def _with_user(url: str, number: str) -> str:
+    """An origination URL with the called number as its user."""
+    scheme, _, rest = url.partition(":")
+    return f"{scheme}:{number}@{rest.rpartition('@')[2]}"
+
+
+def _forward(url: str | None) -> str | None:
+    """Whom instructions hosted at the carrier ring: Twilio's "forward" Twimlet."""
+    if not url or "twimlets.com/forward" not in url:
+        return None
+    return parse_qs(urlsplit(url).query).get("PhoneNumber", [None])[0]

@@ -1,0 +1,107 @@
+"""A carrier, two SIP servers of a customer's and two people's phones, each a host of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from support.netns import NETWORK, Host, Lab
+from support.stack import until
+from voicefleet_cli.phone import Call, dial
+from voicefleet_infra.probes import sip_answers
+
+PORT = 5060
+NO_REPLY_SECONDS = 1.0
+CALLER, OWNER = "+15005550006", "+14155550199"
+FORWARD = "https://twimlets.com/forward?PhoneNumber=%2B14155550199"
+_ACCOUNT = "AC" + "1" * 32
+_SANDBOX = "http://127.0.0.1:12111"
+"""On the carrier's own loopback."""
+
+
+class Url(NamedTuple):
+    """An origination URL."""
+
+    host: Host
+    priority: int = 10
+    weight: int = 10
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The carrier's side, and the cables to everybody."""
+
+    carrier: Host
+    one: Host
+    two: Host
+    caller: Host
+    owner: Host
+
+    @property
+    def edge(self) -> str:
+        """Address and port of the carrier's SIP edge."""
+        return f"{self.carrier.address}:{PORT}"
+
+    def _post(self, path: str, **data: Any) -> Any:
+        with self.carrier.inside():
+            answer = httpx.post(
+                f"{_SANDBOX}/twilio{path}", data=data, auth=(_ACCOUNT, "token"), trust_env=False
+            )
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def number(self, *urls: Url, recovery: str = "", voice_url: str = "") -> str:
+        """A new number: on a trunk with these URLs, or without one where there are none."""
+        path = f"/api/2010-04-01/Accounts/{_ACCOUNT}/IncomingPhoneNumbers.json"
+        bought = self._post(path, AreaCode="415", VoiceUrl=voice_url)
+        if urls:
+            trunk = self._post(
+                "/trunking/v1/Trunks", FriendlyName="test", DisasterRecoveryUrl=recovery
+            )["sid"]
+            for url in urls:
+                self._post(
+                    f"/trunking/v1/Trunks/{trunk}/OriginationUrls",
+                    FriendlyName="test",
+                    SipUrl=f"sip:{url.host.address}:5060",
+                    Priority=url.priority,
+                    Weight=url.weight,
+                    Enabled=str(url.enabled).lower(),
+                )
+            self._post(f"/trunking/v1/Trunks/{trunk}/PhoneNumbers", PhoneNumberSid=bought["sid"])
+        number: str = bought["phone_number"]
+        return number
+
+    def call(self, number: str, *, seconds: float = 0.5, **options: Any) -> Call:
+        """Call a number from the caller's phone."""
+        with self.caller.inside():
+            return dial(
+                f"sip:{number}@{self.edge}", caller=CALLER, address=self.caller.address,
+                seconds=seconds, **options,
+            )  # fmt: skip
+
+
+def exchange(lab: Lab, folder: Path) -> Exchange:
+    """With the sandbox and its SIP edge running."""
+    hosts = (lab.host(name) for name in ("carrier", "one", "two", "caller", "owner"))
+    made = Exchange(*hosts)
+    _start(made.carrier, folder / "sandbox.log", ["voicefleet_sandbox"])
+    edge = ["voicefleet_sandbox.carrier", f"--host={made.carrier.address}", f"--sandbox={_SANDBOX}"]
+    edge += [f"--networks={NETWORK}", f"--no-reply-seconds={NO_REPLY_SECONDS}"]
+    _start(made.carrier, folder / "edge.log", edge)
+
+    def up() -> bool:
+        with made.caller.inside():
+            return sip_answers(made.carrier.address, PORT)
+
+    until(up, f"the edge does not answer: {(folder / 'edge.log').read_text()[-2000:]}")
+    return made
+
+
+def _start(host: Host, log: Path, module: Sequence[str]) -> None:
+    host.start([sys.executable, "-m", *module], log)

@@ -1,0 +1,45 @@
+"""In which order the carrier tries a trunk's URLs."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from voicefleet_sandbox.carrier.routing import attempts
+
+pytestmark = pytest.mark.unit
+
+NUMBER, OWNER = "+14155550100", "+14155550199"
+
+
+def found(*urls: tuple[str, int, int], forward: str | None = None) -> dict[str, Any]:
+    shown = [{"sipUrl": url, "priority": p, "weight": w} for url, p, w in urls]
+    return {"number": NUMBER, "originationUrls": shown, "forwardTo": forward}
+
+
+def test_by_priority_then_the_owners_phone() -> None:
+    tried = attempts(
+        found(("sip:b:5060", 20, 1), ("sip:a:5061;transport=tcp", 10, 1), forward=OWNER),
+        random.Random(1),
+    )
+    assert tried == [
+        f"sip:{NUMBER}@a:5061;transport=tcp",
+        f"sip:{NUMBER}@b:5060",
+        f"sip:{OWNER}@phones.invalid",
+    ]
+
+
+def test_equal_priorities_by_weight() -> None:
+    dice = random.Random(1)
+    trunk = found(("sip:a", 1, 60), ("sip:b", 1, 30), ("sip:c", 1, 10), ("sip:d", 2, 65535))
+    orders = [attempts(trunk, dice) for _ in range(5000)]
+    first = Counter(order[0][-1] for order in orders)
+    assert {url: round(count / 5000, 1) for url, count in first.items()} == {
+        "a": 0.6, "b": 0.3, "c": 0.1,
+    }  # fmt: skip
+    assert {order[3][-1] for order in orders} == {"d"}
+    # Each is tried once, whatever comes first.
+    assert all(len(set(order)) == 4 for order in orders)
