@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from simulator.apiserver import Object
-from simulator.world import PLANS, World
+from simulator.world import FIRST_WORDS, PLANS, World
+from voicefleet_operator.planning.observed import client_of
 from voicefleet_operator.planning.telephony import forward_url
 
 
@@ -30,7 +31,7 @@ def problems(world: World, expected: dict[str, str], *, again: bool = False) -> 
         *_billing(world, clients, expected),
         *_carrier(world, clients, expected),
         *_routing(world, clients, expected),
-        *_placement(world, clients),
+        *_placement(world, clients, expected),
         *_voices(world, clients),
         *_ledger(world),
         *(() if again else _bought_twice(world)),
@@ -149,7 +150,8 @@ def _routing(world: World, clients: dict[str, Object], expected: dict[str, str])
             _owner(world.livekit.trunks[t].metadata) if t in world.livekit.trunks else t
             for t in rule.trunk_ids
         ]
-        rules[_owner(rule.metadata), tuple(on), rule.room_config.agents[0].agent_name] += 1
+        agents = tuple(agent.agent_name for agent in rule.room_config.agents)
+        rules[_owner(rule.metadata), tuple(on), agents] += 1
     wanted = {
         client_id: tuple(
             sorted(filter(None, (held.get(f"{client_id}-{key}") for key in _numbers(client))))
@@ -158,9 +160,10 @@ def _routing(world: World, clients: dict[str, Object], expected: dict[str, str])
     }
     wanted = {client_id: numbers for client_id, numbers in wanted.items() if numbers}
     yield from _differs("LiveKit trunks", trunks, Counter(wanted.items()))
-    yield from _differs(
-        "LiveKit rules", rules, Counter((c, (c,), f"voicefleet-{c}") for c in wanted)
-    )
+    # A client that has no agent (any more) keeps the name that it began with.
+    agents_of = {c: (f"voicefleet-{c}",) for c in wanted}
+    agents_of |= {client_of(unit)[0]: (f"voicefleet-{unit}",) for unit in world.units.running}
+    yield from _differs("LiveKit rules", rules, Counter((c, (c,), agents_of[c]) for c in wanted))
 
 
 def _owner(metadata: str) -> str:
@@ -168,8 +171,11 @@ def _owner(metadata: str) -> str:
     return client_id
 
 
-def _placement(world: World, clients: dict[str, Object]) -> Iterator[str]:
-    running = {i: json.loads(world.units.configs[i])["greeting"] for i in world.units.running}
+def _placement(world: World, clients: dict[str, Object], expected: dict[str, str]) -> Iterator[str]:
+    running = Counter(
+        (client_of(unit)[0], json.loads(world.units.configs[unit])["greeting"])
+        for unit in world.units.running
+    )
     wanted = {}
     for client_id, client in clients.items():
         if not client["spec"].get("suspend"):
@@ -177,7 +183,9 @@ def _placement(world: World, clients: dict[str, Object]) -> Iterator[str]:
                 "receptionists", client["spec"]["receptionistRef"]["name"], "default"
             )
             wanted[client_id] = words["spec"]["greeting"] if words else ""
-    yield from _differs("agents", Counter(running.items()), Counter(wanted.items()))
+            if expected.get(client["metadata"]["name"]) == "RolledBack":
+                wanted[client_id] = FIRST_WORDS
+    yield from _differs("agents", running, Counter(wanted.items()))
     names = Counter(label for label, kind in world.zone.records if kind == "A")
     owners = Counter(label for label, kind in world.zone.records if kind == "TXT")
     want = Counter(client["spec"]["dns"]["subdomain"] for client in clients.values())
@@ -185,13 +193,18 @@ def _placement(world: World, clients: dict[str, Object]) -> Iterator[str]:
     yield from _differs("DNS owners", owners, Counter(f"_voicefleet.{name}" for name in want))
 
 
+def _voices_of(world: World, unit: str) -> list[Object]:
+    voices: list[Object] = json.loads(world.units.configs[unit])["pipeline"]["tts"]
+    return voices
+
+
 def _voices(world: World, clients: dict[str, Object]) -> Iterator[str]:
     """One of the newest recording for whoever is to have one, made once, and heard."""
     have, heard, want = Counter[Any](), Counter[Any](), Counter[Any]()
     for voice in world.paid.listed("voice"):
         have[voice["name"].split("/")[2], voice["samples"][0]["hash"]] += 1
-    for client_id in world.units.running:
-        first = json.loads(world.units.configs[client_id])["pipeline"]["tts"][0]
+    for unit in world.units.running:
+        client_id, first = client_of(unit)[0], _voices_of(world, unit)[0]
         if first["provider"] == "ElevenLabs":
             found = [v for v in world.paid.listed("voice") if v["voice_id"] == first["voice"]]
             heard[client_id, found[0]["samples"][0]["hash"] if found else ""] += 1

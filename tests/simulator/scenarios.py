@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from simulator.branches import Scenario
+from simulator.vendors import BAD_WORDS
 from simulator.world import SWEEP, Fault, World, numbers
 
 _BUY = "twilio POST */IncomingPhoneNumbers.json"
@@ -47,6 +49,29 @@ async def _one_number(world: World) -> None:
 
 async def _prompt(world: World) -> None:
     world.greet("words", "Good morning")
+
+
+def _rolled_out(strategy: str) -> Callable[[World], Awaitable[None]]:
+    async def apply(world: World) -> None:
+        world.apply("a", rollout={"strategy": strategy, "words": "RollOut"})
+
+    return apply
+
+
+async def _twice(world: World) -> None:
+    await _prompt(world)
+    await asyncio.sleep(100)
+    world.greet("words", "Good afternoon")
+
+
+async def _bad_words(world: World) -> None:
+    world.greet("words", BAD_WORDS)
+
+
+async def _delete_in_a_rollout(world: World) -> None:
+    await _prompt(world)
+    await world.until("runtime apply")
+    world.delete("a")
 
 
 async def _suspend(world: World) -> None:
@@ -139,6 +164,13 @@ SCENARIOS = [
     Scenario("add a number", _two_numbers, before=_client),
     Scenario("remove a number", _one_number, before=_two_numbers),
     Scenario("change the prompt", _prompt, before=_client),
+    Scenario("roll out blue-green, twice", _twice, before=_rolled_out("BlueGreen")),
+    Scenario("roll out by a canary", _prompt, before=_rolled_out("Canary")),
+    Scenario(
+        "roll out what is bad", _bad_words, _rolled_out("Canary"),
+        lambda _world: {"a": "RolledBack"},
+    ),
+    Scenario("delete in a rollout", _delete_in_a_rollout, before=_rolled_out("BlueGreen")),
     Scenario("clone a voice", _own_voice, before=_client),
     Scenario("clone another recording", _other_recording, before=_client_with_voice),
     Scenario("delete with a voice", _delete, before=_client_with_voice),

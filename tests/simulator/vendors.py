@@ -24,7 +24,7 @@ from simulator.wire import Reply, Request, fail_runtime
 from voicefleet_operator.drivers.errors import Gone
 from voicefleet_operator.drivers.runtime.base import hash_spec
 from voicefleet_operator.planning.desired import config_hash
-from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+from voicefleet_operator.planning.observed import AgentHealth, AgentUnit, UnitSpec
 from voicefleet_sandbox.elevenlabs import api as elevenlabs
 from voicefleet_sandbox.elevenlabs.api import ElevenLabsError, Upload
 from voicefleet_sandbox.store import Store
@@ -210,6 +210,10 @@ class Zone:
                 transaction.add(dns.name.from_text(label, None), rdataset)
 
 
+BAD_WORDS = "Nothing works"
+_CALLS = 100
+
+
 class Units:
     """The agents that run, wherever the controller is."""
 
@@ -219,21 +223,27 @@ class Units:
         self.watchers: list[Callable[[str], None]] = []
 
     def apply(self, spec: UnitSpec) -> None:
-        unit = AgentUnit(spec.client_id, hash_spec(spec, "simulated"), "", True, True)
-        self.running[spec.client_id] = unit
-        self.configure(spec.client_id, spec.config_json)
+        # As if its calls came at once; with such a greeting all of them fail.
+        failed = _CALLS if BAD_WORDS in spec.config_json else 0
+        health = AgentHealth(registered=True, ended_calls=_CALLS, failed_calls=failed)
+        unit = AgentUnit(
+            spec.client_id, hash_spec(spec, "simulated"), "", True, True, health=health
+        )
+        self.running[spec.unit_id] = unit
+        self.configure(spec.unit_id, spec.config_json)
 
-    def configure(self, client_id: str, config_json: str) -> None:
-        if client_id not in self.running:
-            raise Gone("UnitMissing", f"{client_id} has no unit")
-        unit = self.running[client_id]
-        self.running[client_id] = replace(unit, config_hash=config_hash(config_json))
-        self.configs[client_id] = config_json
-        self._changed(client_id)
+    def configure(self, unit: str, config_json: str) -> None:
+        if unit not in self.running:
+            raise Gone("UnitMissing", f"{unit} is no unit")
+        configured = replace(self.running[unit], config_hash=config_hash(config_json))
+        self.running[unit] = configured
+        self.configs[unit] = config_json
+        self._changed(configured.client_id)
 
-    def remove(self, client_id: str) -> None:
-        if self.running.pop(client_id, None):
-            self._changed(client_id)
+    def remove(self, unit: str) -> None:
+        removed = self.running.pop(unit, None)
+        if removed:
+            self._changed(removed.client_id)
 
     def _changed(self, client_id: str) -> None:
         for watcher in self.watchers:
@@ -259,11 +269,11 @@ class Runtime:
     async def apply(self, spec: UnitSpec) -> None:
         await self._do("apply", spec)
 
-    async def configure(self, client_id: str, config_json: str) -> None:
-        await self._do("configure", client_id, config_json)
+    async def configure(self, unit: str, config_json: str) -> None:
+        await self._do("configure", unit, config_json)
 
-    async def remove(self, client_id: str) -> None:
-        await self._do("remove", client_id)
+    async def remove(self, unit: str) -> None:
+        await self._do("remove", unit)
 
     def spec_hash(self, spec: UnitSpec) -> str:
         return hash_spec(spec, "simulated")

@@ -74,6 +74,8 @@ def is_read(name: str) -> bool:
     return " GET " in name or name.startswith(("livekit List", "dns transfer", "runtime list"))
 
 
+FIRST_WORDS = "Hello"
+
 _operator: contextvars.ContextVar[Operator] = contextvars.ContextVar("_operator")
 
 
@@ -169,7 +171,7 @@ class World:
     def begin(self) -> None:
         """A fleet, what its receptionist says, and a controller."""
         self.kube.create("fleets", "", _fleet())
-        self.greet("words", "Hello")
+        self.greet("words", FIRST_WORDS)
         self.start()
 
     def start(self, *, stale: bool = False) -> None:

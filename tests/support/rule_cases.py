@@ -232,6 +232,11 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "a voice belongs to a person, and is not cloned without their consent: say in consent who"
         " gave it (givenBy), when (givenAt) and in which words (statement); or remove voice",
     ),
+    "an experiment without other words": (
+        receptionist(experiment={"name": "nothing"}),
+        "spec.experiment.greeting",
+        "two ways of saying the same cannot be told apart: set greeting, prompt or both",
+    ),
     "consent without words": (
         cloned(consent={"givenBy": "Ada", "givenAt": "2026-01-31T12:00:00Z"}),
         "spec.voice.clone.consent.statement",
@@ -413,6 +418,7 @@ ACCEPTED: dict[str, Manifest] = {
     "hours": receptionist(hours=[{"day": "Friday", "opens": "18:00", "closes": "23:59"}]),
     "empty receptionist": receptionist(),
     "a voice with consent": cloned(),
+    "an experiment": receptionist(experiment={"name": "shorter", "greeting": "{business}, hello!"}),
 }
 
 CHANGEABLE = voice_client(

@@ -15,7 +15,7 @@ from typing import Any
 from livekit import api, rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from voicefleet_agent import ahead, talk
+from voicefleet_agent import ahead, talk, tally
 from voicefleet_agent.audio import SAMPLE_RATE
 from voicefleet_agent.conversation import Conversation, Ending
 from voicefleet_agent.listening import Ears
@@ -25,6 +25,8 @@ from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.records import Recorder
 from voicefleet_agent.settings import Settings, read_timing
 from voicefleet_agent.speaking import QUEUE_MS, Mouth
+from voicefleet_api.callers import caller_in
+from voicefleet_api.calls import CallRecord
 from voicefleet_dialogue.dialogue import Dialogue
 
 CALLER_TIMEOUT = 20.0
@@ -44,6 +46,9 @@ CALL_STATUS = "sip.callStatus"
 HUNG_UP = "hangup"
 CALLER_NUMBER = "sip.phoneNumber"
 CALLED_NUMBER = "sip.trunkPhoneNumber"
+_NO_MEDIA = "no media connection"
+_NEVER_TALKED = ("failed", _NO_MEDIA)
+"""Why a call ended, where the caller heard nothing and it is our fault."""
 
 log = logging.getLogger(LOGGER)
 
@@ -52,23 +57,34 @@ async def answer(ctx: JobContext) -> None:
     """Talk with the caller until one side ends the call."""
     begun = time.monotonic()
     settings = Settings.from_env()
-    live = Live(settings)
+    live = Live(settings, caller_in(ctx.job.room.name))
     log.info("call dispatched", extra={"action": "CallDispatched"})
     reason = "failed"
+    call = _Call(ctx, settings, live, begun)
     try:
         async with asyncio.timeout(settings.max_call_seconds):
-            reason = await _Call(ctx, settings, live, begun).run()
+            reason = await call.run()
     except TimeoutError:
         reason = "maximum length"
         # Leaving is not enough: LiveKit SIP keeps the caller in a room without an agent.
         await ctx.delete_room()
     finally:
         await live.aclose()
+        _count(settings, ctx.job.id, reason, call.record)
         log.info(
             "call ended",
             extra={"action": "CallEnded", "reason": reason, "seconds": _seconds_since(begun)},
         )
         ctx.shutdown(reason)
+
+
+def _count(settings: Settings, job_id: str, reason: str, record: CallRecord | None) -> None:
+    failed = reason in _NEVER_TALKED or (record is not None and not record.success)
+    answer_ms = record.latency.total if record is not None else None
+    try:
+        tally.note(settings.tally, job_id, failed=failed, answer_ms=answer_ms)
+    except OSError as error:
+        log.error("call not counted", extra={"action": "NotCounted", "error": type(error).__name__})
 
 
 class _Call:
@@ -81,6 +97,8 @@ class _Call:
         self._recorder: Recorder | None = None
         self._dialogue: Dialogue | None = None
         self._settings = settings
+        self.record: CallRecord | None = None
+        """Once it is over."""
 
     async def run(self) -> str:
         """The call itself; says why it ended."""
@@ -91,7 +109,7 @@ class _Call:
         finally:
             if self._recorder is not None and self._dialogue is not None:
                 self._recorder.state("Logging")
-                self._recorder.finish(reason, self._dialogue.outcome)
+                self.record = self._recorder.finish(reason, self._dialogue.outcome)
 
     async def _run(self) -> str:
         ctx = self._ctx
@@ -110,7 +128,7 @@ class _Call:
             async with asyncio.timeout(CALLER_TIMEOUT):
                 await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
         except TimeoutError:
-            return "no media connection"
+            return _NO_MEDIA
         source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=QUEUE_MS)
         publishing = self._start(
             ctx.room.local_participant.publish_track(
@@ -151,6 +169,7 @@ class _Call:
             self._live.config,
             caller=caller.attributes.get(CALLER_NUMBER),
             called=caller.attributes.get(CALLED_NUMBER),
+            variant=self._live.config.variant(caller_in(self._ctx.job.room.name)),
         )
         self._live.meter = record
         self._recorder, self._dialogue = record, dialogue

@@ -17,15 +17,19 @@ log = logging.getLogger(LOGGER)
 class Live:
     """Follows the configuration file; one `stat` a look. To be closed."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises OSError, or ValueError where the file is not valid."""
+    def __init__(self, settings: Settings, caller: str | None = None) -> None:
+        """With the words for `caller`, where there is one.
+
+        Raises OSError, or ValueError where the file is not valid.
+        """
         self._settings = settings
+        self._caller = caller
         self.meter: Meter | None = None
         """Counts what the providers do, once a call has one."""
         self._resting = Resting()
         self._old: list[Providers] = []
         self._seen = self._stamp()
-        self.config = read_config(settings.config)
+        self.config = self._read()
         self.providers = self._made(self.config)
         self.on_change: Callable[[AgentConfig], None] = lambda _: None
 
@@ -35,7 +39,7 @@ class Live:
             stamp = self._stamp()
             if stamp != self._seen:
                 self._seen = stamp
-                self._take(read_config(self._settings.config))
+                self._take(self._read())
         except (OSError, ValueError) as error:
             log.error(
                 "configuration not taken",
@@ -57,6 +61,10 @@ class Live:
         """Close all connections, also those of providers that a call has turned away from."""
         for providers in (*self._old, self.providers):
             await providers.aclose()
+
+    def _read(self) -> AgentConfig:
+        config = read_config(self._settings.config)
+        return config if self._caller is None else config.heard_by(self._caller)
 
     def _take(self, config: AgentConfig) -> None:
         now, before = ((c.pipeline, c.locale) for c in (config, self.config))

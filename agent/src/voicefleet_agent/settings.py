@@ -4,6 +4,7 @@
 |---|---|---|
 | `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
 | `VOICEFLEET_DATA` | `/data` | the client's own: phrases made ahead, calendar, call records |
+| `VOICEFLEET_SLOT` | `blue` | `green` for the second of two agents on one volume |
 | `VOICEFLEET_MODELS` | `/run/voicefleet/models` | folder of the platform's sockets |
 | `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
@@ -51,6 +52,7 @@ class Settings:
     max_call_seconds: float
     drain_seconds: int
     secrets: Path = Path("/secrets")
+    slot: str = "blue"
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -66,12 +68,23 @@ class Settings:
             max_call_seconds=float(env("VOICEFLEET_MAX_CALL_SECONDS", "7200")),
             drain_seconds=int(env("VOICEFLEET_DRAIN_SECONDS", "20")),
             secrets=Path(env("VOICEFLEET_SECRETS", "/secrets")),
+            slot=env("VOICEFLEET_SLOT", "blue"),
         )
 
     @property
     def phrases(self) -> Path:
-        """Where sentences spoken ahead are kept."""
-        return self.data / "phrases"
+        """Where sentences spoken ahead are kept; the other version has other sentences."""
+        return self.data / ("phrases" if self.slot == "blue" else f"phrases-{self.slot}")
+
+    @property
+    def tally(self) -> Path:
+        """Where calls' processes say what came of them."""
+        return self.data / "tally" / self.slot
+
+    @property
+    def housekeeping(self) -> Path:
+        """Locked by the worker that looks after the volume."""
+        return self.data / "worker.lock"
 
     @property
     def calendar(self) -> Path:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import math
 import signal
 import sys
+import time
 
 import aiohttp
 from aiohttp import web
-from livekit.agents import AgentServer, JobExecutorType
+from livekit.agents import AgentServer, JobExecutorType, JobRequest
 
 from voicefleet_agent import ahead, phrases, speech, talk
 from voicefleet_agent.caldav import keep_synced
@@ -22,10 +24,14 @@ from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.records.delivery import Delivery
 from voicefleet_agent.settings import Settings
+from voicefleet_agent.tally import Tally
 from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.callers import DispatchMetadata, caller_in
 
 CONFIG_POLL = 1.0
 """Seconds between two looks at the configuration file (one `stat`)."""
+HOUSE_POLL = 1.0
+"""Seconds between two tries to become the one that looks after the volume."""
 RETRY_AHEAD = 20.0
 """Seconds until a voice that did not speak ahead is asked again."""
 
@@ -64,7 +70,20 @@ def no_load() -> float:
     return 0.0
 
 
-def build(config: AgentConfig, settings: Settings) -> Worker:
+def is_ours(metadata: str, room: str) -> bool:
+    """Whether a caller is one of ours, where two versions share them.
+
+    What cannot be read is ours: two voices are better than none.
+    """
+    try:
+        callers = DispatchMetadata.model_validate_json(metadata or "{}").callers
+    except ValueError:
+        log.error("dispatch not understood", extra={"action": "DispatchInvalid"})
+        return True
+    return callers is None or callers.include(caller_in(room))
+
+
+def build(config: AgentConfig, settings: Settings, tally: Tally) -> Worker:
     """A worker that is not running yet."""
     worker = Worker(
         ws_url=config.livekit_url,
@@ -81,22 +100,37 @@ def build(config: AgentConfig, settings: Settings) -> Worker:
         host="127.0.0.1",
         port=0,
     )
-    worker.rtc_session(answer, agent_name=config.agent_name)
+
+    async def take(request: JobRequest) -> None:
+        if is_ours(request.job.metadata, request.room.name):
+            tally.accept(request.id)
+            await request.accept()
+        else:
+            await request.reject()
+
+    worker.rtc_session(answer, agent_name=config.agent_name, on_request=take)
     return worker
 
 
 async def serve_health(
-    worker: Worker, delivery: Delivery, config: AgentConfig, settings: Settings
+    worker: Worker, delivery: Delivery, tally: Tally, config: AgentConfig, settings: Settings
 ) -> web.AppRunner:
     """`GET /`: 200 while registered and taking calls, else 503; a JSON object either way."""
+    started_at = time.time()
 
     async def health(_: web.Request) -> web.Response:
         ready = worker.registered and not worker.draining
+        under_way = {info.job.id for info in worker.active_jobs}
+        tally.look(under_way)
         return web.json_response(
             {
                 "registered": ready,
                 "agentName": config.agent_name,
-                "activeCalls": len(worker.active_jobs) if ready else 0,
+                "startedAt": started_at,
+                "activeCalls": len(under_way),
+                "endedCalls": tally.ended,
+                "failedCalls": tally.failed,
+                "answerMilliseconds": tally.answer_ms,
                 "deliveredCalls": delivery.calls,
                 "callStates": delivery.states,
             },
@@ -140,11 +174,15 @@ async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
             await live.aclose()
 
 
+def _greetings(config: AgentConfig) -> list[str]:
+    return [config.greeting, *([config.experiment.greeting] if config.experiment else [])]
+
+
 async def _make_greeting(live: Live, settings: Settings) -> None:
     try:
         made = Phrases(settings.phrases)
         await ahead.speak_somehow(
-            made, live.providers.ahead, [live.config.greeting], live.config.locale
+            made, live.providers.ahead, _greetings(live.config), live.config.locale
         )
         log.info("greeting ready", extra={"action": "GreetingReady"})
     except ahead.SpeechFailed as error:
@@ -161,7 +199,7 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
     """
     made, speaker = Phrases(settings.phrases), live.providers.ahead
     essential = phrases.essential(live.config.locale)
-    needed = [live.config.greeting, *essential, *talk.prepared(live, settings)]
+    needed = [*_greetings(live.config), *essential, *talk.prepared(live, settings)]
     while True:
         try:
             await ahead.speak_somehow(made, speaker, essential, live.config.locale)
@@ -179,9 +217,23 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
         await asyncio.sleep(RETRY_AHEAD)
 
 
+async def keep_house(settings: Settings, delivery: Delivery) -> None:
+    """Deliver records and sync the calendar: of two workers on the volume, one at a time."""
+    settings.housekeeping.parent.mkdir(parents=True, exist_ok=True)
+    with settings.housekeeping.open("ab") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(HOUSE_POLL)
+        await asyncio.gather(keep_synced(settings), delivery.run())
+
+
 async def run(config: AgentConfig, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then finish the calls in progress and return."""
-    worker = build(config, settings)
+    tally = Tally(settings.tally)
+    worker = build(config, settings, tally)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -189,11 +241,10 @@ async def run(config: AgentConfig, settings: Settings) -> None:
     started = asyncio.Event()
     worker.on("worker_started", started.set)
     delivery = Delivery(settings)
-    health = await serve_health(worker, delivery, config, settings)
+    health = await serve_health(worker, delivery, tally, config, settings)
     tried = asyncio.Event()
     greeting = asyncio.create_task(keep_phrases_ready(settings, tried))
-    syncing = asyncio.create_task(keep_synced(settings))
-    delivering = asyncio.create_task(delivery.run())
+    keeping = asyncio.create_task(keep_house(settings, delivery))
 
     async def serve() -> None:
         # Not registered before it has something to say: a first caller would hear silence.
@@ -214,6 +265,6 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        for task in (greeting, syncing, delivering, stopping):
+        for task in (greeting, keeping, stopping):
             task.cancel()
         await health.cleanup()

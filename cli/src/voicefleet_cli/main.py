@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import httpx
 import typer
 
+from voicefleet_cli import ab as ab_command
 from voicefleet_cli import call as call_command
 from voicefleet_cli import calls as calls_command
 from voicefleet_cli import chat as chat_command
@@ -48,6 +49,14 @@ BasePort = Annotated[
     int | None,
     typer.Option(
         envvar="VOICEFLEET_BASE_PORT", help="Ports are fixed steps above this one (16000)."
+    ),
+]
+PortalAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--portal",
+        envvar="VOICEFLEET_PORTAL",
+        help="Address of the portal that has the calls; this machine's if unset.",
     ),
 ]
 Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the output.")]
@@ -271,14 +280,7 @@ def calls(
         str, typer.Option("--query", "-q", help="Only calls with these words in them.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="Most calls to list.")] = 30,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--portal",
-            envvar="VOICEFLEET_PORTAL",
-            help="Address of the portal that has the calls; this machine's if unset.",
-        ),
-    ] = None,
+    address: PortalAddress = None,
     home: Home = default_home(),  # noqa: B008
     output: Form = Output.TABLE,
 ) -> None:
@@ -291,6 +293,28 @@ def calls(
     if client is not None and call is not None:
         raise typer.Exit(calls_command.show_one(portal, client, call, namespace, output))
     raise typer.Exit(calls_command.show(portal, client, namespace, query, limit, output))
+
+
+@app.command()
+def ab(
+    client: Annotated[str, typer.Argument(help="Name of a VoiceClient.")],
+    experiment: Annotated[
+        str | None, typer.Argument(help="Name of the experiment; the newest if unset.")
+    ] = None,
+    callers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="First callers of each variant that decide; to be chosen beforehand."
+        ),
+    ] = 100,
+    namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
+    address: PortalAddress = None,
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """Compare two ways of saying it by the callers who booked (Receptionist.spec.experiment)."""
+    portal = calls_command.Portal.of(_known(home), address)
+    raise typer.Exit(ab_command.compare(portal, client, namespace, experiment, callers, output))
 
 
 @app.command()

@@ -9,8 +9,19 @@ from __future__ import annotations
 from pydantic import Field
 
 from voicefleet_api.base import ApiModel
+from voicefleet_api.callers import Callers
+from voicefleet_api.calls import Variant
 from voicefleet_api.pipeline import Pipeline
 from voicefleet_api.receptionist import Bookable, Contact, Fact, OpeningHours
+
+
+class OtherWords(ApiModel):
+    """What some callers hear instead (`Receptionist.spec.experiment`)."""
+
+    name: str = Field(description="The experiment's.")
+    percent: int = Field(description="Share of the callers.")
+    greeting: str = Field(description="First words on their calls, placeholders filled in.")
+    prompt: str = Field(description="Instructions for their open questions.")
 
 
 class AgentConfig(ApiModel):
@@ -39,3 +50,19 @@ class AgentConfig(ApiModel):
     pipeline: Pipeline = Field(
         default_factory=Pipeline, description="Who transcribes, thinks and speaks."
     )
+    experiment: OtherWords | None = Field(default=None, description="Words that are compared.")
+
+    def variant(self, caller: str) -> Variant | None:
+        """Which words that caller hears, always the same; None where none are compared."""
+        other = self.experiment
+        if other is None:
+            return None
+        heard = Callers(first=0, end=other.percent, salt=other.name).include(caller)
+        return "B" if heard else "A"
+
+    def heard_by(self, caller: str) -> AgentConfig:
+        """With the words for that caller."""
+        other = self.experiment
+        if other is None or self.variant(caller) == "A":
+            return self
+        return self.model_copy(update={"greeting": other.greeting, "prompt": other.prompt})

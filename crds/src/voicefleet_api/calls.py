@@ -37,6 +37,9 @@ Outcome = Literal[
 ]
 
 
+Variant = Literal["A", "B"]
+
+
 class StageLatencies(ApiModel):
     """What passed between the end of the caller's speech and the first sound of the answer."""
 
@@ -127,6 +130,8 @@ class CallRecord(ApiModel):
     interruptions: int = Field(default=0, ge=0, description="Times the caller cut in.")
     latency: StageLatencies = Field(default=StageLatencies(), description="Median of the turns.")
     providers: list[ProviderUse] = Field(default_factory=list, description="Who did what.")
+    experiment: str | None = Field(default=None, description="In which words were compared.")
+    variant: Variant | None = Field(default=None, description="Which words the caller heard.")
     estimated_revenue_minor: int = Field(default=0, ge=0, description="Of what was booked, cents.")
 
     @property

@@ -14,6 +14,8 @@ from voicefleet_api.phonenumber import E164
 from voicefleet_api.professions import AppointmentType
 
 Text = Annotated[str, Field(max_length=1024)]
+Greeting = Annotated[str, Field(min_length=1, max_length=500)]
+Prompt = Annotated[str, Field(min_length=1, max_length=16384)]
 Clock = Annotated[
     str,
     Field(
@@ -166,10 +168,34 @@ class Voice(ApiModel):
     )
 
 
+class Experiment(ApiModel):
+    """Other words for some callers, to find out which make more of them book.
+
+    `voicefleet ab` compares; the words beside this are variant A, these are B.
+    """
+
+    model_config = ConfigDict(json_schema_extra=rules.EXPERIMENT)
+
+    name: ObjectName = Field(description="Calls of another name are not counted together.")
+    percent: int = Field(
+        default=50, ge=1, le=99, description="Share of the callers, by their numbers, who hear B."
+    )
+    greeting: Greeting | None = Field(
+        default=None, description="B's greeting; A's if unset. `{business}` as there."
+    )
+    prompt: Prompt | None = Field(default=None, description="B's prompt; A's if unset.")
+
+    @model_validator(mode="after")
+    def _differs(self) -> Self:
+        if self.greeting is None and self.prompt is None:
+            raise ValueError(rules.EXPERIMENT_EMPTY)
+        return self
+
+
 class ReceptionistSpec(ApiModel):
     """The client's own words; whatever is unset comes from the profession."""
 
-    greeting: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+    greeting: Greeting | None = Field(
         default=None,
         description="First words on a call. `{business}` stands for the business's name.",
     )
@@ -205,8 +231,11 @@ class ReceptionistSpec(ApiModel):
     voice: Voice | None = Field(
         default=None, description="What the agent sounds like; as the pipeline says if unset."
     )
-    prompt: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
+    prompt: Prompt | None = Field(
         default=None, description="A prompt of one's own, instead of the profession's."
+    )
+    experiment: Experiment | None = Field(
+        default=None, description="Other words for some callers, to find out which serve better."
     )
 
 

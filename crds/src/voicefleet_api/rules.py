@@ -319,6 +319,11 @@ SECRET_RESERVED = (
     " to be sent elsewhere; give the Secret another name"
 )
 PROVIDER_SECRET = checked(rule(f"self.name != '{OWN_VOICE}'", SECRET_RESERVED, ".name"))
+EXPERIMENT_EMPTY = (
+    "two ways of saying the same cannot be told apart: set greeting, prompt or both, as the other"
+    " callers are to hear them"
+)
+EXPERIMENT = checked(rule("has(self.greeting) || has(self.prompt)", EXPERIMENT_EMPTY, ".greeting"))
 VOICE_CLONE = checked(rule("has(self.consent)", CONSENT_MISSING, ".consent"))
 OPENING_HOURS = checked(
     rule(

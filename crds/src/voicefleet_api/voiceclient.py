@@ -215,6 +215,56 @@ class Retention(ApiModel):
         return min(self.records_days, self.audio_days)
 
 
+class Rollout(ApiModel):
+    """How a new version of the agent takes over the calls.
+
+    A version is what only a restart can change: image, limits, addresses, secrets.
+    """
+
+    strategy: Literal["Recreate", "BlueGreen", "Canary"] = Field(
+        default="Recreate",
+        description="Recreate stops the agent and starts the new one; BlueGreen starts it beside,"
+        " moves all callers once it is ready, and lets calls under way end; Canary moves a share"
+        " of the callers first.",
+    )
+    words: Literal["Reload", "RollOut"] = Field(
+        default="Reload",
+        description="Reload: the next call has a changed greeting, prompt or pipeline; RollOut:"
+        " that is a new version, too.",
+    )
+    ready_seconds: int = Field(
+        default=180,
+        ge=10,
+        le=3600,
+        description="Seconds in which the new version must be registered, or it is taken back.",
+    )
+    percent: int = Field(
+        default=10,
+        ge=1,
+        le=99,
+        description="Canary: share of the callers, by their numbers, whom the new version answers.",
+    )
+    minimum_calls: int = Field(
+        default=10,
+        ge=1,
+        le=10000,
+        description="Canary: calls that the new version must have ended before it gets the rest.",
+    )
+    maximum_error_percent: int = Field(
+        default=10,
+        ge=0,
+        le=99,
+        description="Canary: share of those calls that may fail; with more it is taken back.",
+    )
+    maximum_answer_milliseconds: int = Field(
+        default=1500,
+        ge=100,
+        le=60000,
+        description="Canary: median over those calls of the wait for an answer, as the agent sees"
+        " it; with more it is taken back.",
+    )
+
+
 ProfessionName = Annotated[
     str, Field(max_length=32, pattern=r"^[a-z][a-z-]*$", json_schema_extra=rules.PROFESSION)
 ]
@@ -252,6 +302,9 @@ class VoiceClientSpec(ApiModel):
     )
     drift: Drift = Field(default=Drift(), description="What to do about changes made by hand.")
     retention: Retention = Field(default=Retention(), description="How long calls are kept.")
+    rollout: Rollout = Field(
+        default=Rollout(), description="How a new version of the agent takes over the calls."
+    )
 
 
 class NumberStatus(StatusModel):
@@ -324,6 +377,20 @@ class VoiceStatus(StatusModel):
     consent: ConsentRecord = Field(description="The consent that it was made with.")
 
 
+class RolloutStatus(StatusModel):
+    """A new version of the agent, on its way or taken back."""
+
+    phase: Literal["Starting", "Canary", "Draining", "RolledBack"] = Field(
+        description="Draining: calls under way end on an agent that gets no new ones."
+    )
+    revision: str = Field(max_length=64, description="Hash of the new version.")
+    since: DateTime = Field(description="When this phase began.")
+    calls: int = Field(default=0, description="Calls that the new version has ended.")
+    failed_calls: int = Field(default=0, description="How many of them failed.")
+    reason: str | None = Field(default=None, max_length=128, description="Why it was taken back.")
+    message: str | None = Field(default=None, max_length=4096, description="Why, for people.")
+
+
 class VoiceClientStatus(StatusModel):
     """What the client has."""
 
@@ -352,6 +419,9 @@ class VoiceClientStatus(StatusModel):
     )
     onboarding: OnboardingStatus | None = Field(
         default=None, description="How far onboarding is, where spec.onboarding asks for it."
+    )
+    rollout: RolloutStatus | None = Field(
+        default=None, description="A new version of the agent, on its way or taken back."
     )
     carrier_trunk_sid: str | None = Field(
         default=None, max_length=64, description="The carrier's trunk, when all was last there."

@@ -1,7 +1,8 @@
 """Clients' agents from outside: `down` stops them and `clean` removes them, with no operator left.
 
 The names are the runtime drivers' (operator/, drivers/runtime): a client's pod, network, volume
-and secrets begin with `vf-<client id>`, its folder is `<state>/podman/<client id>`; a process has
+and secrets begin with `vf-<client id>`, its folder is `<state>/podman/<client id>`, those of a
+second agent with `vf-green-<client id>` and `green-<client id>`; a process has
 its configuration's path in `VOICEFLEET_CONFIG`.
 """
 
@@ -53,7 +54,10 @@ def _names(platform: Platform) -> list[str]:
     folder = platform.path("clients")
     if not shutil.which("podman"):
         return []
-    return sorted(f"vf-{path.name}" for path in folder.glob("podman/vc-*"))
+    units = {path.name for path in folder.glob("podman/*vc-*")}
+    # What two agents of a client share has the client's name.
+    units |= {unit.removeprefix("green-") for unit in units}
+    return sorted(f"vf-{unit}" for unit in units)
 
 
 def _podman(platform: Platform, *words: str) -> str:

@@ -19,7 +19,7 @@ from support.speech import says
 from voicefleet_api import tokens
 from voicefleet_operator.drivers.errors import Ambiguous, Rejected
 from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
-from voicefleet_operator.planning.observed import UnitSpec
+from voicefleet_operator.planning.observed import Slot, UnitSpec, agent_name
 
 pytestmark = pytest.mark.e2e
 
@@ -32,14 +32,26 @@ def podman(*arguments: str) -> str:
 
 def leftovers(client_id: str) -> list[str]:
     """Everything on the machine that bears the client's name."""
-    name = f"name=vf-{client_id}"
+    name = f"name=^vf-{client_id}"
     return [
         *podman("pod", "ps", "-q", "--filter", name).split(),
         *podman("ps", "-aq", "--filter", name).split(),
         *podman("network", "ls", "-q", "--filter", name).split(),
         *podman("volume", "ls", "-q", "--filter", name).split(),
-        *[s for s in podman("secret", "ls", "--format", "{{.Name}}").split() if client_id in s],
+        *[
+            s
+            for s in podman("secret", "ls", "--format", "{{.Name}}").split()
+            if s.startswith(f"vf-{client_id}")
+        ],
     ]
+
+
+def python(unit_id: str, program: str) -> None:
+    podman("exec", f"vf-{unit_id}-agent", "/usr/bin/python3.11", "-c", program)
+
+
+def volume_of(client_id: str) -> str:
+    return podman("volume", "ls", "-q", "--filter", f"name=vf-{client_id}")
 
 
 def worker_pid(client_id: str) -> int:
@@ -85,6 +97,43 @@ async def test_a_client_answers_in_its_own_words_and_leaves_nothing(
     assert not (tmp_path / "state/podman" / spec.client_id).exists()
     assert spec.client_id not in await runtime.list()
     await runtime.remove(spec.client_id)
+
+
+async def test_two_versions_share_a_volume_and_nothing_else(
+    runtime: PodmanRuntime, make_spec: Any, until: Any, call: Any
+) -> None:
+    """The new one starts beside the old, which ends a call and goes; and the other way round."""
+    blue = make_spec()
+    config = json.loads(blue.config_json)
+    config |= {"agentName": agent_name(blue.client_id, Slot.GREEN), "greeting": "Purple Elephant."}
+    green = replace(blue, slot=Slot.GREEN, config_json=json.dumps(config), memory_mib=900)
+    await asyncio.gather(runtime.apply(blue), runtime.apply(green))
+    for spec in (blue, green):
+        await until(runtime, spec.unit_id, registered, 40)
+    units = await runtime.list()
+    assert units[green.unit_id].client_id == units[blue.unit_id].client_id == blue.client_id
+    assert units[green.unit_id].spec_hash == runtime.spec_hash(green) != runtime.spec_hash(blue)
+
+    under_way = asyncio.create_task(call(agent_name(blue.client_id, Slot.BLUE), 10))
+    await until(runtime, blue.unit_id, lambda u: u.health and u.health.active_calls == 1, 10)
+    heard = await call(agent_name(blue.client_id, Slot.GREEN))
+    assert says(heard.words, "Purple Elephant")
+    await until(runtime, green.unit_id, lambda u: u.health and u.health.ended_calls == 1, 20)
+    assert says((await under_way).words, "calling Bright Smile")
+    seen = (await runtime.list())[green.unit_id].health
+    assert (seen.active_calls, seen.failed_calls) == (0, 0)
+
+    python(blue.unit_id, "open('/data/of-both', 'w')")
+    await runtime.remove(blue.unit_id)
+    assert leftovers(blue.client_id) == [volume_of(blue.client_id)]
+    assert (await runtime.list())[green.unit_id].registered
+    python(green.unit_id, "open('/data/of-both')")
+    await runtime.apply(blue)
+    await runtime.remove(green.unit_id)
+    assert leftovers(green.unit_id) == []
+    python(blue.unit_id, "open('/data/of-both')")
+    await runtime.remove(blue.unit_id)
+    assert leftovers(blue.client_id) == []
 
 
 async def test_a_killed_worker_is_seen_and_comes_back(

@@ -32,11 +32,18 @@ async def running(tmp_path: Path) -> AsyncIterator[Portal]:
 async def calls(
     running: Portal, *words: str, home: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """`voicefleet calls` with these words. A portal without a cluster has no names of clients."""
+    """`voicefleet calls` with these words."""
+    return await run(running, "calls", *words, home=home, **environment)
+
+
+async def run(
+    running: Portal, *words: str, home: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`voicefleet` with these words. A portal without a cluster has no names of clients."""
     own = {k: v for k, v in os.environ.items() if k not in ("KUBECONFIG", "VOICEFLEET_PORTAL")}
     return await asyncio.to_thread(
         subprocess.run,
-        [str(COMMAND), "calls", *words, f"--home={home or running.folder}", "--namespace="],
+        [str(COMMAND), *words, f"--home={home or running.folder}", "--namespace="],
         capture_output=True,
         text=True,
         timeout=30,
@@ -156,3 +163,23 @@ async def test_what_does_not_answer_like_a_portal_is_told_apart(running: Portal)
     refused = await calls(running, f"--portal={address}")
     assert refused.returncode == 1
     assert f"{address} answers (400), but not as a portal does" in " ".join(refused.stderr.split())
+
+
+async def test_two_ways_of_saying_it_are_compared(running: Portal) -> None:
+    none = await run(running, "ab", "vc-one")
+    assert (none.returncode, "no call of vc-one was part of an experiment" in none.stderr) == (
+        1,
+        True,
+    )
+    for number, variant in enumerate("AABB"):
+        call = record(caller=f"+141555501{number:02}", experiment="shorter", variant=variant)
+        assert (await running.put(call)).status_code == 200
+    early = await run(running, "ab", "vc-one")
+    assert early.returncode == 0, early.stderr
+    assert "Not enough callers yet: A has 2 and B has 2 of 100 each" in " ".join(
+        early.stdout.split()
+    )
+    shown = await run(running, "ab", "vc-one", "shorter", "--callers=2", "-o", "json")
+    said = json.loads(shown.stdout)
+    assert (said["A"]["callers"], said["B"]["callers"]) == (2, 2)
+    assert said["verdict"].startswith("No difference can be shown (p = 1.00")

@@ -21,7 +21,7 @@ from voicefleet_operator.drivers.errors import (
     Unavailable,
 )
 from voicefleet_operator.drivers.livekit import LiveKitDriver
-from voicefleet_operator.planning.observed import DispatchRule, InboundTrunk, Mark
+from voicefleet_operator.planning.observed import Candidate, DispatchRule, InboundTrunk, Mark
 
 pytestmark = pytest.mark.integration
 
@@ -268,6 +268,33 @@ async def test_replace_rule(
     await driver.delete_rule(made.id)
     with pytest.raises(Gone):
         await driver.replace_rule(made.id, mark=mark, trunk_id=trunk.id, agent_name="green")
+
+
+async def test_a_candidate_has_its_share(
+    driver: LiveKitDriver, raw: api.LiveKitAPI, mark: Mark, numbers: frozenset[str]
+) -> None:
+    """As in a canary: two agents, complementary shares, one update each way."""
+    trunk = await make_trunk(driver, mark, numbers)
+    made = await driver.create_rule(mark=mark, trunk_id=trunk.id, agent_name="blue")
+    share = Candidate("green", 10, "revision")
+    changed = await driver.replace_rule(
+        made.id, mark=mark, trunk_id=trunk.id, agent_name="blue", candidate=share
+    )
+    assert changed == replace(made, candidate=share)
+    assert (await driver.inventory()).rules == {made.id: changed}
+    [seen] = (await raw.sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())).items
+    told = {a.agent_name: json.loads(a.metadata)["callers"] for a in seen.room_config.agents}
+    assert told == {
+        "blue": {"first": 10, "end": 100, "salt": "revision"},
+        "green": {"first": 0, "end": 10, "salt": "revision"},
+    }
+    # Changed by hand so that some callers have no agent: it is nobody's, and is set right.
+    seen.room_config.agents[1].metadata = seen.room_config.agents[1].metadata.replace("10", "5")
+    await raw.sip.update_dispatch_rule(made.id, seen)
+    [found] = (await driver.inventory()).rules.values()
+    assert (found.agent_name, found.candidate) == (None, None)
+    back = await driver.replace_rule(made.id, mark=mark, trunk_id=trunk.id, agent_name="blue")
+    assert back == made
 
 
 async def test_wrong_secret(livekit: LiveKit) -> None:

@@ -97,6 +97,24 @@ def test_own_words_come_before_the_professions() -> None:
     assert config["prompt"] == json.loads(plain.config_json)["prompt"]
 
 
+def test_what_is_compared_differs_in_what_the_experiment_says_and_in_nothing_else() -> None:
+    other = {"name": "shorter", "percent": 30, "greeting": "{business}, hello!"}
+    own = ReceptionistSpec.model_validate({"prompt": "You are {business}.", "experiment": other})
+    unit = wish(own).unit
+    assert unit is not None
+    config = json.loads(unit.config_json)
+    assert config["experiment"] == {
+        "name": "shorter",
+        "percent": 30,
+        "greeting": "Bright Smile, hello!",
+        "prompt": config["prompt"],
+    }
+    assert config["prompt"] == "You are Bright Smile."
+    plain = wish().unit
+    assert plain is not None
+    assert "experiment" not in json.loads(plain.config_json)
+
+
 def test_a_suspended_client_wants_no_agent() -> None:
     suspended = wish(suspend=True, telephony={"fallback": {"forwardTo": "+14155550100"}})
     assert suspended.unit is None

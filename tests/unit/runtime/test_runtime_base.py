@@ -33,7 +33,6 @@ SPEC = UnitSpec(
         replace(SPEC, secrets={"LIVEKIT_API_SECRET": "new"}),
         replace(SPEC, mark=replace(SPEC.mark, name="brighter-smile")),
         replace(SPEC, config_json=json.dumps(CONFIG | {"livekitURL": "ws://y"})),
-        replace(SPEC, config_json=json.dumps(CONFIG | {"agentName": "b"})),
     ],
 )
 def test_what_only_a_restart_changes_changes_the_spec_hash(other: UnitSpec) -> None:

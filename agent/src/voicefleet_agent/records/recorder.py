@@ -28,6 +28,7 @@ from voicefleet_api.calls import (
     StageLatencies,
     StateChange,
     TranscriptTurn,
+    Variant,
 )
 
 CUT_OFF = "agent ended"
@@ -68,6 +69,7 @@ class Recorder:
         *,
         caller: str | None = None,
         called: str | None = None,
+        variant: Variant | None = None,
     ) -> None:
         self._begun = time.monotonic()
         self._record = CallRecord(
@@ -80,6 +82,8 @@ class Recorder:
             ended=CUT_OFF,
             outcome="Failed",
             success=False,
+            experiment=config.experiment.name if config.experiment else None,
+            variant=variant,
         )
         self._uses: dict[tuple[Component, str], ProviderUse] = {}
         self._sounds: dict[Side, _Sound] = {}

@@ -18,6 +18,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from livekit import api
 
+from voicefleet_api.callers import GROUPS, Callers, DispatchMetadata
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
     Gone,
@@ -29,6 +30,7 @@ from voicefleet_operator.drivers.errors import (
 from voicefleet_operator.drivers.guard import Guard
 from voicefleet_operator.drivers.transport import TIMEOUT, network_error, repeated
 from voicefleet_operator.planning.observed import (
+    Candidate,
     DispatchRule,
     InboundTrunk,
     Mark,
@@ -168,9 +170,11 @@ class LiveKitDriver:
 
     # --- rules --------------------------------------------------------------------------------
 
-    async def create_rule(self, *, mark: Mark, trunk_id: str, agent_name: str) -> DispatchRule:
+    async def create_rule(
+        self, *, mark: Mark, trunk_id: str, agent_name: str, candidate: Candidate | None = None
+    ) -> DispatchRule:
         """Lead the trunk's calls to the agent; one of ours on the trunk counts as made."""
-        info = _rule_info(mark, trunk_id, agent_name)
+        info = _rule_info(mark, trunk_id, agent_name, candidate)
         try:
             async with self._request(writes=True):
                 made = await self._sip.create_dispatch_rule(
@@ -185,10 +189,16 @@ class LiveKitDriver:
         return _rule(made)
 
     async def replace_rule(
-        self, rule_id: str, *, mark: Mark, trunk_id: str, agent_name: str
+        self,
+        rule_id: str,
+        *,
+        mark: Mark,
+        trunk_id: str,
+        agent_name: str,
+        candidate: Candidate | None = None,
     ) -> DispatchRule:
         """Replace what the rule says, in one step; raises `Rejected`, `Gone`."""
-        info = _rule_info(mark, trunk_id, agent_name)
+        info = _rule_info(mark, trunk_id, agent_name, candidate)
         await self._refuse_led(rule_id, trunk_id)
         async with self._request(writes=True):
             return _rule(await self._sip.update_dispatch_rule(rule_id, info))
@@ -217,7 +227,8 @@ class LiveKitDriver:
             return
 
 
-def _metadata(mark: Mark) -> str:
+def _metadata(mark: Mark, callers: Callers | None = None) -> str:
+    shared = DispatchMetadata(callers=callers).to_json()
     return json.dumps(
         {
             "voicefleet": {
@@ -225,7 +236,8 @@ def _metadata(mark: Mark) -> str:
                 "clientID": mark.client_id,
                 "namespace": mark.namespace,
                 "name": mark.name,
-            }
+            },
+            **shared,
         }
     )
 
@@ -260,7 +272,9 @@ def _trunk_info(
     )
 
 
-def _rule_info(mark: Mark, trunk_id: str, agent_name: str) -> api.SIPDispatchRuleInfo:
+def _rule_info(
+    mark: Mark, trunk_id: str, agent_name: str, candidate: Candidate | None
+) -> api.SIPDispatchRuleInfo:
     return api.SIPDispatchRuleInfo(
         name=f"voicefleet {mark.namespace}/{mark.name}",
         metadata=_metadata(mark),
@@ -272,9 +286,23 @@ def _rule_info(mark: Mark, trunk_id: str, agent_name: str) -> api.SIPDispatchRul
             )
         ),
         room_config=api.RoomConfiguration(
-            agents=[api.RoomAgentDispatch(agent_name=agent_name, metadata=_metadata(mark))]
+            agents=[
+                api.RoomAgentDispatch(agent_name=name, metadata=_metadata(mark, callers))
+                for name, callers in _shares(agent_name, candidate).items()
+            ]
         ),
     )
+
+
+def _shares(agent_name: str, candidate: Candidate | None) -> dict[str, Callers | None]:
+    """Each agent's callers; LiveKit offers every call to both, and one takes it."""
+    if candidate is None:
+        return {agent_name: None}
+    first, salt = candidate.percent, candidate.revision
+    return {
+        agent_name: Callers(first=first, end=GROUPS, salt=salt),
+        candidate.agent_name: Callers(first=0, end=first, salt=salt),
+    }
 
 
 def _trunk(info: Any) -> InboundTrunk:
@@ -288,13 +316,32 @@ def _trunk(info: Any) -> InboundTrunk:
 
 
 def _rule(info: Any) -> DispatchRule:
-    agents = list(info.room_config.agents)
+    agent_name, candidate = _agents(list(info.room_config.agents))
     return DispatchRule(
         id=info.sip_dispatch_rule_id,
         trunk_ids=frozenset(info.trunk_ids),
-        agent_name=agents[0].agent_name if agents else None,
+        agent_name=agent_name,
         mark=_mark(info.metadata),
+        candidate=candidate,
     )
+
+
+def _agents(agents: list[Any]) -> tuple[str | None, Candidate | None]:
+    """Whom a rule leads to; nobody, where its agents' shares are not as we make them."""
+    try:
+        told = {
+            agent.agent_name: DispatchMetadata.model_validate_json(agent.metadata or "{}").callers
+            for agent in agents
+        }
+    except ValueError:
+        return None, None
+    agent_name, *others = told or (None,)
+    candidate = None
+    if others and (share := told[others[0]]) is not None:
+        candidate = Candidate(others[0], share.end, share.salt)
+    if agent_name is None or told != _shares(agent_name, candidate):
+        return None, None
+    return agent_name, candidate
 
 
 def _translate(error: api.TwirpError) -> VendorError:

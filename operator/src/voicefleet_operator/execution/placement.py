@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.planning.desired import WantedName, WantedUnit
-from voicefleet_operator.planning.observed import AgentUnit, DNSName, UnitSpec
+from voicefleet_operator.planning.observed import AgentUnit, DNSName, UnitSpec, unit_id
 from voicefleet_operator.planning.plan import Action, ActionKind
 
 
@@ -16,6 +16,7 @@ def unit_spec(ctx: ClientContext, wanted: WantedUnit) -> UnitSpec:
         config_json=wanted.config_json,
         memory_mib=wanted.memory_mib,
         secrets={**ctx.world.livekit_secrets, **ctx.secrets},
+        slot=wanted.slot,
     )
 
 
@@ -23,8 +24,9 @@ async def apply_unit(ctx: ClientContext, action: Action) -> None:
     """Start the agent, or start it anew where only a restart makes the change."""
     wanted: WantedUnit = action.args["unit"]
     runtime = ctx.runtime(wanted.class_name)
-    await runtime.driver.apply(unit_spec(ctx, wanted))
-    (await runtime.listing())[ctx.mark.client_id] = AgentUnit(
+    spec = unit_spec(ctx, wanted)
+    await runtime.driver.apply(spec)
+    (await runtime.listing())[spec.unit_id] = AgentUnit(
         client_id=ctx.mark.client_id,
         spec_hash=wanted.spec_hash,
         config_hash=wanted.config_hash,
@@ -40,15 +42,16 @@ async def configure_unit(ctx: ClientContext, action: Action) -> None:
     """Replace the agent's configuration while it runs."""
     wanted: WantedUnit = action.args["unit"]
     runtime = ctx.runtime(wanted.class_name)
-    await runtime.driver.configure(ctx.mark.client_id, wanted.config_json)
+    await runtime.driver.configure(unit_id(ctx.mark.client_id, wanted.slot), wanted.config_json)
     runtime.forget()
 
 
 async def remove_unit(ctx: ClientContext, action: Action) -> None:
-    """Stop the agent and remove its network, volume and secrets."""
+    """Stop the agent and remove its network and secrets, and with the last one the volume."""
     runtime = ctx.runtime(action.args["class_name"])
-    await runtime.driver.remove(ctx.mark.client_id)
-    (await runtime.listing()).pop(ctx.mark.client_id, None)
+    unit = unit_id(ctx.mark.client_id, action.args["slot"])
+    await runtime.driver.remove(unit)
+    (await runtime.listing()).pop(unit, None)
 
 
 def _wanted_name(ctx: ClientContext) -> WantedName:

@@ -193,6 +193,7 @@ async def create_rule(ctx: ClientContext, action: Action) -> None:
         mark=ctx.mark,
         trunk_id=await _inbound_trunk_id(ctx),
         agent_name=action.args["agent_name"],
+        candidate=action.args["candidate"],
     )
     (await ctx.routing.listing()).rules[rule.id] = rule
 
@@ -204,6 +205,7 @@ async def replace_rule(ctx: ClientContext, action: Action) -> None:
         mark=ctx.mark,
         trunk_id=await _inbound_trunk_id(ctx),
         agent_name=action.args["agent_name"],
+        candidate=action.args["candidate"],
     )
     (await ctx.routing.listing()).rules[rule.id] = rule
 

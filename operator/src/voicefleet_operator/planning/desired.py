@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.agentconfig import AgentConfig, OtherWords
 from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
 from voicefleet_api.phonenumber import NumberRequest
 from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
 from voicefleet_api.receptionist import ReceptionistSpec
-from voicefleet_api.voiceclient import ConsentRecord, NumberClaim, VoiceClientSpec
-from voicefleet_operator.planning.observed import Mark
+from voicefleet_api.voiceclient import ConsentRecord, NumberClaim, Rollout, VoiceClientSpec
+from voicefleet_operator.planning.observed import Mark, Slot, agent_name
 
 _GREETINGS = {
     "en": "Hello, this is the automated assistant of {business}. How can I help you?",
@@ -116,6 +116,7 @@ class WantedUnit:
     config_hash: str
     spec_hash: str
     memory_mib: int
+    slot: Slot = Slot.BLUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,11 @@ class Desired:
     voice: WantedVoice | None = None
     unit: WantedUnit | None = None
     """With the pipeline's voices; its own is known only once it is made (`planning.voices`)."""
+    rollout: Rollout = field(default_factory=Rollout)
 
-    @property
-    def agent_name(self) -> str:
-        """Name the client's agent registers under in LiveKit."""
-        return f"voicefleet-{self.mark.client_id}"
+    def agent_name(self, slot: Slot) -> str:
+        """Name the client's agent in that place registers under in LiveKit."""
+        return agent_name(self.mark.client_id, slot)
 
 
 def nothing(mark: Mark, on_delete: str) -> Desired:
@@ -200,6 +201,7 @@ def desire(
         name=_name(spec, fleet),
         voice=_voice(spec, fleet, receptionist, sample),
         unit=_unit(mark, spec, fleet, receptionist, default_runtime),
+        rollout=spec.rollout,
     )
 
 
@@ -366,6 +368,12 @@ def agent_config(
     # The shipped professions speak English.
     shipped = profession.greeting if profession and language == "en" else _GREETINGS[language]
     greeting = own.greeting or shipped
+    prompt = own.prompt or (profession.prompt if profession else "")
+
+    def told(words: str) -> str:
+        return words.replace("{business}", spec.business.name)
+
+    other = own.experiment
     pipeline = spec.agent.pipeline if spec.agent else Pipeline()
     if language not in LOCAL_HEARS and all(
         transcriber.provider == "Local" for transcriber in pipeline.stt
@@ -379,15 +387,13 @@ def agent_config(
         )
     return AgentConfig(
         client_id=mark.client_id,
-        agent_name=f"voicefleet-{mark.client_id}",
+        agent_name=agent_name(mark.client_id, Slot.BLUE),
         livekit_url=livekit_url,
         business_name=spec.business.name,
         time_zone=spec.business.time_zone,
         profession=spec.profession,
-        greeting=greeting.replace("{business}", spec.business.name),
-        prompt=(own.prompt or (profession.prompt if profession else "")).replace(
-            "{business}", spec.business.name
-        ),
+        greeting=told(greeting),
+        prompt=told(prompt),
         questions=own.questions or ([q.text for q in profession.questions] if profession else []),
         hours=own.hours,
         holidays=own.holidays,
@@ -399,6 +405,14 @@ def agent_config(
         appointments=own.appointments,
         forward_to=spec.telephony.fallback.forward_to if spec.telephony.fallback else None,
         pipeline=pipeline,
+        experiment=OtherWords(
+            name=other.name,
+            percent=other.percent,
+            greeting=told(other.greeting or greeting),
+            prompt=told(other.prompt or prompt),
+        )
+        if other
+        else None,
     )
 
 

@@ -130,7 +130,9 @@ def answering(desired: Desired, observed: Observed) -> Finding:
             return no("NotRouted", f"LiveKit does not know {obj.e164}")
     inbound_ids = {inbound.id for inbound in observed.inbound_trunks}
     if not any(
-        rule.agent_name == desired.agent_name and rule.trunk_ids and rule.trunk_ids <= inbound_ids
+        rule.agent_name == desired.agent_name(observed.live)
+        and rule.trunk_ids
+        and rule.trunk_ids <= inbound_ids
         for rule in observed.rules
     ):
         return no("NotRouted", "No dispatch rule leads to the agent")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from voicefleet_operator.planning.indexed import Indexed
@@ -201,13 +202,24 @@ class InboundTrunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A second agent that a rule names: a new version with a share of the callers."""
+
+    agent_name: str
+    percent: int
+    revision: str
+    """Deals the callers anew for each version."""
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchRule:
-    """A LiveKit SIP dispatch rule that sends a trunk's calls to one agent."""
+    """A LiveKit SIP dispatch rule that sends a trunk's calls to an agent, or to two by caller."""
 
     id: str
     trunk_ids: frozenset[str]
     agent_name: str | None
     mark: Mark | None
+    candidate: Candidate | None = None
 
 
 @dataclass(slots=True)
@@ -271,6 +283,52 @@ def dns_names(names: Iterable[DNSName]) -> Indexed[str, DNSName]:
 # --- runtime ----------------------------------------------------------------------------------
 
 
+class Slot(StrEnum):
+    """A client has a second place for an agent, so that a new version starts beside the old."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> Slot:
+        """The other one."""
+        return Slot.GREEN if self == Slot.BLUE else Slot.BLUE
+
+
+_GREEN = "green-"
+
+
+def unit_id(client_id: str, slot: Slot) -> str:
+    """How a runtime driver knows a unit."""
+    return client_id if slot == Slot.BLUE else f"{_GREEN}{client_id}"
+
+
+def client_of(unit_id: str) -> tuple[str, Slot]:
+    """Whose unit it is, and which one."""
+    slot = Slot.GREEN if unit_id.startswith(_GREEN) else Slot.BLUE
+    return unit_id.removeprefix(_GREEN), slot
+
+
+def agent_name(client_id: str, slot: Slot) -> str:
+    """Name that the agent in that place registers under in LiveKit."""
+    return f"voicefleet-{unit_id(client_id, slot)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHealth:
+    """What a unit's health page says."""
+
+    registered: bool
+    """The worker is registered with LiveKit: a call dispatched now would be taken."""
+    started_at: float = 0.0
+    """Of the worker's process, in seconds since the epoch; its calls are counted from then on."""
+    active_calls: int = 0
+    ended_calls: int = 0
+    failed_calls: int = 0
+    answer_ms: float | None = None
+    """Median wait for an answer, over the last calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentUnit:
     """A client's isolated unit (pod or process)."""
@@ -284,6 +342,8 @@ class AgentUnit:
     registered: bool
     """The worker is registered with LiveKit: a call dispatched now would be taken."""
     message: str = ""
+    health: AgentHealth | None = None
+    """None where its page does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +358,12 @@ class UnitSpec:
     secrets: Mapping[str, str] = field(repr=False)
     """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET,
     MODELS_TOKEN)."""
+    slot: Slot = Slot.BLUE
+
+    @property
+    def unit_id(self) -> str:
+        """How the driver knows it."""
+        return unit_id(self.client_id, self.slot)
 
 
 # --- Kubernetes -------------------------------------------------------------------------------
@@ -320,6 +386,14 @@ class NumberObject:
     stalled: bool = False
     paused: bool = False
     """A person has asked that the number be left alone."""
+
+
+class Verdict(StrEnum):
+    """Whether a new version is to have all callers; from its calls, or as remembered."""
+
+    OPEN = "Open"
+    GOOD = "Good"
+    BAD = "Bad"
 
 
 # --- all of one client ------------------------------------------------------------------------
@@ -347,5 +421,14 @@ class Observed:
     voices_unseen: tuple[str, str] | None = None
     """Why the vendor of voices could not be asked: reason and message."""
     names: tuple[DNSName, ...] = ()
+    live: Slot = Slot.BLUE
+    """Where the agent is whom callers reach: by the rule."""
     units: Mapping[str, AgentUnit] = field(default_factory=dict)
-    """By runtime class."""
+    """The agent there, by runtime class."""
+    beside: Mapping[str, AgentUnit] = field(default_factory=dict)
+    """The one in the other place: a new version, or one that ends its calls."""
+    verdict: Verdict = Verdict.OPEN
+    """On the new version that is wanted."""
+    verdict_message: str = ""
+    moved_seconds: float = 0.0
+    """For how long callers have been led away from the agent in the other place."""

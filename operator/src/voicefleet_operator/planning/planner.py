@@ -7,6 +7,7 @@ removals is the design's: routing, billing, numbers, runtime, DNS, and the clien
 from __future__ import annotations
 
 from voicefleet_api.meta import ConditionType
+from voicefleet_operator.planning.agents import plan_agent
 from voicefleet_operator.planning.billing import plan_billing, plan_no_billing
 from voicefleet_operator.planning.desired import Desired
 from voicefleet_operator.planning.observed import Observed
@@ -16,7 +17,7 @@ from voicefleet_operator.planning.telephony import (
     plan_telephony,
     remove_routing,
 )
-from voicefleet_operator.planning.voices import plan_voice, voiced
+from voicefleet_operator.planning.voices import plan_voice
 
 
 def plan(desired: Desired, observed: Observed) -> Plan:
@@ -35,54 +36,10 @@ def plan(desired: Desired, observed: Observed) -> Plan:
         removed = plan_no_numbers(builder, desired, observed, removed)
     elif gate_open:
         plan_telephony(builder, desired, observed, step)
-    _unit(builder, desired, observed, gate_open, step, removed)
+    plan_agent(builder, desired, observed, gate_open, step, removed)
     _name(builder, desired, observed, gate_open, step, removed)
     plan_voice(builder, desired, observed, gate_open=gate_open)
     return builder.build(gate_open=gate_open)
-
-
-def _unit(
-    builder: PlanBuilder,
-    desired: Desired,
-    observed: Observed,
-    gate_open: bool,
-    after: str | None,
-    removed: tuple[str, ...],
-) -> None:
-    power = ConditionType.RUNTIME_READY
-    wanted = voiced(desired, observed)
-    for class_name in observed.units:
-        if wanted is None or class_name != wanted.class_name:
-            builder.add(
-                ActionKind.REMOVE_UNIT,
-                power,
-                class_name,
-                "it is not wanted (there) any more",
-                after=removed,
-                class_name=class_name,
-            )
-    if wanted is None or not gate_open:
-        return
-    unit = observed.units.get(wanted.class_name)
-    if unit is None or unit.spec_hash != wanted.spec_hash:
-        builder.add(
-            ActionKind.APPLY_UNIT,
-            power,
-            wanted.class_name,
-            "it is not there" if unit is None else "image, limits or addresses changed",
-            after=(after,),
-            unit=wanted,
-        )
-    elif unit.config_hash != wanted.config_hash:
-        builder.add(
-            ActionKind.CONFIGURE_UNIT,
-            power,
-            wanted.class_name,
-            "what the receptionist says, or how it sounds, changed",
-            unit=wanted,
-        )
-    elif not unit.running:
-        builder.wait(power, "AgentNotRunning", unit.message or "The agent is not running")
 
 
 def _name(

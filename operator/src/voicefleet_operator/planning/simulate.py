@@ -6,12 +6,14 @@ tests use it to show that planning comes to rest.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from voicefleet_api.voiceclient import NumberClaim
 from voicefleet_operator.planning.desired import Desired
 from voicefleet_operator.planning.observed import (
+    AgentHealth,
     AgentUnit,
     CarrierNumber,
     CarrierTrunk,
@@ -25,6 +27,7 @@ from voicefleet_operator.planning.observed import (
     Observed,
     OriginationURL,
     Subscription,
+    Verdict,
     sample_mark,
 )
 from voicefleet_operator.planning.plan import Action, ActionKind, Plan
@@ -39,7 +42,9 @@ def assume(desired: Desired, observed: Observed, plan: Plan) -> Observed:
     """
     for action in plan.actions:
         observed = replace(observed, **_effect(desired, observed, action))
-    return replace(observed, activated=True)
+    tried = any(rule.candidate is not None for rule in observed.rules)
+    verdict = Verdict.GOOD if tried else Verdict.OPEN
+    return replace(observed, activated=True, verdict=verdict, moved_seconds=math.inf)
 
 
 def _effect(desired: Desired, observed: Observed, action: Action) -> dict[str, Any]:
@@ -163,8 +168,22 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
             return {"inbound_trunks": kept}
         case ActionKind.CREATE_RULE | ActionKind.REPLACE_RULE:
             ids = frozenset({observed.inbound_trunks[0].id})
-            rule = DispatchRule(args.get("rule_id", _NEW), ids, args["agent_name"], desired.mark)
-            return {"rules": (rule, *(r for r in observed.rules if r.id != rule.id))}
+            rule = DispatchRule(
+                args.get("rule_id", _NEW),
+                ids,
+                args["agent_name"],
+                desired.mark,
+                args["candidate"],
+            )
+            rules = (rule, *(r for r in observed.rules if r.id != rule.id))
+            if args["agent_name"] == desired.agent_name(observed.live):
+                return {"rules": rules}
+            return {
+                "rules": rules,
+                "live": observed.live.other,
+                "units": observed.beside,
+                "beside": observed.units,
+            }
         case ActionKind.DELETE_RULE:
             return {"rules": tuple(r for r in observed.rules if r.id != args["rule_id"])}
         case _:
@@ -172,12 +191,18 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
 
 
 def _placement(desired: Desired, observed: Observed, action: Action) -> dict[str, Any] | None:
-    units, names = dict(observed.units), {name.label: name for name in observed.names}
+    names = {name.label: name for name in observed.names}
+    units = {observed.live: dict(observed.units), observed.live.other: dict(observed.beside)}
     match action.kind:
         case ActionKind.APPLY_UNIT | ActionKind.CONFIGURE_UNIT:
             unit = action.args["unit"]
-            units[unit.class_name] = AgentUnit(
-                desired.mark.client_id, unit.spec_hash, unit.config_hash, True, True
+            units[unit.slot][unit.class_name] = AgentUnit(
+                desired.mark.client_id,
+                unit.spec_hash,
+                unit.config_hash,
+                True,
+                True,
+                health=AgentHealth(registered=True),
             )
         case ActionKind.CLONE_VOICE if desired.voice and desired.voice.sample:
             sample = sample_mark(desired.voice.sample)
@@ -186,7 +211,7 @@ def _placement(desired: Desired, observed: Observed, action: Action) -> dict[str
         case ActionKind.DELETE_VOICE:
             return {"voices": tuple(v for v in observed.voices if v.id != action.target)}
         case ActionKind.REMOVE_UNIT:
-            del units[action.args["class_name"]]
+            del units[action.args["slot"]][action.args["class_name"]]
         case ActionKind.CREATE_NAME | ActionKind.UPDATE_NAME if desired.name:
             wanted = desired.name
             names[wanted.label] = DNSName(wanted.label, "", wanted.target, wanted.ttl, desired.mark)
@@ -194,4 +219,8 @@ def _placement(desired: Desired, observed: Observed, action: Action) -> dict[str
             del names[action.args["label"]]
         case _:
             return None
-    return {"units": units, "names": tuple(names.values())}
+    return {
+        "units": units[observed.live],
+        "beside": units[observed.live.other],
+        "names": tuple(names.values()),
+    }

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import Desired, WantedTelephony
-from voicefleet_operator.planning.observed import NumberObject, Observed
+from voicefleet_operator.planning.observed import DispatchRule, NumberObject, Observed
 from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
+from voicefleet_operator.planning.rollout import Course, course
 
 _POWER = ConditionType.TELEPHONY_READY
 
@@ -225,27 +226,32 @@ def _routing(
                 ActionKind.DELETE_INBOUND_TRUNK, _POWER, other.id, "one too many", trunk_id=other.id
             )
     rule, *extra_rules = observed.rules or (None,)
+    to = course(desired, observed)
+    agent_name = desired.agent_name(to.live)
     if rule is None:
         step = builder.add(
             ActionKind.CREATE_RULE,
             _POWER,
-            desired.agent_name,
+            agent_name,
             "calls must reach the agent",
             after=(step,),
-            agent_name=desired.agent_name,
+            agent_name=agent_name,
+            candidate=to.candidate,
         )
-    elif trunk is None or (rule.trunk_ids, rule.agent_name) != (
+    elif trunk is None or (rule.trunk_ids, rule.agent_name, rule.candidate) != (
         frozenset({trunk.id}),
-        desired.agent_name,
+        agent_name,
+        to.candidate,
     ):
         step = builder.add(
             ActionKind.REPLACE_RULE,
             _POWER,
             rule.id,
-            "it leads elsewhere",
+            _why(desired, observed, rule, to),
             after=(step,),
             rule_id=rule.id,
-            agent_name=desired.agent_name,
+            agent_name=agent_name,
+            candidate=to.candidate,
         )
     for extra_rule in extra_rules:
         if extra_rule is not None:
@@ -253,6 +259,16 @@ def _routing(
                 ActionKind.DELETE_RULE, _POWER, extra_rule.id, "one too many", rule_id=extra_rule.id
             )
     return step
+
+
+def _why(desired: Desired, observed: Observed, rule: DispatchRule, to: Course) -> str:
+    if to.candidate is not None:
+        return f"{to.candidate.percent} % of the callers go to the new version"
+    if to.live != observed.live:
+        return "all callers go to the new version"
+    if rule.agent_name == desired.agent_name(to.live) and rule.candidate is not None:
+        return "all callers go to the version before"
+    return "it leads elsewhere"
 
 
 def _number(

@@ -18,10 +18,13 @@ from voicefleet_operator.planning.observed import (
     Mark,
     NumberObject,
     Observed,
+    Slot,
     Subscription,
     sample_mark,
+    unit_id,
 )
 from voicefleet_operator.planning.plan import ActionKind
+from voicefleet_operator.planning.rollout import live_slot
 from voicefleet_operator.reconcilers.common import paused
 from voicefleet_operator.store import Store
 
@@ -65,7 +68,10 @@ async def observe(
     if ctx.world.names is not None:
         fields["names"] = tuple((await ctx.names.listing()).by(mark.owner))
     fields |= await _voices(ctx)
-    fields["units"] = await _units(ctx, runtime_classes)
+    by_slot = {slot: await _units(ctx, runtime_classes, slot) for slot in Slot}
+    present = {slot for slot, units in by_slot.items() if units}
+    live = live_slot(mark.client_id, fields.get("rules", ()), present)
+    fields |= {"live": live, "units": by_slot[live], "beside": by_slot[live.other]}
     return replace(observed, **fields)
 
 
@@ -94,10 +100,11 @@ async def _voices(ctx: ClientContext) -> dict[str, Any]:
     }
 
 
-async def _units(ctx: ClientContext, classes: set[str]) -> dict[str, AgentUnit]:
+async def _units(ctx: ClientContext, classes: set[str], slot: Slot) -> dict[str, AgentUnit]:
     units = {}
     for class_name in sorted(classes):
-        unit = (await ctx.runtime(class_name).listing()).get(ctx.mark.client_id)
+        listing = await ctx.runtime(class_name).listing()
+        unit = listing.get(unit_id(ctx.mark.client_id, slot))
         if unit is not None:
             units[class_name] = unit
     return units

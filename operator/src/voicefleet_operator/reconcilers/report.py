@@ -22,7 +22,7 @@ from voicefleet_operator.planning.telephony import bound
 from voicefleet_operator.planning.voices import own_voice
 from voicefleet_operator.reconcilers.onboarding import milestone
 
-_ON_THE_WAY = ("Progressing", "NumberPending")
+_ON_THE_WAY = ("Progressing", "NumberPending", "RollingOut", "Draining")
 
 Truths = dict[str, tuple[str, str]]
 """Status and reason by the condition's type."""
@@ -55,7 +55,7 @@ def fill_status(status: VoiceClientStatus, ctx: ClientContext, observed: Observe
     name = next(iter(observed.names), None)
     status.endpoints = EndpointsStatus(
         url=f"https://{name.label}.{dns.zone}" if name and dns else None,
-        agent_name=desired.agent_name,
+        agent_name=desired.agent_name(observed.live),
     )
     status.voice = _voice(status.voice, ctx, observed)
     cost = sum(obj.monthly_cost_minor for obj in observed.numbers)

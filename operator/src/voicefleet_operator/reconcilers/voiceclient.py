@@ -56,6 +56,7 @@ from voicefleet_operator.reconcilers.report import (
     tell_voice,
     truths,
 )
+from voicefleet_operator.reconcilers.rollout import ROLLOUT_POLL, follow, retry_rollout
 from voicefleet_operator.reconcilers.secrets import client_secrets, read_recording
 from voicefleet_operator.reconcilers.settling import forget_all, outdated, settle
 from voicefleet_operator.store import key_of
@@ -190,10 +191,14 @@ class _Pass:
         if self._asked_at() != self.status.last_handled_reconcile_at:
             for listed in ctx.world.all_listed():
                 listed.forget(older_than=_FRESH)
+            retry_rollout(self.status)
+        elif self.status.rollout is not None and ctx.desired.unit is not None:
+            # How its calls went is in no event.
+            ctx.runtime(ctx.desired.unit.class_name).forget()
         try:
             for _ in range(_ROUNDS):
                 await self._refresh_payment(ctx)
-                observed = await self._observe(ctx)
+                observed = await follow(ctx, await self._observe(ctx))
                 todo = self._plan(ctx, observed)
                 await settle(ctx, observed, todo)
                 if not todo.actions or outcome.failures:
@@ -414,5 +419,7 @@ class _Pass:
             raise Retry(outcome.retry_after, self.onboarding.next_look(None))
         if any(finding.reason == "AwaitingPayment" for finding in found):
             return self.onboarding.next_look(_PAYMENT_POLL)
+        if self.status.rollout is not None and self.status.rollout.phase != "RolledBack":
+            return self.onboarding.next_look(ROLLOUT_POLL)
         wanting = any(f.type == ConditionType.VOICE_READY and not f.status for f in found)
         return self.onboarding.next_look(_VOICE_POLL if wanting else None)

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Protocol
 
 from voicefleet_operator.planning.desired import config_hash
-from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+from voicefleet_operator.planning.observed import AgentUnit, UnitSpec, client_of, unit_id
 
 
 class RuntimeDriver(Protocol):
     """Every method may be repeated, and may follow one that was killed half-way.
 
-    All of them raise `drivers.errors` only.
+    A unit is known by `unit_id(client ID, slot)`; a client's units share its data. All methods
+    raise `drivers.errors` only.
     """
 
     async def list(self) -> dict[str, AgentUnit]:
-        """All units of this driver by client ID.
+        """All units of this driver by unit ID.
 
         `spec_hash` is empty for a unit that is not whole or has stopped for good, so that
         `apply` is what follows.
@@ -33,12 +34,15 @@ class RuntimeDriver(Protocol):
         """Create the unit, or replace it where `spec_hash` differs; it is started, not awaited."""
         ...
 
-    async def configure(self, client_id: str, config_json: str) -> None:
+    async def configure(self, unit: str, config_json: str) -> None:
         """Replace the configuration of a running unit; its next call uses it."""
         ...
 
-    async def remove(self, client_id: str) -> None:
-        """Stop the unit, let its calls end for a while, and leave nothing of it."""
+    async def remove(self, unit: str) -> None:
+        """Stop the unit, let its calls end for a while, and leave nothing of it.
+
+        The client's data goes with the last of its units.
+        """
         ...
 
     def spec_hash(self, spec: UnitSpec) -> str:
@@ -60,7 +64,8 @@ class RuntimeDriver(Protocol):
 def hash_spec(spec: UnitSpec, *more: str) -> str:
     """Hash of `spec` and of what the driver adds (`more`), as 32 hexadecimal digits.
 
-    Of the configuration only what the worker reads once counts. Secrets count, so that new ones
+    Of the configuration only what the worker reads once counts; not its name, which says in which
+    place it is. Secrets count, so that new ones
     replace the unit; nothing can be told of them from a truncated hash over all of it.
     """
     config = json.loads(spec.config_json)
@@ -69,7 +74,6 @@ def hash_spec(spec: UnitSpec, *more: str) -> str:
         [
             spec.client_id,
             [mark.fleet_id, mark.client_id, mark.namespace, mark.name],
-            config.get("agentName"),
             config.get("livekitURL"),
             spec.memory_mib,
             sorted(spec.secrets.items()),
@@ -81,18 +85,24 @@ def hash_spec(spec: UnitSpec, *more: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClientFiles:
-    """A client's folder under the driver's state: `<state>/<client id>/`."""
+    """A unit's folder under the driver's state: `<state>/<unit id>/`."""
 
     folder: Path
 
     @staticmethod
     def all(state: Path) -> list[str]:
-        """Client IDs that have a folder."""
+        """Unit IDs that have a folder."""
         return [path.name for path in state.iterdir()] if state.is_dir() else []
 
     @classmethod
-    def of(cls, state: Path, client_id: str) -> ClientFiles:
-        return cls(state.absolute() / client_id)
+    def of(cls, state: Path, unit: str) -> ClientFiles:
+        return cls(state.absolute() / unit)
+
+    @classmethod
+    def beside(cls, state: Path, unit: str) -> ClientFiles:
+        """Those of the client's other unit, which may not be there."""
+        client_id, slot = client_of(unit)
+        return cls.of(state, unit_id(client_id, slot.other))
 
     @property
     def config_folder(self) -> Path:

@@ -24,13 +24,13 @@ class GuardedRuntime:
         async with self._guard.request(writes=True):
             await self._driver.apply(spec)
 
-    async def configure(self, client_id: str, config_json: str) -> None:
+    async def configure(self, unit: str, config_json: str) -> None:
         async with self._guard.request(writes=True):
-            await self._driver.configure(client_id, config_json)
+            await self._driver.configure(unit, config_json)
 
-    async def remove(self, client_id: str) -> None:
+    async def remove(self, unit: str) -> None:
         async with self._guard.request(writes=True):
-            await self._driver.remove(client_id)
+            await self._driver.remove(unit)
 
     async def watch(self, callback: Callable[[str], None]) -> None:
         await self._driver.watch(callback)

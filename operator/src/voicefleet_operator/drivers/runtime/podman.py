@@ -1,11 +1,11 @@
 """Each client a Podman pod of its own, by podman-py over Podman's Unix socket.
 
-A unit is: a network `vf-<client>` (bridge, no way to the other clients' bridges), a volume of the
-same name (the agent's /data), secrets `vf-<client>-…` given as files in /secrets, a pod of
-the same name with one container, the folder that is mounted as /config, and the one with the
-model gateways' sockets. The health port is
-published on 127.0.0.1 at a port that Podman chooses: it keeps it for the life of the pod, and it
-is reachable with rootless Podman, where a pod's own address is not.
+A unit is: a network `vf-<unit>` (bridge, no way to the other clients' bridges), secrets
+`vf-<unit>-…` given as files in /secrets, a pod of the same name with one container, the volume
+`vf-<client>` (the agent's /data, shared with the client's other unit), the folder that is mounted
+as /config, and the one with the model gateways' sockets. The health port is published on 127.0.0.1
+at a port that Podman chooses: it keeps it for the life of the pod, and it is reachable with
+rootless Podman, where a pod's own address is not.
 
 podman-py's `APIClient` is used rather than its objects: they need several requests for what one
 listing says, and render options that Podman 4.3 does not know. API: libpod, Podman 4.3 and newer,
@@ -31,16 +31,24 @@ from podman.errors import APIError
 from voicefleet_api.names import GROUP
 from voicefleet_operator.drivers.errors import Ambiguous, Gone, Rejected, Unavailable
 from voicefleet_operator.drivers.runtime.base import ClientFiles, hash_spec
-from voicefleet_operator.drivers.runtime.probing import Prober, Target
+from voicefleet_operator.drivers.runtime.probing import Prober, Target, is_registered
 from voicefleet_operator.planning.desired import config_hash
-from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+from voicefleet_operator.planning.observed import (
+    AgentHealth,
+    AgentUnit,
+    Slot,
+    UnitSpec,
+    client_of,
+    unit_id,
+)
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "podman/2"
+RECIPE = "podman/3"
 """Raise it when the units below are made otherwise: running ones are then replaced."""
 
 LABEL_CLIENT = f"{GROUP}/client-id"
+LABEL_SLOT = f"{GROUP}/slot"
 LABEL_SPEC = f"{GROUP}/spec-hash"
 HEALTH_PORT = 8081
 MODELS = "/run/voicefleet/models"
@@ -75,35 +83,35 @@ class PodmanRuntime:
         """One request to Podman; whether each is registered comes from the prober."""
         containers = await self._in_thread(self._containers)
         targets = {
-            client_id: Target(port, ClientFiles.of(self._state, client_id).read_config()[1])
-            for client_id, container in containers.items()
+            unit: Target(port, ClientFiles.of(self._state, unit).read_config()[1])
+            for unit, container in containers.items()
             if (port := _health_port(container)) is not None
         }
         self._prober.retarget(targets)
-        registered = await self._prober.registered()
+        health = await self._prober.health()
         units = {
-            client_id: self._unit(client_id, container, registered.get(client_id, False))
-            for client_id, container in containers.items()
+            unit: self._unit(unit, container, health.get(unit))
+            for unit, container in containers.items()
         }
         # The folder is made first and removed last: where it stands alone, something was cut short.
-        for client_id in await self._in_thread(ClientFiles.all, self._state):
+        for unit in await self._in_thread(ClientFiles.all, self._state):
+            client_id, _ = client_of(unit)
             units.setdefault(
-                client_id, AgentUnit(client_id, "", "", False, False, "The agent has no container")
+                unit, AgentUnit(client_id, "", "", False, False, "The agent has no container")
             )
         return units
 
     async def apply(self, spec: UnitSpec) -> None:
-        async with self._lock(spec.client_id):
+        async with self._lock(spec.unit_id):
             await self._in_thread(self._apply, spec)
 
-    async def configure(self, client_id: str, config_json: str) -> None:
-        async with self._lock(client_id):
-            await self._in_thread(ClientFiles.of(self._state, client_id).write_config, config_json)
+    async def configure(self, unit: str, config_json: str) -> None:
+        async with self._lock(unit):
+            await self._in_thread(ClientFiles.of(self._state, unit).write_config, config_json)
 
-    async def remove(self, client_id: str) -> None:
-        async with self._lock(client_id):
-            await self._in_thread(self._remove, client_id)
-        self._locks.pop(client_id, None)
+    async def remove(self, unit: str) -> None:
+        async with self._lock(unit):
+            await self._in_thread(self._remove, unit)
 
     def spec_hash(self, spec: UnitSpec) -> str:
         return hash_spec(spec, RECIPE, self._image, str(self._models))
@@ -114,8 +122,9 @@ class PodmanRuntime:
     async def watch(self, callback: Callable[[str], None]) -> None:
         await self._prober.watch(self.list, callback)
 
-    def _lock(self, client_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(client_id, asyncio.Lock())
+    def _lock(self, unit: str) -> asyncio.Lock:
+        """The client's, since its units share its volume."""
+        return self._locks.setdefault(client_of(unit)[0], asyncio.Lock())
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
@@ -123,14 +132,16 @@ class PodmanRuntime:
     # --- in threads -------------------------------------------------------------------------------
 
     def _containers(self) -> dict[str, dict[str, Any]]:
-        """By client ID: the agent's container; the pod's own where the agent's is missing."""
+        """By unit ID: the agent's container; the pod's own where the agent's is missing."""
         found: dict[str, dict[str, Any]] = {}
         listed = self._podman.get("/containers/json", all="true", filters=_labelled(LABEL_CLIENT))
         for container in sorted(listed, key=lambda c: not c["IsInfra"]):
-            found[container["Labels"][LABEL_CLIENT]] = container
+            labels = container["Labels"]
+            slot = Slot(labels.get(LABEL_SLOT, Slot.BLUE))
+            found[unit_id(labels[LABEL_CLIENT], slot)] = container
         return found
 
-    def _unit(self, client_id: str, container: dict[str, Any], registered: bool) -> AgentUnit:
+    def _unit(self, unit: str, container: dict[str, Any], health: AgentHealth | None) -> AgentUnit:
         ghost = _is_ghost(container)
         running = not container["IsInfra"] and container["State"] == "running" and not ghost
         message = ""
@@ -138,32 +149,34 @@ class PodmanRuntime:
             message = "The agent's process is gone, and Podman has not noticed"
         elif not running:
             message = f"The agent's container is {container['State']}"
-        elif not registered:
+        elif not is_registered(health):
             message = "The agent is running and not registered with LiveKit"
         return AgentUnit(
-            client_id=client_id,
+            client_id=client_of(unit)[0],
             spec_hash=container["Labels"].get(LABEL_SPEC, "") if running else "",
-            config_hash=ClientFiles.of(self._state, client_id).read_config()[0],
+            config_hash=ClientFiles.of(self._state, unit).read_config()[0],
             running=running,
-            registered=running and registered,
+            registered=running and is_registered(health),
             message=message,
+            health=health,
         )
 
     def _apply(self, spec: UnitSpec) -> None:
-        files = ClientFiles.of(self._state, spec.client_id)
+        files = ClientFiles.of(self._state, spec.unit_id)
         files.write_config(spec.config_json)
-        name = _name(spec.client_id)
+        name = _name(spec.unit_id)
         wanted = self.spec_hash(spec)
-        there = self._containers().get(spec.client_id)
+        there = self._containers().get(spec.unit_id)
         if there is not None and not there["IsInfra"]:
             whole = there["Labels"].get(LABEL_SPEC) == wanted
             if whole and not _is_ghost(there) and self._start(name):
                 return
             self._podman.stop(f"/containers/{name}-agent/stop")
         # What an earlier attempt or an earlier spec has left; the volume stays.
-        self._clear(spec.client_id)
+        self._clear(spec.unit_id)
         labels = {
             LABEL_CLIENT: spec.client_id,
+            LABEL_SLOT: spec.slot,
             f"{GROUP}/fleet-id": spec.mark.fleet_id,
             f"{GROUP}/namespace": spec.mark.namespace,
             f"{GROUP}/name": spec.mark.name,
@@ -183,8 +196,9 @@ class PodmanRuntime:
                 "labels": labels,
             },
         )
-        if not self._podman.exists(f"/volumes/{name}/exists"):
-            self._podman.create("/volumes/create", {"Name": name, "Labels": labels})
+        volume = _name(spec.client_id)
+        if not self._podman.exists(f"/volumes/{volume}/exists"):
+            self._podman.create("/volumes/create", {"Name": volume, "Labels": labels})
         self._podman.create(
             "/pods/create",
             {
@@ -208,6 +222,7 @@ class PodmanRuntime:
                 "env": {
                     "VOICEFLEET_HEALTH_PORT": str(HEALTH_PORT),
                     "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
+                    "VOICEFLEET_SLOT": spec.slot,
                     **({"VOICEFLEET_MODELS": MODELS} if self._models else {}),
                 },
                 # As files: what is given as environment is shown by `podman inspect`. Not in
@@ -230,7 +245,7 @@ class PodmanRuntime:
                 "read_only_filesystem": True,
                 "no_new_privileges": True,
                 "cap_drop": ["ALL"],
-                "volumes": [{"Name": name, "Dest": "/data"}],
+                "volumes": [{"Name": volume, "Dest": "/data"}],
                 "mounts": [
                     {
                         "type": "bind",
@@ -263,17 +278,18 @@ class PodmanRuntime:
             return False
         return True
 
-    def _remove(self, client_id: str) -> None:
-        name = _name(client_id)
+    def _remove(self, unit: str) -> None:
+        name = _name(unit)
         # Before its pod, whose network would go first and cut the calls that are to end.
         self._podman.stop(f"/containers/{name}-agent/stop")
-        self._clear(client_id)
-        self._podman.delete(f"/volumes/{name}", force="true")
-        shutil.rmtree(ClientFiles.of(self._state, client_id).folder, ignore_errors=True)
+        self._clear(unit)
+        if not ClientFiles.beside(self._state, unit).folder.exists():
+            self._podman.delete(f"/volumes/{_name(client_of(unit)[0])}", force="true")
+        shutil.rmtree(ClientFiles.of(self._state, unit).folder, ignore_errors=True)
 
-    def _clear(self, client_id: str) -> None:
+    def _clear(self, unit: str) -> None:
         """Remove pod, network and secrets."""
-        name = _name(client_id)
+        name = _name(unit)
         self._podman.delete(f"/pods/{name}", force="true")
         self._podman.delete(f"/networks/{name}", force="true")
         for secret in self._podman.get("/secrets/json"):
@@ -376,8 +392,8 @@ def _gateways(folder: Path | None) -> list[dict[str, Any]]:
     return [{**mount, "options": ["ro", "rbind"]}]
 
 
-def _name(client_id: str) -> str:
-    return f"vf-{client_id}"
+def _name(unit: str) -> str:
+    return f"vf-{unit}"
 
 
 def _secret_name(name: str, variable: str) -> str:

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from voicefleet_operator.drivers.errors import Gone, Rejected
 from voicefleet_operator.drivers.runtime.base import ClientFiles, hash_spec, replace_file
-from voicefleet_operator.drivers.runtime.probing import Prober, Target
+from voicefleet_operator.drivers.runtime.probing import Prober, Target, is_registered
 from voicefleet_operator.planning.desired import config_hash
-from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+from voicefleet_operator.planning.observed import AgentUnit, UnitSpec, client_of
 
-RECIPE = "process/2"
+RECIPE = "process/3"
 DRAIN_SECONDS = 5
 STOP_SECONDS = DRAIN_SECONDS + 5
 RESTART_SECONDS = 2.0
@@ -51,6 +51,7 @@ class ProcessRuntime:
     def __init__(self, state_dir: Path, models_folder: Path | None = None) -> None:
         self._models = models_folder
         self._state = state_dir / "process"
+        self._volumes = state_dir / "process-data"
         self._prober = Prober()
         self._locks: dict[str, asyncio.Lock] = {}
         # Secrets are not written down: after a restart of the operator `apply` brings them again.
@@ -58,30 +59,27 @@ class ProcessRuntime:
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     async def list(self) -> dict[str, AgentUnit]:
-        running = {
-            client_id: self._running(client_id) for client_id in ClientFiles.all(self._state)
-        }
-        configs = {
-            client_id: ClientFiles.of(self._state, client_id).read_config() for client_id in running
-        }
+        running = {unit: self._running(unit) for unit in ClientFiles.all(self._state)}
+        configs = {unit: ClientFiles.of(self._state, unit).read_config() for unit in running}
         self._prober.retarget(
             {
-                client_id: Target(process.port, configs[client_id][1])
-                for client_id, process in running.items()
+                unit: Target(process.port, configs[unit][1])
+                for unit, process in running.items()
                 if process is not None
             }
         )
-        registered = await self._prober.registered()
+        health = await self._prober.health()
         return {
-            client_id: AgentUnit(
-                client_id=client_id,
+            unit: AgentUnit(
+                client_id=client_of(unit)[0],
                 spec_hash=process.spec_hash if process is not None else "",
-                config_hash=configs[client_id][0],
+                config_hash=configs[unit][0],
                 running=process is not None,
-                registered=registered.get(client_id, False),
+                registered=is_registered(health.get(unit)),
                 message=UNISOLATED if process is not None else "The agent's process has ended",
+                health=health.get(unit),
             )
-            for client_id, process in running.items()
+            for unit, process in running.items()
         }
 
     async def apply(self, spec: UnitSpec) -> None:
@@ -91,32 +89,34 @@ class ProcessRuntime:
                 "the package voicefleet-agent is not installed beside the operator",
                 hint="Use the runtime class podman, or install the package",
             )
-        async with self._lock(spec.client_id):
-            ClientFiles.of(self._state, spec.client_id).write_config(spec.config_json)
-            self._specs[spec.client_id] = spec
-            process = self._running(spec.client_id)
+        async with self._lock(spec.unit_id):
+            ClientFiles.of(self._state, spec.unit_id).write_config(spec.config_json)
+            self._specs[spec.unit_id] = spec
+            process = self._running(spec.unit_id)
             if process is not None and process.spec_hash == self.spec_hash(spec):
                 return
             if process is not None:
                 await self._stop(process)
             await asyncio.to_thread(self._start, spec)
 
-    async def configure(self, client_id: str, config_json: str) -> None:
-        files = ClientFiles.of(self._state, client_id)
+    async def configure(self, unit: str, config_json: str) -> None:
+        files = ClientFiles.of(self._state, unit)
         if not files.folder.is_dir():
-            raise Gone("UnitMissing", f"{client_id} has no unit")
-        async with self._lock(client_id):
+            raise Gone("UnitMissing", f"{unit} is no unit")
+        async with self._lock(unit):
             await asyncio.to_thread(files.write_config, config_json)
 
-    async def remove(self, client_id: str) -> None:
-        async with self._lock(client_id):
-            self._specs.pop(client_id, None)
-            process = self._running(client_id)
+    async def remove(self, unit: str) -> None:
+        async with self._lock(unit):
+            self._specs.pop(unit, None)
+            process = self._running(unit)
             if process is not None:
                 await self._stop(process)
-            folder = ClientFiles.of(self._state, client_id).folder
+            # Its folder last: what was cut short is seen in the listing.
+            if not ClientFiles.beside(self._state, unit).folder.exists():
+                await asyncio.to_thread(shutil.rmtree, self._data(unit), ignore_errors=True)
+            folder = ClientFiles.of(self._state, unit).folder
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self._locks.pop(client_id, None)
 
     def spec_hash(self, spec: UnitSpec) -> str:
         return hash_spec(spec, RECIPE, str(self._models))
@@ -133,22 +133,27 @@ class ProcessRuntime:
         """What Podman's restart policy does."""
         while True:
             await asyncio.sleep(RESTART_SECONDS)
-            for client_id in [*self._specs]:
-                async with self._lock(client_id):
-                    spec = self._specs.get(client_id)
-                    if spec is not None and self._running(client_id) is None:
+            for unit in [*self._specs]:
+                async with self._lock(unit):
+                    spec = self._specs.get(unit)
+                    if spec is not None and self._running(unit) is None:
                         await asyncio.to_thread(self._start, spec)
 
-    def _lock(self, client_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(client_id, asyncio.Lock())
+    def _lock(self, unit: str) -> asyncio.Lock:
+        """The client's, since its units share its data."""
+        return self._locks.setdefault(client_of(unit)[0], asyncio.Lock())
+
+    def _data(self, unit: str) -> Path:
+        return self._volumes / client_of(unit)[0]
 
     def _start(self, spec: UnitSpec) -> None:
-        files = ClientFiles.of(self._state, spec.client_id)
+        files = ClientFiles.of(self._state, spec.unit_id)
         port = _free_port()
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "VOICEFLEET_CONFIG": str(files.config),
-            "VOICEFLEET_DATA": str(files.folder / "data"),
+            "VOICEFLEET_DATA": str(self._data(spec.unit_id)),
+            "VOICEFLEET_SLOT": spec.slot,
             "VOICEFLEET_HEALTH_HOST": "127.0.0.1",
             "VOICEFLEET_HEALTH_PORT": str(port),
             "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
@@ -172,10 +177,10 @@ class ProcessRuntime:
         running = _Running(child.pid, started, port, self.spec_hash(spec))
         replace_file(_unit_file(files), json.dumps(asdict(running)), mode=0o600)
 
-    def _running(self, client_id: str) -> _Running | None:
-        """The client's process if it lives."""
+    def _running(self, unit: str) -> _Running | None:
+        """The unit's process if it lives."""
         try:
-            text = _unit_file(ClientFiles.of(self._state, client_id)).read_text()
+            text = _unit_file(ClientFiles.of(self._state, unit)).read_text()
             process = _Running(**json.loads(text))
         except (OSError, ValueError, TypeError):
             return None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from voicefleet_operator.drivers.errors import Gone
 from voicefleet_operator.drivers.runtime.base import hash_spec
 from voicefleet_operator.planning.desired import config_hash
-from voicefleet_operator.planning.observed import AgentUnit, UnitSpec
+from voicefleet_operator.planning.observed import AgentHealth, AgentUnit, UnitSpec
 
 
 class StubRuntime:
@@ -23,25 +23,27 @@ class StubRuntime:
         return dict(self._units)
 
     async def apply(self, spec: UnitSpec) -> None:
-        self._units[spec.client_id] = AgentUnit(
+        self._units[spec.unit_id] = AgentUnit(
             client_id=spec.client_id,
             spec_hash=self.spec_hash(spec),
             config_hash=self.config_hash(spec.config_json),
             running=True,
             registered=True,
             message="A stub: nothing answers",
+            health=AgentHealth(registered=True),
         )
         self._changed(spec.client_id)
 
-    async def configure(self, client_id: str, config_json: str) -> None:
-        if client_id not in self._units:
-            raise Gone("UnitMissing", f"{client_id} has no unit")
-        unit = self._units[client_id]
-        self._units[client_id] = replace(unit, config_hash=self.config_hash(config_json))
+    async def configure(self, unit: str, config_json: str) -> None:
+        if unit not in self._units:
+            raise Gone("UnitMissing", f"{unit} is no unit")
+        configured = replace(self._units[unit], config_hash=self.config_hash(config_json))
+        self._units[unit] = configured
 
-    async def remove(self, client_id: str) -> None:
-        if self._units.pop(client_id, None) is not None:
-            self._changed(client_id)
+    async def remove(self, unit: str) -> None:
+        removed = self._units.pop(unit, None)
+        if removed is not None:
+            self._changed(removed.client_id)
 
     def spec_hash(self, spec: UnitSpec) -> str:
         return hash_spec(spec, "stub")
