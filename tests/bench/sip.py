@@ -22,7 +22,8 @@ from bench.line import Tape
 FRAME = RATE // 50
 """Samples in a packet of 20 ms."""
 RING_SECONDS = 20.0
-_PCMU = 0
+_PCMU, _KEYS = 0, 101
+"""Payload types; the second one is for keys (RFC 4733)."""
 
 
 class NotAnswered(Exception):
@@ -45,6 +46,8 @@ class SipLine:
         self._noise = noise
         self._saying: Samples = np.zeros(0)
         self._said = asyncio.Event()
+        self._key: list[bytes] = []
+        """Payloads of a key that is being pressed, one a packet."""
         self._frames = 0
         self.began = time.monotonic()
         self._mouth, self._ear = Tape(), Tape()
@@ -74,7 +77,8 @@ class SipLine:
         rtp = self._media.get_extra_info("sockname")[1]
         offer = (
             f"v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n"
-            f"m=audio {rtp} RTP/AVP {_PCMU}\r\na=rtpmap:{_PCMU} PCMU/{RATE}\r\na=ptime:20\r\n"
+            f"m=audio {rtp} RTP/AVP {_PCMU} {_KEYS}\r\na=rtpmap:{_PCMU} PCMU/{RATE}\r\n"
+            f"a=rtpmap:{_KEYS} telephone-event/{RATE}\r\na=ptime:20\r\n"
         )
         invite = next(self._sequence)
         self._send("INVITE", invite, offer)
@@ -97,6 +101,14 @@ class SipLine:
         self._said.clear()
         await self._said.wait()
         return start, start + len(speech) / RATE
+
+    def press(self, key: str) -> None:
+        """Press a key of the phone for 160 ms; its end is said three times (RFC 4733, 2.5.1.4)."""
+        code = "0123456789*#".index(key)
+        self._key = [
+            struct.pack("!BBH", code, 10 | (0x80 if packet >= 8 else 0), FRAME * min(packet, 8))
+            for packet in range(1, 11)
+        ]
 
     def recordings(self) -> tuple[Samples, Samples]:
         return self._mouth.samples(), self._ear.samples()
@@ -127,8 +139,8 @@ class SipLine:
         except TimeoutError:
             raise NotAnswered(status) from None
 
-    def _send(self, method: str, number: int, body: str = "") -> None:
-        kind = "Content-Type: application/sdp\r\n" if body else ""
+    def _send(self, method: str, number: int, body: str = "", kind: str = "") -> None:
+        kind = kind or ("Content-Type: application/sdp\r\n" if body else "")
         me = f"<sip:{self._caller}@{self._here}>"
         message = (
             f"{method} {self._uri} SIP/2.0\r\nVia: SIP/2.0/UDP {self._here};rport;"
@@ -145,15 +157,19 @@ class SipLine:
             text = (await self._signals.came.get())[1].decode(errors="replace")
             if text.startswith("SIP/2.0"):
                 continue
-            kept = [
-                line
-                for line in text.split("\r\n")
-                if re.match(r"(Via|From|To|Call-ID|CSeq):", line)
-            ]
-            self._wire.sendto(
-                "\r\n".join(["SIP/2.0 200 OK", *kept, "Content-Length: 0", "", ""]).encode()
-            )
-            self.gone = self.gone or text.startswith("BYE ")
+            await self._reply(text)
+
+    async def _reply(self, text: str) -> None:
+        self._respond(text, "200 OK")
+        self.gone = self.gone or text.startswith("BYE ")
+
+    def _respond(self, text: str, status: str) -> None:
+        kept = [
+            line for line in text.split("\r\n") if re.match(r"(Via|From|To|Call-ID|CSeq):", line)
+        ]
+        self._wire.sendto(
+            "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]).encode()
+        )
 
     async def _speak(self, media: tuple[str, int]) -> None:
         """A packet every 20 ms, by the clock."""
@@ -174,8 +190,13 @@ class SipLine:
             self._frames += 1
             self._mouth.add(decode(coded), self._frames * FRAME / RATE)
             packet = self._frames - first
+            kind, stamp = _PCMU, packet
+            if self._key:
+                # All packets of a key bear the time of the first.
+                began = packet - (10 - len(self._key))
+                kind, stamp, coded = _KEYS | (0x80 * (began == packet)), began, self._key.pop(0)
             header = struct.pack(
-                "!BBHII", 0x80, _PCMU, packet & 0xFFFF, packet * FRAME & 0xFFFFFFFF, source
+                "!BBHII", 0x80, kind, packet & 0xFFFF, stamp * FRAME & 0xFFFFFFFF, source
             )
             self._media.sendto(header + coded, media)
 

@@ -31,6 +31,7 @@ def problems(world: World, expected: dict[str, str], *, again: bool = False) -> 
         *_billing(world, clients, expected),
         *_carrier(world, clients, expected),
         *_routing(world, clients, expected),
+        *_way_out(world, clients),
         *_placement(world, clients, expected),
         *_voices(world, clients),
         *_ledger(world),
@@ -164,6 +165,31 @@ def _routing(world: World, clients: dict[str, Object], expected: dict[str, str])
     agents_of = {c: (f"voicefleet-{c}",) for c in wanted}
     agents_of |= {client_of(unit)[0]: (f"voicefleet-{unit}",) for unit in world.units.running}
     yield from _differs("LiveKit rules", rules, Counter((c, (c,), agents_of[c]) for c in wanted))
+
+
+def _way_out(world: World, clients: dict[str, Object]) -> Iterator[str]:
+    """For whoever's callers we connect: on both sides, with a password that the carrier knows."""
+    calls_out = [c for c, o in clients.items() if o["spec"]["telephony"].get("transfer") == "Warm"]
+    users = {doc["username"] for doc in world.paid.listed("Credentials")}
+    trunks = {t["sid"]: t for t in world.paid.listed("trunk")}
+    have, guarded = Counter[Any](), Counter[str]()
+    for trunk in world.livekit.outbound.values():
+        user = trunk.auth_username in users and bool(trunk.auth_password)
+        have[_owner(trunk.metadata), trunk.address, bool(trunk.numbers), user] += 1
+    for entry in world.paid.listed("trunk_credential_list"):
+        guarded[trunks[entry["trunk_sid"]]["friendly_name"].rpartition("/")[2]] += 1
+    names = {t["friendly_name"].rpartition("/")[2]: t["domain_name"] for t in trunks.values()}
+    wanted = Counter[Any]((c, names.get(c), True, True) for c in calls_out)
+    yield from _differs("LiveKit trunks out", have, wanted)
+    yield from _differs("trunks with a credential list", guarded, Counter(calls_out))
+    for what in ("credential_list", "Credentials"):
+        if len(found := world.paid.listed(what)) > 1 or len(found) < bool(calls_out):
+            yield f"{what}: {len(found)} of them"
+    for client_id in world.units.running:
+        known = json.loads(world.units.configs[client_id]).get("outboundTrunk")
+        mine = [i for i, t in world.livekit.outbound.items() if _owner(t.metadata) == client_id]
+        if known != next(iter(mine), None):
+            yield f"agents: {client_id} calls out over {known}, its trunks are {mine}"
 
 
 def _owner(metadata: str) -> str:

@@ -47,6 +47,14 @@ async def _one_number(world: World) -> None:
     world.apply("a", telephony=numbers("main"))
 
 
+async def _warm(world: World) -> None:
+    world.apply("a", telephony={"transfer": "Warm"})
+
+
+async def _refer(world: World) -> None:
+    world.apply("a", telephony={"transfer": "Refer"})
+
+
 async def _prompt(world: World) -> None:
     world.greet("words", "Good morning")
 
@@ -171,6 +179,9 @@ SCENARIOS = [
         lambda _world: {"a": "RolledBack"},
     ),
     Scenario("delete in a rollout", _delete_in_a_rollout, before=_rolled_out("BlueGreen")),
+    Scenario("connect callers by calls of ours", _warm, before=_client),
+    Scenario("connect callers by the carrier again", _refer, before=_warm),
+    Scenario("delete with a way out", _delete, before=_warm),
     Scenario("clone a voice", _own_voice, before=_client),
     Scenario("clone another recording", _other_recording, before=_client_with_voice),
     Scenario("delete with a voice", _delete, before=_client_with_voice),
@@ -197,6 +208,11 @@ SCENARIOS = [
             ("kube POST phonenumbers", Fault.STALE),
             ("twilio POST /v1/Trunks/*/OriginationUrls", Fault.TIMED_OUT),
         ]
+    ),
+    *(
+        Scenario(f"connect callers by calls of ours, although at {name} {Fault.KILLED_LATE}",
+                 _warm, _client, mishap=(name, Fault.KILLED_LATE))
+        for name in ("twilio POST */SIP/CredentialLists.json", "livekit CreateSIPOutboundTrunk")
     ),
     Scenario(
         "restart, although the cache is stale", _restart, _client,

@@ -87,8 +87,11 @@ class Paid:
 
     def listed(self, kind: str) -> list[dict[str, Any]]:
         """Everything of a type: Stripe's, Twilio's (`number`, …) or ElevenLabs' (`voice`)."""
-        others = {"number": "twilio", "trunk": "twilio", "origination_url": "twilio"}
-        vendor = (others | {"voice": "elevenlabs"}).get(kind, "stripe")
+        twilio = (
+            "number", "trunk", "origination_url", "credential_list", "Credentials",
+            "trunk_credential_list",
+        )  # fmt: skip
+        vendor = (dict.fromkeys(twilio, "twilio") | {"voice": "elevenlabs"}).get(kind, "stripe")
         return self.store.all(vendor, None, kind)
 
 
@@ -113,6 +116,7 @@ class LiveKit:
     def __init__(self) -> None:
         self.trunks: dict[str, api.SIPInboundTrunkInfo] = {}
         self.rules: dict[str, api.SIPDispatchRuleInfo] = {}
+        self.outbound: dict[str, api.SIPOutboundTrunkInfo] = {}
         self._ids = itertools.count(1)
 
     def handle(self, method: str, data: bytes) -> Reply:
@@ -147,8 +151,25 @@ class LiveKit:
 
     def DeleteSIPTrunk(self, data: bytes) -> Any:  # noqa: N802
         id_ = api.DeleteSIPTrunkRequest.FromString(data).sip_trunk_id
-        gone = self.trunks.pop(id_, None)
+        gone = self.trunks.pop(id_, None) or self.outbound.pop(id_, None)
         return api.SIPTrunkInfo(sip_trunk_id=id_) if gone else "not found"
+
+    def ListSIPOutboundTrunk(self, data: bytes) -> Any:  # noqa: N802
+        return api.ListSIPOutboundTrunkResponse(items=list(self.outbound.values()))
+
+    def CreateSIPOutboundTrunk(self, data: bytes) -> Any:  # noqa: N802
+        info = api.CreateSIPOutboundTrunkRequest.FromString(data).trunk
+        info.sip_trunk_id = f"ST_{next(self._ids)}"
+        self.outbound[info.sip_trunk_id] = info
+        return info
+
+    def UpdateSIPOutboundTrunk(self, data: bytes) -> Any:  # noqa: N802
+        asked = api.UpdateSIPOutboundTrunkRequest.FromString(data)
+        if asked.sip_trunk_id not in self.outbound:
+            return "not found"
+        asked.replace.sip_trunk_id = asked.sip_trunk_id
+        self.outbound[asked.sip_trunk_id] = asked.replace
+        return asked.replace
 
     def ListSIPDispatchRule(self, data: bytes) -> Any:  # noqa: N802
         wanted = set(api.ListSIPDispatchRuleRequest.FromString(data).trunk_ids)

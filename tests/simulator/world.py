@@ -433,7 +433,7 @@ def _fleet() -> Object:
 
 
 _GROUP = re.compile(r"/apis/voicefleet.dev/v1alpha1/|/api/v1/|/2010-04-01/Accounts/")
-_IDS = re.compile(r"vf-\w{8}|\b(?:vc-|(?:cus|sub|si|price|cs)_|PN|TK|OU|AC)\w{6,}")
+_IDS = re.compile(r"vf-\w{8}|\b(?:vc-|(?:cus|sub|si|price|cs)_|PN|TK|OU|AC|CL|CR)\w{6,}")
 _VOICE = re.compile(r"/voices/(?!add)\w+")
 _NAMES = re.compile(r"(voiceclients|phonenumbers)/[^/]+")
 

@@ -65,6 +65,7 @@ def desired(**changes: Any) -> Desired:
             carrier_networks=frozenset({"192.0.2.0/24"}),
             forward_to="+14155550199",
             max_call_seconds=1800,
+            calls_out=False,
             replace_lost=False,
         ),
         name=WantedName("bright-smile", "192.0.2.9", 300),

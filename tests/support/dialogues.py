@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -154,6 +154,16 @@ def say(dialogue: Dialogue, heard: str) -> Sequence[Act]:
     turn = dialogue.consider(heard)
     assert turn is not None
     return dialogue.commit(turn)
+
+
+def play(dialogue: Dialogue, line: Mapping[str, Any]) -> Sequence[Act]:
+    """A line of a golden talk: what the `caller` says, the `keys` that they press, or that a person
+    was `unreached` for that reason."""
+    if "keys" in line:
+        return dialogue.commit(dialogue.press(line["keys"]))
+    if "unreached" in line:
+        return dialogue.unreached(line["unreached"])
+    return say(dialogue, line["caller"])
 
 
 def at(text: str) -> datetime:

@@ -44,7 +44,7 @@ NEXT = {
     "Voicemail": {"Processing", "Responding", "Transferring", "Logging"},
     "Processing": {"Responding", "Listening", "Voicemail", "Transferring", "Logging"},
     "Responding": {"Processing", "Listening", "Voicemail", "Transferring", "Logging"},
-    "Transferring": {"Logging"},
+    "Transferring": {"Responding", "Logging"},
     "Logging": {"Ended"},
     "Ended": set(),
 }
@@ -137,6 +137,8 @@ class Line:
 
     record: CallRecord
     ending: Ending | None = None
+    pressed: float
+    """When the caller pressed the last key."""
 
     def __init__(self, folder: Path, profession: str, changes: Mapping[str, Any]) -> None:
         self.settings = Settings(folder / "agent.json", folder, folder, "127.0.0.1", 0, 60, 1)
@@ -221,6 +223,19 @@ class Line:
         self.said.append((begins, ends, words))
         await self._windows(lambda: time.monotonic() >= ends, 0.95)
 
+    async def presses(self, keys: str) -> None:
+        """Press keys of the phone, half a second apart."""
+        for key in keys:
+            self.pressed = time.monotonic()
+            self.conversation.key(key)
+            await self.waits(0.5)
+
+    async def unreached(self) -> None:
+        """Nobody takes the call that the agent transfers: the talk goes on."""
+        ending = await self.conversation.ended
+        self._talking = asyncio.create_task(self.conversation.unreached(ending.reason))
+        await asyncio.sleep(0)
+
     async def waits(self, seconds: float) -> None:
         """Be silent for so long."""
         ends = time.monotonic() + seconds
@@ -253,16 +268,16 @@ class Line:
 
     async def talk(self, script: Callable[[Line], Awaitable[None]]) -> None:
         speaking = asyncio.create_task(self.mouth.run())
-        talking = asyncio.create_task(self.conversation.run())
+        self._talking = asyncio.create_task(self.conversation.run())
         try:
             await script(self)
         finally:
-            self.ending = talking.result() if talking.done() else None
+            self.ending = self._talking.result() if self._talking.done() else None
             if self.conversation.ended.done():
-                self.ending = await talking
-            talking.cancel()
+                self.ending = await self._talking
+            self._talking.cancel()
             speaking.cancel()
-            done = await asyncio.gather(talking, speaking, return_exceptions=True)
+            done = await asyncio.gather(self._talking, speaking, return_exceptions=True)
             self._recorder.state("Logging")
             self.record = self._recorder.finish("test", self.dialogue.outcome)
             for error in done:

@@ -89,7 +89,7 @@ class Portal:
 
 
 def _start(
-    folder: Path, max_file_bytes: int | None, kubeconfig: Path | None
+    folder: Path, max_file_bytes: int | None, kubeconfig: Path | None, mail: Path | None
 ) -> subprocess.Popen[str]:
     def limit() -> None:
         if max_file_bytes is not None:
@@ -100,6 +100,7 @@ def _start(
             sys.executable, "-m", "voicefleet_portal", f"--socket={folder / 'portal.sock'}",
             f"--secret-file={folder / 'key'}", f"--data={folder / 'calls'}",
             f"--kubeconfig={kubeconfig or folder / 'none'}", "--port=0",
+            *([f"--mail-file={mail}"] if mail else []),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -110,11 +111,14 @@ def _start(
 
 @asynccontextmanager
 async def portal(
-    folder: Path, max_file_bytes: int | None = None, kubeconfig: Path | None = None
+    folder: Path,
+    max_file_bytes: int | None = None,
+    kubeconfig: Path | None = None,
+    mail: Path | None = None,
 ) -> AsyncIterator[Portal]:
     """One over `folder`; without a cluster, its clients are those that have had a call."""
     (folder / "key").write_text(KEY)
-    process = _start(folder, max_file_bytes, kubeconfig)
+    process = _start(folder, max_file_bytes, kubeconfig, mail)
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)

@@ -144,6 +144,21 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.telephony.numbers[0].e164",
         "7 to 15 digits",
     ),
+    "fallback is an emergency number": (
+        voice_client(telephony={"fallback": {"forwardTo": "911"}}),
+        "spec.telephony.fallback.forwardTo",
+        "is an emergency number, which no call is connected to",
+    ),
+    "emergency number abroad": (
+        voice_client(telephony={"limits": {"transferTo": ["+49112"]}}),
+        "spec.telephony.limits.transferTo[0]",
+        "name a person's phone",
+    ),
+    "contact is an emergency number": (
+        receptionist(contacts=[{"name": "help", "phone": "112"}]),
+        "spec.contacts[0].phone",
+        "so the agent tells callers in danger to dial it themselves",
+    ),
     "area code": (
         voice_client(**one_number(request={"areaCode": "115"})),
         "spec.telephony.numbers[0].request.areaCode",

@@ -10,12 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Literal
 
-from livekit import api, rtc
+from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from voicefleet_agent import ahead, talk, tally
+from voicefleet_agent import ahead, talk, tally, transfer
 from voicefleet_agent.audio import SAMPLE_RATE
 from voicefleet_agent.conversation import Conversation, Ending
 from voicefleet_agent.listening import Ears
@@ -35,9 +35,6 @@ CALLER_TIMEOUT = 20.0
 Callers ring for less."""
 ANSWER_TIMEOUT = 5.0
 """Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
-TRANSFER_TIMEOUT = 30.0
-"""Seconds that a transferred call may ring."""
-
 # LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
 # then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
 # At last "hangup", before it leaves the room; where its leaving gets lost, the server notices 22 s
@@ -95,6 +92,8 @@ class _Call:
         self._made = Phrases(settings.phrases)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._recorder: Recorder | None = None
+        self._conversation: Conversation | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._dialogue: Dialogue | None = None
         self._settings = settings
         self.record: CallRecord | None = None
@@ -120,7 +119,7 @@ class _Call:
             ahead.speak_somehow(
                 self._made,
                 self._live.providers.speaker.preferred,
-                [self._live.config.greeting],
+                self._live.config.opening,
                 self._live.config.locale,
             )
         )
@@ -144,10 +143,15 @@ class _Call:
         left = self._start(_until_gone(ctx.room, caller, gone))
         talking = self._start(self._talk(source, caller, publishing, greeting))
         try:
-            await asyncio.wait({left, talking}, return_when=asyncio.FIRST_COMPLETED)
-            if left.done():
-                return "caller left"
-            return await self._finish(talking.result(), caller, left)
+            while True:
+                await asyncio.wait({left, talking}, return_when=asyncio.FIRST_COMPLETED)
+                if left.done():
+                    return "caller left"
+                ending = talking.result()
+                if (reason := await self._finish(ending, caller, left)) is not None:
+                    return reason
+                assert self._conversation is not None
+                talking = self._start(self._conversation.unreached(ending.reason))
         finally:
             # A caller who is gone before the media connection stands has no reason to be waited
             # for.
@@ -185,12 +189,16 @@ class _Call:
             timing=read_timing(self._settings.models),
         )
 
+        recorded = self._live.config.disclosure is not None
+
         def sound(heard: bytes, said: bytes) -> None:
-            record.audio("caller", heard, SAMPLE_RATE)
-            record.audio("agent", said, SAMPLE_RATE)
+            if recorded:
+                record.audio("caller", heard, SAMPLE_RATE)
+                record.audio("agent", said, SAMPLE_RATE)
 
         ears = Ears(mouth.reference, conversation.window, sound)
         conversation.hears(ears)
+        self._conversation = conversation
         await (await publishing).wait_for_subscription()
         await _until_answered(self._ctx.room, caller)
         try:
@@ -202,54 +210,77 @@ class _Call:
             return Ending("Transfer" if person else "Failed", "no voice speaks", person)
         self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
-        self._start(_hear(self._ctx.room, caller, ears))
+        self._hearing = self._start(_hear(self._ctx.room, caller, ears))
         log.info(
             "greeted",
             extra={"action": "Greeted", "firstSoundSeconds": _seconds_since(self._begun)},
         )
+
+        def on_key(dtmf: rtc.SipDTMF) -> None:
+            if dtmf.participant is not None and dtmf.participant.identity == caller.identity:
+                conversation.key(dtmf.digit)
+
+        self._ctx.room.on("sip_dtmf_received", on_key)
         return await conversation.run()
 
     async def _finish(
         self, ending: Ending, caller: rtc.RemoteParticipant, left: asyncio.Task[None]
-    ) -> str:
-        """Connect the caller elsewhere, or hang up."""
+    ) -> str | None:
+        """Connect the caller elsewhere, or hang up; None where the talk goes on instead."""
         assert self._recorder is not None
         assert self._dialogue is not None
         outcome = self._dialogue.outcome
         if ending.kind == "Transfer" and ending.number is not None:
             self._recorder.state("Transferring")
-            if await self._transfer(caller, ending.number):
+            connected = await self._connect(ending, ending.number, caller, left)
+            if connected is not None:
                 outcome.transferred_to = ending.number
                 if outcome.result in ("HungUp", "Answered"):
                     outcome.result = "Transferred"
+                if connected == "Call":
+                    await self._stand_by(caller)
                 return "transferred"
+            if self._dialogue.state.phase == "Ended":
+                return None
+            # The talk itself is broken: there is nothing to come back to.
             outcome.transferred_to = None
         if ending.kind != "End" and outcome.result in ("HungUp", "Answered", "Transferred"):
             outcome.result = "Failed"
         await self._ctx.delete_room()
         return ending.reason
 
-    async def _transfer(self, caller: rtc.RemoteParticipant, number: str) -> bool:
-        """Ask the carrier (SIP REFER) to connect the caller with `number`."""
+    async def _connect(
+        self,
+        ending: Ending,
+        number: str,
+        caller: rtc.RemoteParticipant,
+        left: asyncio.Task[None],
+    ) -> Literal["Call", "Refer"] | None:
+        """With a person, by our call where the client has a trunk for it; how it succeeded."""
         if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
             log.warning("only a phone call can be transferred", extra={"action": "NoTransfer"})
-            return False
-        try:
-            async with asyncio.timeout(TRANSFER_TIMEOUT):
-                await self._ctx.api.sip.transfer_sip_participant(
-                    api.TransferSIPParticipantRequest(
-                        room_name=self._ctx.room.name,
-                        participant_identity=caller.identity,
-                        transfer_to=f"tel:{number}",
-                    )
-                )
-        except (api.TwirpError, TimeoutError, OSError) as error:
-            log.error(
-                "transfer failed",
-                extra={"action": "TransferFailed", "error": type(error).__name__},
+            return None
+        trunk, dialogue = self._live.config.outbound_trunk, self._dialogue
+        conversation = self._conversation
+        if trunk is not None and conversation is not None and dialogue is not None:
+            told = dialogue.handover(ending.reason)
+            reached = await transfer.call(
+                self._ctx, caller, left, number, trunk, lambda: conversation.tell(told)
             )
-            return False
-        return True
+            if reached != "Refused":
+                return "Call" if reached == "Connected" else None
+        reached = await transfer.refer(self._ctx, caller, number)
+        return "Refer" if reached == "Connected" else None
+
+    async def _stand_by(self, caller: rtc.RemoteParticipant) -> None:
+        """Caller and person talk with each other: nobody listens, and both hang up with one."""
+        assert self._recorder is not None
+        assert self._dialogue is not None
+        if self._hearing is not None:
+            self._hearing.cancel()
+        self._recorder.progress(self._dialogue.outcome)
+        await transfer.until_one_leaves(self._ctx.room, caller)
+        await self._ctx.delete_room()
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

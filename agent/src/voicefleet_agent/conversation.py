@@ -24,11 +24,15 @@ from voicefleet_agent.speaking import Mouth, Utterance
 from voicefleet_agent.turns import Agent, Timing, Turns
 from voicefleet_agent.voicing import Voicing
 from voicefleet_api.calls import CallState
+from voicefleet_dialogue import keys
 from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
 from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_dialogue.state import Turn
 
 ANSWER_SECONDS = 10.0
 """For the whole of what a model says."""
+KEY_SECONDS = 3.0
+"""Without another key, a number that is typed is complete."""
 TROUBLE_LIMIT = 3
 """Turns in a row that could not be transcribed, answered or spoken."""
 
@@ -83,6 +87,8 @@ class Conversation:
         """The call's state once the answer sounds."""
         self._before: Before | None = None
         self._goes_on = False
+        self._typed = ""
+        self._typed_at = 0.0
         self._unspoken: list[Utterance] = []
         """Of the answer, what no voice speaks."""
         self._trouble = 0
@@ -94,8 +100,27 @@ class Conversation:
         self._ears = ears
 
     def window(self, now: float, seconds: float, probability: float) -> None:
-        """For `Ears`."""
-        self._do(self._turns.window(now, seconds, probability))
+        """For `Ears`. Nothing is said to us by who types a number, or is being connected."""
+        if not self._typed and not self.ended.done():
+            self._do(self._turns.window(now, seconds, probability))
+
+    def key(self, key: str) -> None:
+        """A key of the caller's phone (RFC 4733); it interrupts what is being said."""
+        if self._talk.state.phase == "Ended" or self.ended.done():
+            return
+        self._drop()
+        self._typed_at = time.monotonic()
+        self._do(self._turns.key(self._typed_at))
+        self._typed += key
+        if key == keys.END or not self._talk.collects_keys:
+            self._enter()
+
+    def _enter(self) -> None:
+        """What was typed is complete."""
+        typed, self._typed = self._typed, ""
+        self._turns.agent = Agent.THINKING
+        self._company.keep()
+        self._answer_by(self._answer(f"[{typed}]", self._talk.press(typed)))
 
     def sounds(self, utterance: Utterance) -> None:
         """For `Mouth`: its first sound goes out."""
@@ -108,7 +133,23 @@ class Conversation:
     async def run(self) -> Ending:
         """Greet, then talk; returns how it ended. Cancel it when the caller is gone."""
         self._record.state("Greeting")
-        self._answer_by(self._perform(self._talk.commit(self._talk.open())), "Greeting")
+        return await self._until_ended(self._talk.commit(self._talk.open()), "Greeting")
+
+    async def unreached(self, reason: str) -> Ending:
+        """Nobody took the call that was to be transferred: on with the caller, as in `run`."""
+        self.ended = asyncio.get_running_loop().create_future()
+        self._turns = Turns(self._turns.timing)
+        self._turns.agent = Agent.THINKING
+        return await self._until_ended(self._talk.unreached(reason), "Responding")
+
+    async def tell(self, text: str) -> None:
+        """Say it to whoever hears us while the caller is being connected."""
+        self._speaking, self._voicing, self._unspoken = "Transferring", None, []
+        await self._say(Say(text, "Program"))
+        await self._mouth.idle.wait()
+
+    async def _until_ended(self, acts: Sequence[Act], speaking: CallState) -> Ending:
+        self._answer_by(self._perform(acts), speaking)
         ticking = asyncio.create_task(self._tick())
         try:
             return await self.ended
@@ -122,7 +163,10 @@ class Conversation:
         """Time passes also where a line brings no sound at all."""
         while True:
             await asyncio.sleep(0.1)
-            self._do(self._turns.tick(time.monotonic()))
+            now = time.monotonic()
+            if self._typed and now - self._typed_at >= KEY_SECONDS:
+                self._enter()
+            self._do(self._turns.tick(now))
 
     # --- what the machine asks for ---------------------------------------------------------------
 
@@ -231,7 +275,8 @@ class Conversation:
         self._turns.finished(time.monotonic())
         self._listen()
 
-    async def _answer(self, text: str) -> None:
+    async def _answer(self, text: str, turn: Turn | None = None) -> None:
+        """To what was heard, or by a turn that is known."""
         attempt, self._attempt = self._attempt, None
         self._record.state("Processing")
         self._minutes.heard(text, self._talk.state.phase, attempt, goes_on=self._goes_on)
@@ -239,7 +284,7 @@ class Conversation:
         self._before = Before.of(self._talk)
         if attempt and attempt.state is self._talk.state:
             turn = attempt.turn
-        else:
+        elif turn is None:
             # The agent was interrupted since: what it said before was not all heard.
             turn = self._talk.consider(text)
         self._voicing = attempt.voicing if attempt else None

@@ -239,6 +239,14 @@ class Turns:
         self.agent = Agent.THINKING
         return [*actions, AskAgain()]
 
+    def key(self, now: float) -> list[Action]:
+        """The caller presses a key: what was heard and said until now is over."""
+        actions: list[Action] = [] if self.agent is Agent.SILENT else [Stop(merged=False)]
+        self._waiting, self._heard, self._voiced, self._run = False, None, False, 0
+        self._turn = self._answered = None
+        self.agent, self._quiet = Agent.SILENT, now
+        return actions
+
     @property
     def is_open(self) -> bool:
         """Whether the caller has a turn that is not answered yet."""

@@ -174,15 +174,15 @@ async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
             await live.aclose()
 
 
-def _greetings(config: AgentConfig) -> list[str]:
-    return [config.greeting, *([config.experiment.greeting] if config.experiment else [])]
+def _first_words(config: AgentConfig) -> list[str]:
+    return [*config.opening, *([config.experiment.greeting] if config.experiment else [])]
 
 
 async def _make_greeting(live: Live, settings: Settings) -> None:
     try:
         made = Phrases(settings.phrases)
         await ahead.speak_somehow(
-            made, live.providers.ahead, _greetings(live.config), live.config.locale
+            made, live.providers.ahead, _first_words(live.config), live.config.locale
         )
         log.info("greeting ready", extra={"action": "GreetingReady"})
     except ahead.SpeechFailed as error:
@@ -199,7 +199,7 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
     """
     made, speaker = Phrases(settings.phrases), live.providers.ahead
     essential = phrases.essential(live.config.locale)
-    needed = [*_greetings(live.config), *essential, *talk.prepared(live, settings)]
+    needed = [*_first_words(live.config), *essential, *talk.prepared(live, settings)]
     while True:
         try:
             await ahead.speak_somehow(made, speaker, essential, live.config.locale)

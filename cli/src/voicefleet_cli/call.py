@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json
-from voicefleet_cli.phone import BadSound, Call, NoPhone, dial
+from voicefleet_cli.phone import KEYS, BadSound, Call, NoPhone, dial
 from voicefleet_infra.platform import Platform
 
 
@@ -25,6 +25,7 @@ def place(
     to_uri: str | None = None,
     source: str | None = None,
     ring: float = 20,
+    press: str = "",
 ) -> Exit:
     """Ring the number through the carrier, and report.
 
@@ -33,6 +34,8 @@ def place(
     """
     if play is not None and not play.exists():
         fail(f"--play: there is no file {play}")
+    if not KEYS.fullmatch(press):
+        fail("--press: digits, * and #; a comma waits two seconds, as in 0 or 4155550134#")
     forward = None if to_uri else _route(platform, number)["forwardTo"]
     uri = to_uri or f"sip:{number}@{platform.address}:{platform.port('carrier')}"
     if output is Output.TABLE:
@@ -40,7 +43,7 @@ def place(
     try:
         call = dial(
             uri, caller=caller, address=source or platform.address, seconds=seconds,
-            ring_seconds=ring, play=play, record=record,
+            ring_seconds=ring, play=play, record=record, press=press,
         )  # fmt: skip
     except (NoPhone, BadSound) as error:
         fail(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -22,10 +23,13 @@ from voicefleet_dialogue.acts import Act, End, ModelUnavailable, Say, Transfer
 from voicefleet_dialogue.booking import Bookings
 from voicefleet_dialogue.booking.bookings import now
 from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_dialogue.state import Turn
 from voicefleet_operator.planning.desired import Unmet, agent_config
 from voicefleet_operator.planning.observed import Mark
 
 _MODEL_SECONDS = 30.0
+_KEYS = re.compile(r"\[([0-9*#]+)\]")
+"""Keys of a phone, as in [1] or [4155550134#]."""
 
 
 class ChatModel:
@@ -101,7 +105,10 @@ async def _talk(dialogue: Dialogue, lines: Iterable[str], *, verbose: bool) -> N
         heard = line.strip()
         if not tty:
             out.print(f"> {heard}", markup=False)
-        turn = dialogue.consider(heard) if heard else dialogue.silent()
+        if keys := _KEYS.fullmatch(heard):
+            turn: Turn | None = dialogue.press(keys[1])
+        else:
+            turn = dialogue.consider(heard) if heard else dialogue.silent()
         if turn is not None:
             over = _show(dialogue.commit(turn))
         else:

@@ -231,7 +231,9 @@ def chat(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show state and slots.")] = False,
 ) -> None:
-    """Talk to a client's receptionist as text; bookings go to a calendar of this chat alone."""
+    """Talk to a client's receptionist as text; bookings go to a calendar of this chat alone.
+
+    [1] or [4155550134#] are keys of the phone."""
     own = os.environ.get("KUBECONFIG")
     chat_command.chat(
         None if own else _known(home).kubeconfig, client, file, namespace,
@@ -248,6 +250,9 @@ def call(
     ring: Annotated[float, typer.Option(help="How many seconds to let it ring.")] = 20,
     play: Annotated[Path | None, typer.Option(help="Sound file to speak.")] = None,
     record: Annotated[Path | None, typer.Option(help="WAV file for what is heard.")] = None,
+    press: Annotated[
+        str, typer.Option(help="Keys to press after the answer, as in 0; a comma waits 2 s.")
+    ] = "",
     to_uri: Annotated[
         str | None, typer.Option(help="Ring this SIP address, without the carrier.")
     ] = None,
@@ -261,7 +266,7 @@ def call(
     raise typer.Exit(
         call_command.place(
             _known(home), number, caller=caller, seconds=seconds, play=play, record=record,
-            output=output, to_uri=to_uri, source=source, ring=ring,
+            output=output, to_uri=to_uri, source=source, ring=ring, press=press,
         )
     )  # fmt: skip
 

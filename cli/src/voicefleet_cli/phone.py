@@ -1,4 +1,5 @@
-"""A telephone: baresip, which dials one SIP address, plays a file and records what it hears."""
+"""A telephone: baresip, which dials one SIP address, plays a file, presses keys and records what it
+hears."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from pathlib import Path
 
 _RATE = 8000
 _SLACK_SECONDS = 5
+_FIRST_KEY, _NEXT_KEY, _COMMA = 1.0, 0.5, 2.0
+"""Seconds: after the answer, between two keys, and of a comma, as in a phone's memory."""
+KEYS = re.compile(r"[0-9*#,]*")
 
 
 class NoPhone(Exception):
@@ -47,11 +51,13 @@ def dial(
     ring_seconds: float = 20,
     play: Path | None = None,
     record: Path | None = None,
+    press: str = "",
 ) -> Call:
     """Call `uri` from this machine's `address` as `caller` (E.164); talk at most `seconds`.
 
     `play` is said as soon as the call is answered; `record` gets what the caller heard (WAV,
-    16 bit, 8 kHz). Raises `NoPhone` and `BadSound`.
+    16 bit, 8 kHz); `press` is typed (`KEYS`) and sent as RFC 4733 says. Raises `NoPhone`,
+    `BadSound`.
     """
     baresip = shutil.which("baresip")
     if baresip is None:
@@ -62,13 +68,13 @@ def dial(
         command = [baresip, "-f", str(home), "-n", address, "-e", f"/dial {uri}"]
         with subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=home,
         ) as process:
             try:
-                call = _follow(process, uri, seconds, ring_seconds)
+                call = _follow(process, uri, seconds, ring_seconds, _due(press))
             finally:
                 process.terminate()
                 try:
@@ -80,7 +86,7 @@ def dial(
 
 
 def _configure(home: Path, caller: str, address: str, sound: Path) -> None:
-    modules = ("g711", "aufile", "aubridge", "sndfile", "account", "menu")
+    modules = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "stdio")
     (home / "config").write_text(
         f"sip_listen {address}:0\nsip_verify_server no\n"
         f"audio_source aufile,{sound}\n"
@@ -136,20 +142,39 @@ def _telephone_samples(play: Path) -> Iterator[bytes]:
         raise BadSound(f"{play} cannot be played: {error}") from error
 
 
+def _due(press: str) -> list[tuple[float, bytes]]:
+    """Each key and its time, in seconds from the answer."""
+    at, due = _FIRST_KEY, []
+    for key in press:
+        if key == ",":
+            at += _COMMA
+        else:
+            due.append((at, key.encode()))
+            at += _NEXT_KEY
+    return due
+
+
 def _follow(
-    process: subprocess.Popen[bytes], uri: str, seconds: float, ring_seconds: float
+    process: subprocess.Popen[bytes],
+    uri: str,
+    seconds: float,
+    ring_seconds: float,
+    due: list[tuple[float, bytes]],
 ) -> Call:
-    """Read what baresip says until the call has ended or has lasted long enough."""
+    """Read what baresip says, and press what is due, until the call has ended or lasted enough."""
     started = time.monotonic()
     rang: float | None = None
     answered: float | None = None
     text = ""
-    if process.stdout is None:
-        raise RuntimeError("the phone has no output")
+    if process.stdout is None or process.stdin is None:
+        raise RuntimeError("the phone has no input or output")
     while True:
         elapsed = time.monotonic() - started
         if answered is not None and elapsed - answered >= seconds:
             return Call(uri, True, rang, answered, "hung up", None)
+        if answered is not None and due and elapsed - answered >= due[0][0]:
+            process.stdin.write(due.pop(0)[1])
+            process.stdin.flush()
         if answered is None and elapsed >= ring_seconds:
             return Call(uri, False, rang, None, f"no answer in {ring_seconds:g} s", None)
         ready, _, _ = select.select([process.stdout], [], [], 0.05)

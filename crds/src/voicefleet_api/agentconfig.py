@@ -35,6 +35,9 @@ class AgentConfig(ApiModel):
     locale: str = Field(default="en-US", description="Language and region that callers speak.")
     profession: str | None = Field(default=None, description="Key of a shipped profession.")
     greeting: str = Field(description="First words on a call, placeholders filled in.")
+    disclosure: str | None = Field(
+        default=None, description="Said before; only where it is set is a call's sound kept."
+    )
     prompt: str = Field(default="", description="Instructions for open questions.")
     questions: list[str] = Field(default_factory=list, description="Qualification questions.")
     hours: list[OpeningHours] = Field(default_factory=list, description="Opening hours.")
@@ -47,6 +50,9 @@ class AgentConfig(ApiModel):
         default_factory=list, description="What can be booked, instead of the profession's."
     )
     forward_to: str | None = Field(default=None, description="Whom to connect in need (E.164).")
+    outbound_trunk: str | None = Field(
+        default=None, description="LiveKit trunk to call a person over; None: the carrier connects."
+    )
     pipeline: Pipeline = Field(
         default_factory=Pipeline, description="Who transcribes, thinks and speaks."
     )
@@ -66,3 +72,8 @@ class AgentConfig(ApiModel):
         if other is None or self.variant(caller) == "A":
             return self
         return self.model_copy(update={"greeting": other.greeting, "prompt": other.prompt})
+
+    @property
+    def opening(self) -> list[str]:
+        """The first words of a call, in order."""
+        return [*filter(None, [self.disclosure]), self.greeting]

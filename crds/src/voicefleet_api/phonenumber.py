@@ -13,6 +13,10 @@ from voicefleet_api.names import CLIENT_ID_PATTERN, E164_PATTERN
 
 # The maxima of short codes are wider than their patterns, so that the rule's message is what shows.
 E164 = Annotated[str, Field(max_length=32, pattern=E164_PATTERN, json_schema_extra=rules.E164)]
+Destination = Annotated[
+    str, Field(max_length=32, pattern=E164_PATTERN, json_schema_extra=rules.DESTINATION)
+]
+"""A number that callers are connected to."""
 Phase = Literal["Pending", "Available", "Bound", "Released", "Quarantined", "Failed"]
 Source = Literal["Purchase", "Existing"]
 ReclaimPolicy = Literal["Release", "Retain"]

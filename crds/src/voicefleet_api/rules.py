@@ -92,6 +92,15 @@ E164 = text(
     "must be an E.164 number: '+', country code and number, 7 to 15 digits, no spaces or dashes,"
     " for example +14155550100",
 )
+DESTINATION = checked(
+    *E164[KEY],
+    rule(
+        r"!self.matches(r'^\+?[0-9]{0,3}(911|112|999|000|110|111|113|118|119)$')",
+        "is an emergency number, which no call is connected to: the emergency services must see"
+        " where a caller is, so the agent tells callers in danger to dial it themselves; name a"
+        " person's phone",
+    ),
+)
 EMAIL = text(r"^[^@\s]+@[^@\s]+$", "must be an e-mail address, for example owner@business.example")
 TIME_ZONE = text(
     TIME_ZONE_PATTERN,

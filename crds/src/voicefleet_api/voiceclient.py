@@ -11,7 +11,7 @@ from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.fleet import PlanName
 from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation, TimelineEntry
 from voicefleet_api.names import TIME_ZONE_PATTERN
-from voicefleet_api.phonenumber import E164, NumberRequest, ReclaimPolicy, Source
+from voicefleet_api.phonenumber import E164, Destination, NumberRequest, ReclaimPolicy, Source
 from voicefleet_api.pipeline import Pipeline
 
 Email = Annotated[
@@ -116,13 +116,23 @@ class NumberClaim(ApiModel):
 class Fallback(ApiModel):
     """Where calls go when the agent does not take them."""
 
-    forward_to: E164 = Field(description="Phone that rings instead, for example the owner's.")
+    forward_to: Destination = Field(
+        description="Phone that rings instead, for example the owner's."
+    )
 
 
 class Limits(ApiModel):
     """What one client may use."""
 
     call_minutes: int = Field(default=30, ge=1, le=240, description="Longest call, in minutes.")
+    transfer_to: list[Annotated[Destination, Field(description="A person's phone.")]] | None = (
+        Field(
+            default=None,
+            max_length=32,
+            description="Numbers that callers may be connected to, besides the fallback phone; a"
+            " Receptionist's other contacts are not called. If unset, all of its contacts are.",
+        )
+    )
 
 
 class Telephony(ApiModel):
@@ -139,6 +149,12 @@ class Telephony(ApiModel):
     )
     fallback: Fallback | None = Field(default=None, description="Where calls go otherwise.")
     limits: Limits | None = Field(default=None, description="Limits of a call.")
+    transfer: Literal["Refer", "Warm"] = Field(
+        default="Refer",
+        description="How callers are connected with a person. Refer: by the carrier (SIP REFER)."
+        " Warm: by a second call of ours, which the carrier bills; the person hears first who calls"
+        " and why.",
+    )
 
 
 class ClientDNS(ApiModel):
@@ -213,6 +229,16 @@ class Retention(ApiModel):
     def sound_days(self) -> int:
         """What `audio_days` comes to beside `records_days`."""
         return min(self.records_days, self.audio_days)
+
+
+class Recording(ApiModel):
+    """Both directions of calls are kept as sound, and callers are told so first."""
+
+    disclosure: Annotated[str, Field(min_length=1, max_length=300)] | None = Field(
+        default=None,
+        description="Said before the greeting, and part of the recording; by default that this"
+        " call is recorded, in the client's language. What the law asks for is yours to find out.",
+    )
 
 
 class Rollout(ApiModel):
@@ -301,6 +327,11 @@ class VoiceClientSpec(ApiModel):
         default=None, description="A deadline for getting everything; none if unset."
     )
     drift: Drift = Field(default=Drift(), description="What to do about changes made by hand.")
+    recording: Recording | None = Field(
+        default=None,
+        description="Keep the sound of calls, a file a side and both in step, as long as"
+        " retention.audioDays says. If unset, nobody keeps any.",
+    )
     retention: Retention = Field(default=Retention(), description="How long calls are kept.")
     rollout: Rollout = Field(
         default=Rollout(), description="How a new version of the agent takes over the calls."

@@ -10,7 +10,7 @@ from datetime import datetime
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import BookedAppointment, Message
 from voicefleet_api.professions import SlotType
-from voicefleet_dialogue import appointments, model, policy, sentences
+from voicefleet_dialogue import appointments, handover, keys, model, policy, sentences
 from voicefleet_dialogue.acts import Act, LanguageModel, ModelUnavailable, Say, Transfer
 from voicefleet_dialogue.calendar import Appointment, Calendar, Taken
 from voicefleet_dialogue.expectation import Expectation, Fit
@@ -60,6 +60,7 @@ class Dialogue:
         self._model_seconds = model_seconds
         self.state = State()
         self.outcome = Outcome()
+        self._untransferred = self.outcome.result
 
     @property
     def locale(self) -> str:
@@ -84,6 +85,10 @@ class Dialogue:
 
     def _unsure(self, heard: Heard) -> Turn:
         return policy.missed(self._frame, self.state, heard)
+
+    def press(self, typed: str) -> Turn:
+        """What follows from keys of the phone, without consequence: one, or a number typed."""
+        return keys.pressed(self._frame, self.state, self.expects, typed)
 
     def silent(self) -> Turn:
         """The caller says nothing: first, second prompt, then goodbye."""
@@ -111,12 +116,20 @@ class Dialogue:
             return self.commit(appointments.taken(self._frame, self.state))
         self.state = turn.state
         self.outcome.slots = dict(turn.state.slots)
+        before = self.outcome.result
         if turn.result and _WEIGHT.index(turn.result) > _WEIGHT.index(self.outcome.result):
             self.outcome.result = turn.result
         for act in turn.acts:
             if isinstance(act, Transfer):
-                self.outcome.transferred_to = act.number
+                self.outcome.transferred_to, self._untransferred = act.number, before
         return turn.acts
+
+    def unreached(self, reason: str) -> Sequence[Act]:
+        """The last transfer, for that reason, came to nothing: what the caller is told, as done."""
+        self.outcome.transferred_to = None
+        if self.outcome.result == "Transferred":
+            self.outcome.result = self._untransferred
+        return self.commit(policy.unreached(self._frame, self.state, reason))
 
     def _perform(self, effect: Effect) -> None:
         calendar = self._frame.calendar
@@ -150,6 +163,10 @@ class Dialogue:
                 }
             )
         )  # fmt: skip
+
+    def handover(self, reason: str) -> str:
+        """What a person is told before the caller is connected with them, for that reason."""
+        return handover.summary(self._frame, self.state, reason)
 
     # --- with the model ------------------------------------------------------------------------
 
@@ -249,6 +266,11 @@ class Dialogue:
         return Expectation(by_phase.get(state.phase), known)
 
     @property
+    def collects_keys(self) -> bool:
+        """Whether a number may be typed: keys are one answer until #, or a pause."""
+        return keys.collected(self.expects)
+
+    @property
     def likely(self) -> Sequence[str]:
         """Words and phrases that the caller's answer may hold."""
         return self.expects.likely
@@ -268,7 +290,7 @@ class Dialogue:
     def prepared(self) -> Iterable[str]:
         """Sentences that are the same in every call of this client."""
         known, locale = self._frame, self._frame.locale
-        yield known.config.greeting
+        yield from known.config.opening
         for question in known.questions.items:
             if question.key not in (DATE, TIME):
                 yield question.text

@@ -19,8 +19,9 @@ from voicefleet_dialogue.understanding.names import find_name
 
 
 def opening(frame: Frame) -> Turn:
-    """The greeting, in the client's words."""
-    return Turn((Say(frame.config.greeting, "Facts"),), State(last=frame.config.greeting))
+    """The greeting, in the client's words; before it that the call is recorded, where it is."""
+    words = tuple(Say(text, "Facts") for text in frame.config.opening)
+    return Turn(words, State(last=frame.config.greeting))
 
 
 def decide(frame: Frame, state: State, heard: Heard) -> Turn | None:
@@ -126,6 +127,15 @@ def person(frame: Frame, state: State, heard: Heard) -> Turn:
     return Turn(
         (Say(words, "Program"), Transfer(reached.phone, heard.raw)), then, result="Transferred"
     )
+
+
+def unreached(frame: Frame, state: State, reason: str) -> Turn:
+    """Nobody took the call that was to be transferred for that reason: a message instead."""
+    if state.urgent:
+        then = replace(state, phase="Message", task="Message", message=reason)
+        return messages.proceed(frame, then, before=frame.locale.say("unreached_urgent"))
+    then = replace(state, phase="Listening", task=None, asked=None, offered_message=True)
+    return reply(then, frame.locale.say("unreached"))
 
 
 def again(frame: Frame, state: State) -> str:
@@ -363,8 +373,10 @@ def silent(frame: Frame, state: State) -> Turn:
     locale = frame.locale
     state = replace(state, silences=state.silences + 1)
     if state.silences <= 2:
-        key = "still_there" if state.silences == 1 else "silent_again"
-        return reply(state, locale.say(key), keep=True)
+        if state.silences == 1:
+            return reply(state, locale.say("still_there"), keep=True)
+        menu = locale.say("menu") if state.phase == "Listening" else ""
+        return reply(state, locale.say("silent_again"), menu, keep=True)
     known = messages.Caller.of(frame, state)
     text = state.message or " ".join(filter(None, (state.said, *map(str, state.slots.values()))))
     effects = (

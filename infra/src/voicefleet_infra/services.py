@@ -277,10 +277,11 @@ def tsig_secret(platform: Platform) -> str:
 
 
 def sandbox(platform: Platform) -> Service:
-    """Stripe, Twilio and ElevenLabs, stood in for."""
+    """Stripe, Twilio, ElevenLabs and a mail server, stood in for."""
     port = platform.port("sandbox")
     data = platform.folder("sandbox") / "sandbox.sqlite"
     command = [sys.executable, "-m", "voicefleet_sandbox", f"--port={port}", f"--data={data}"]
+    command.append(f"--smtp-port={platform.port('smtp')}")
     if platform.address != "127.0.0.1":
         # Pods have networks of their own: for them, speech and nothing else.
         command.append(f"--speech-host={platform.address}")
@@ -290,7 +291,7 @@ def sandbox(platform: Platform) -> Service:
         platform.sandbox_url,
         lambda: http_ok(port, "/_sandbox/health"),
         inputs=_source("voicefleet_sandbox"),
-        ports=("sandbox",),
+        ports=("sandbox", "smtp"),
     )
 
 
@@ -396,6 +397,9 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
 def portal(platform: Platform, kubeconfig: Path) -> Service:
     """Where clients' calls are kept and shown; on loopback, since nobody logs in."""
     port, key = platform.port("portal"), models_key(platform)
+    mail = platform.path("secrets", "mail")
+    # The sandbox's, until the owner writes another one there.
+    platform.secret("mail", f"smtp://127.0.0.1:{platform.port('smtp')}?from=receptionist@{ZONE}")
     return Service(
         "portal",
         (
@@ -407,10 +411,11 @@ def portal(platform: Platform, kubeconfig: Path) -> Service:
             f"--data={platform.folder('calls')}",
             f"--kubeconfig={kubeconfig}",
             f"--port={port}",
+            f"--mail-file={mail}",
         ),
         platform.portal_url,
         lambda: http_ok(port, "/api/clients"),
-        inputs=(kubeconfig, key, *_source("voicefleet_portal"), *_source("voicefleet_api")),
+        inputs=(kubeconfig, key, mail, *_source("voicefleet_portal"), *_source("voicefleet_api")),
         ports=("portal",),
     )
 

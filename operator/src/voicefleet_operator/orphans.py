@@ -74,7 +74,7 @@ async def give_back(world: World, orphan: Orphan) -> None:
             await world.telephony[orphan.account].driver.delete_trunk(orphan.id)
         case "DispatchRule" if world.routing is not None:
             await world.routing.driver.delete_rule(orphan.id)
-        case "InboundTrunk" if world.routing is not None:
+        case "InboundTrunk" | "OutboundTrunk" if world.routing is not None:
             await world.routing.driver.delete_trunk(orphan.id)
         case "Voice":
             await world.voices[orphan.account].driver.delete(orphan.id)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from voicefleet_portal.clients import Cluster
 from voicefleet_portal.live import Live
+from voicefleet_portal.mail import Mailer, MailServer
 from voicefleet_portal.receiver import receiver
 from voicefleet_portal.retention import forget_hourly
 from voicefleet_portal.store import Store
@@ -68,6 +69,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with clients' calls")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="to list clients with")
+    parser.add_argument(
+        "--mail-file", type=Path,
+        help="address of the mail server that takes callers' messages to the business:"
+        " smtps://user:password@host:465?from=a@fleet.example",
+    )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address for people; nobody logs in")
     parser.add_argument("--port", type=int, default=8080, help="port for people; 0 is any")
     return parser.parse_args()
@@ -75,7 +81,10 @@ def _arguments() -> argparse.Namespace:
 
 async def _serve(arguments: argparse.Namespace, key: str) -> None:
     store, live, cluster = Store(arguments.data), Live(), Cluster(arguments.kubeconfig)
-    pods = _server(receiver(store, live, key))
+    mailer = None
+    if arguments.mail_file is not None:
+        mailer = Mailer(store, cluster, MailServer.read(arguments.mail_file))
+    pods = _server(receiver(store, live, key, mailer.wake if mailer else lambda _: None))
     hosts = ("localhost", "127.0.0.1", "[::1]", arguments.host)
     people = _server(web(Views(store, live, cluster), hosts))
     store.clear()
@@ -97,12 +106,15 @@ async def _serve(arguments: argparse.Namespace, key: str) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        forgetting = asyncio.create_task(forget_hourly(store, cluster))
+        working = [asyncio.create_task(forget_hourly(store, cluster))]
+        if mailer is not None:
+            working.append(asyncio.create_task(mailer.run()))
         try:
             await asyncio.gather(pods.serve([inside]), people.serve([outside]))
         finally:
-            forgetting.cancel()
-            await asyncio.wait({forgetting})
+            for task in working:
+                task.cancel()
+            await asyncio.wait(working)
             await cluster.close()
 
 

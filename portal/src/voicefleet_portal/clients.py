@@ -40,6 +40,8 @@ class Client:
     """IANA's name."""
     retention: Retention | None = None
     """How long its calls are kept; None where that is not known."""
+    email: str | None = None
+    """Where messages go."""
     deleted: bool = False
     """Only its calls are left."""
 
@@ -64,6 +66,7 @@ class Client:
             "" if up else answering.get("message", "not known yet"),
             spec["business"]["timeZone"],
             Retention.model_validate(spec.get("retention", {}), extra="ignore"),
+            spec["business"].get("email"),
         )
 
 

@@ -7,7 +7,7 @@ was sent is on the disk. What was sent never reaches a log.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -29,8 +29,11 @@ MAX_RECORD = 8 * 1024 * 1024
 MAX_EVENT = 64 * 1024
 
 
-def receiver(store: Store, live: Live, key: str) -> Starlette:
-    """The application behind `portal.sock`; `key` is the one that tokens are signed with."""
+def receiver(store: Store, live: Live, key: str, on_kept: Callable[[str], None]) -> Starlette:
+    """The application behind `portal.sock`; `key` is the one that tokens are signed with.
+
+    `on_kept` is told of whom a call was kept.
+    """
     tokens.mint(key, tokens.PLATFORM)  # a bad key is better found now
 
     def client(request: Request) -> str:
@@ -50,6 +53,7 @@ def receiver(store: Store, live: Live, key: str) -> Starlette:
         _same_call(request, record.call_id)
         new = await run_in_threadpool(store.put, record)
         live.ended(client_id, record.call_id)
+        on_kept(client_id)
         logger.info(
             "call kept",
             extra={"clientID": client_id, "callID": record.call_id, "new": new},

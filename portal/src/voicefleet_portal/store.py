@@ -52,6 +52,14 @@ _MIGRATIONS = (
       audio_days INTEGER NOT NULL
     ) STRICT
     """,
+    """
+    CREATE TABLE mail (
+      call_id TEXT NOT NULL,
+      number INTEGER NOT NULL,
+      sent INTEGER NOT NULL DEFAULT 0,
+      PRIMARY KEY (call_id, number)
+    ) STRICT
+    """,
 )
 """Each brings a file one version (`user_version`) further. `words` is what is searched."""
 
@@ -98,6 +106,11 @@ class Store:
                     record.model_dump_json(by_alias=True),
                 ),
             )
+            if done.rowcount:
+                file.executemany(
+                    "INSERT OR IGNORE INTO mail (call_id, number) VALUES (?, ?)",
+                    [(record.call_id, number) for number in range(len(record.messages))],
+                )
         return done.rowcount > 0
 
     def get(self, client_id: str, call_id: str) -> CallRecord | None:
@@ -117,6 +130,23 @@ class Store:
             values += (timestamp(before),)
         where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         return self._read(client_id, f"{where}ORDER BY started DESC LIMIT ?", (*values, limit))
+
+    def unsent(self, client_id: str, since: datetime) -> list[tuple[CallRecord, int]]:
+        """Messages that were not mailed, of calls begun after `since`: the call, and which one."""
+        with self._open(client_id) as file:
+            rows = file.execute(
+                "SELECT record, number FROM mail JOIN calls USING (call_id)"
+                " WHERE NOT sent AND started >= ? ORDER BY started, number",
+                (timestamp(since),),
+            ).fetchall()
+        return [(CallRecord.model_validate_json(text), number) for text, number in rows]
+
+    def sent(self, client_id: str, call_id: str, number: int) -> None:
+        """That message was mailed."""
+        with self._open(client_id) as file, file:
+            file.execute(
+                "UPDATE mail SET sent = 1 WHERE call_id = ? AND number = ?", (call_id, number)
+            )
 
     def clients(self) -> list[str]:
         """IDs of the clients that have had a call, or its sound."""
@@ -158,6 +188,7 @@ class Store:
                     path.unlink()
             with file:
                 gone = file.execute("DELETE FROM calls WHERE started < ?", (timestamp(records),))
+                file.execute("DELETE FROM mail WHERE call_id NOT IN (SELECT call_id FROM calls)")
             if gone.rowcount or file.execute("PRAGMA freelist_count").fetchone()[0]:
                 file.execute("PRAGMA temp_store = MEMORY")
                 file.execute("VACUUM")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
+from voicefleet_sandbox import mail
 from voicefleet_sandbox.server import Sandbox, config
 
 
@@ -17,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="voicefleet_sandbox",
         description="Stand-ins for Stripe (/stripe), Twilio (/twilio) and ElevenLabs (/elevenlabs),"
+        " and for a mail server (--smtp-port, /_sandbox/mail),"
         " with one ledger (/_sandbox/ledger) and faults on demand (/_sandbox/faults)."
         " No money moves.",
     )
@@ -25,20 +27,25 @@ def main() -> None:
     parser.add_argument(
         "--speech-host", help="another address, where ElevenLabs' speech and nothing else is served"
     )
+    parser.add_argument("--smtp-port", type=int, help="where mail is taken; nowhere if unset")
     parser.add_argument(
         "--data", type=Path, help="SQLite file with everything; without it nothing is kept"
     )
     args = parser.parse_args()
     try:
-        asyncio.run(_serve(args.data, args.host, args.port, args.speech_host))
+        asyncio.run(_serve(args.data, args.host, args.port, args.speech_host, args.smtp_port))
     except sqlite3.OperationalError as error:
         parser.exit(1, f"{parser.prog}: {args.data}: {error}\n")
 
 
-async def _serve(data: Path | None, host: str, port: int, speech_host: str | None) -> None:
+async def _serve(
+    data: Path | None, host: str, port: int, speech_host: str | None, smtp_port: int | None
+) -> None:
     sandbox = Sandbox(data)
     sandbox.start(f"http://{host}:{port}")
     try:
+        if smtp_port is not None:
+            await mail.serve(sandbox.store, host, smtp_port)
         apps = {host: sandbox.app} | ({speech_host: sandbox.speech_app} if speech_host else {})
         servers = [uvicorn.Server(config(app, where, port)) for where, app in apps.items()]
         # Each that a signal ends hands it on to the one before it.

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from voicefleet_sandbox import mail
 from voicefleet_sandbox.carrier import routing
 from voicefleet_sandbox.faults import BadRule, Faults
 from voicefleet_sandbox.store import Store
@@ -51,6 +52,7 @@ class Admin:
             Route("/_sandbox/clock", self.clock, methods=["POST"]),
             Route("/_sandbox/route", self.route),
             Route("/_sandbox/carrier/{number}", self.carrier),
+            Route("/_sandbox/mail", self.mail),
             Route("/checkout/{session}", self.checkout_page, methods=["GET"]),
             Route("/checkout/{session}", self.checkout_pay, methods=["POST"]),
             Route("/invoice/{invoice}", self.invoice_page, methods=["GET"]),
@@ -66,6 +68,10 @@ class Admin:
         only_open = request.query_params.get("open") == "true"
         vendor = request.query_params.get("vendor")
         return JSONResponse(self._store.ledger(vendor=vendor, only_open=only_open))
+
+    async def mail(self, _: Request) -> Response:
+        """Mails that came."""
+        return JSONResponse(mail.received(self._store))
 
     async def requests(self, request: Request) -> Response:
         """The request log after `?since=`."""

@@ -83,6 +83,8 @@ def dentist() -> Iterator[SpeakingPlatform]:
         running.start_operator()
         running.start_portal()
         running.kubectl("apply", "-f", str(ROOT / "crds" / "samples" / "dentist.yaml"))
+        keep = '{"spec": {"recording": {}}}'
+        running.kubectl("patch", "vc", CLIENT, "--type=merge", f"--patch={keep}")
         client = running.wait(CLIENT, "Answering", seconds=240)
         container = f"vf-{client['status']['clientID']}-agent"
         until(

@@ -21,7 +21,13 @@ from voicefleet_operator.drivers.errors import (
     Unavailable,
 )
 from voicefleet_operator.drivers.livekit import LiveKitDriver
-from voicefleet_operator.planning.observed import Candidate, DispatchRule, InboundTrunk, Mark
+from voicefleet_operator.planning.observed import (
+    Candidate,
+    DispatchRule,
+    InboundTrunk,
+    Mark,
+    OutboundTrunk,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +53,8 @@ async def raw(livekit: LiveKit) -> AsyncIterator[api.LiveKitAPI]:
                 api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule.sip_dispatch_rule_id)
             )
         trunks = await lk.sip.list_inbound_trunk(api.ListSIPInboundTrunkRequest())
-        for trunk in trunks.items:
+        out = await lk.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())
+        for trunk in (*trunks.items, *out.items):
             await lk.sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk.sip_trunk_id))
 
 
@@ -80,6 +87,24 @@ async def test_trunk_carries_everything(
         "namespace": "default",
         "name": "bright-smile",
     }
+
+
+async def test_a_way_out(
+    driver: LiveKitDriver, raw: api.LiveKitAPI, mark: Mark, numbers: frozenset[str]
+) -> None:
+    wanted = {"address": "a.pstn.twilio.com", "numbers": numbers, "username": "u", "password": "p"}
+    made = await driver.create_outbound(mark=mark, **wanted)
+    assert made == OutboundTrunk(made.id, "a.pstn.twilio.com", numbers, "u", mark)
+    assert (await driver.inventory()).outbound == {made.id: made}
+    changed = await driver.update_outbound(
+        made.id, mark=mark, **{**wanted, "username": "v", "password": "q"}
+    )
+    assert changed == replace(made, username="v")
+    [seen] = (await raw.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())).items
+    assert (seen.auth_username, seen.auth_password) == ("v", "q")
+    for _ in range(2):
+        await driver.delete_trunk(made.id)
+    assert (await driver.inventory()).outbound == {}
 
 
 @pytest.mark.parametrize("missing", ["numbers", "allowed_addresses"])

@@ -160,7 +160,7 @@ async def test_pages(
 async def test_trunk(driver: TwilioDriver, mark: Mark) -> None:
     made = await make_trunk(driver, mark)
     assert made.domain_name == f"{mark.client_id}-{FLEET}.pstn.twilio.com"
-    assert made.disaster_recovery_url == FORWARD
+    assert (made.disaster_recovery_url, made.transfers, made.calls_out) == (FORWARD, True, False)
     assert await driver.find_trunk(mark.client_id) == made
     assert (await driver.inventory()).trunks == {made.sid: made}
     assert await make_trunk(driver, mark) == made
@@ -172,6 +172,13 @@ async def test_trunk(driver: TwilioDriver, mark: Mark) -> None:
     assert (await driver.inventory()).trunks == {}
     with pytest.raises(Gone):
         await driver.update_trunk(made.sid, disaster_recovery_url=None)
+
+
+async def test_a_trunk_that_may_not_transfer_is_let(driver: TwilioDriver, mark: Mark) -> None:
+    made = await make_trunk(driver, mark)
+    await driver._trunks(made.sid).update_async(transfer_mode="disable-all")
+    assert not (await driver.inventory()).trunks[made.sid].transfers
+    assert (await driver.update_trunk(made.sid, disaster_recovery_url=FORWARD)).transfers
 
 
 async def test_trunks_of_others(driver: TwilioDriver, mark: Mark, other_mark: Mark) -> None:

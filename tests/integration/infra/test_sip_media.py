@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import shutil
-import signal
-import subprocess
-import time
 import wave
 from array import array
 from collections.abc import AsyncIterator, Iterator
@@ -19,11 +14,10 @@ from pathlib import Path
 import pytest
 from livekit import api, rtc
 
-from support.controlplane import free_platform
+from support.sip import bridge
 from voicefleet_cli.phone import Call, dial
 from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.tools import binary
 
 pytestmark = pytest.mark.integration
 
@@ -34,39 +28,8 @@ CALLERS_TONE, OURS = 500, 900
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Redis, LiveKit and its SIP bridge, as `up` runs them."""
-    for program in ("baresip", "redis-server"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    for name in ("livekit-server", "livekit-sip"):
-        if not binary(name).exists():
-            pytest.skip(f"{name} is not built: make provision")
-    platform = free_platform(tmp_path_factory.mktemp("sip"))
-    if platform.address == "127.0.0.1":
-        pytest.skip("baresip does not call from loopback, and this machine has no other address")
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for make in (services.redis, services.livekit, services.livekit_sip):
-            service = make(platform)
-            log = platform.folder("logs") / f"{service.name}.log"
-            with log.open("wb") as output:
-                environment = {**os.environ, **service.environment}
-                processes.append(
-                    subprocess.Popen(service.command, stdout=output, stderr=output, env=environment)
-                )
-            deadline = time.monotonic() + 30
-            while not service.ready():
-                assert time.monotonic() < deadline, log.read_text()[-2000:]
-                time.sleep(0.1)
-        yield platform
-    finally:
-        for process in reversed(processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with bridge(tmp_path_factory.mktemp("sip")) as running:
+        yield running
 
 
 @asynccontextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import smtplib
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import EmailMessage
 from pathlib import Path
 
 import httpx
@@ -27,11 +29,11 @@ def _free_port() -> int:
 
 
 @contextmanager
-def process(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def process(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     """`python -m voicefleet_sandbox`, and a client of it."""
     port = _free_port()
     argv = [sys.executable, "-m", "voicefleet_sandbox", "--port", str(port), "--data", str(data)]
-    running = subprocess.Popen(argv)
+    running = subprocess.Popen([*argv, *options])
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
     try:
         deadline = time.monotonic() + 30
@@ -103,3 +105,19 @@ def test_help() -> None:
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     for word in ("--port", "--data", "--host", "/stripe", "/twilio", "/_sandbox/ledger"):
         assert word in said
+
+
+def test_mail_is_taken_and_kept(tmp_path: Path) -> None:
+    smtp, data = _free_port(), tmp_path / "sandbox.sqlite"
+    for text in ("first: mañana", "second"):
+        mail = EmailMessage()
+        mail["Subject"], mail["Message-ID"] = text, f"<{text[:5]}@fleet.test>"
+        mail.set_content(text)
+        with process(data, f"--smtp-port={smtp}") as (_, client):
+            with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as server:
+                server.send_message(mail, "a@fleet.test", ["owner@one.example"])
+            found = client.get("/_sandbox/mail").json()
+    assert {one["messageID"] for one in found} == {"<first@fleet.test>", "<secon@fleet.test>"}
+    kept = next(one for one in found if one["subject"] == "first: mañana")
+    assert (kept["from"], kept["to"]) == ("a@fleet.test", ["owner@one.example"])
+    assert kept["text"].strip() == "first: mañana"

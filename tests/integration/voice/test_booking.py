@@ -50,6 +50,7 @@ async def test_an_appointment_is_booked(
         (agent.folder / "secrets" / "MODELS_TOKEN").write_text(
             tokens.mint(gateways.key, agent.config["clientID"])
         )
+        agent.configure(disclosure="This call is recorded.")
         agent.restart()
         await agent.registered()
         await agent.logged("PhrasesReady", 120)
@@ -68,6 +69,7 @@ async def test_an_appointment_is_booked(
     assert booked.uid in "".join(
         path.read_text() for path in (agent.folder / "data" / "calendar").rglob("*.ics")
     )
+    assert left.transcript[0].text == "This call is recorded."
     for side in ("caller", "agent"):
         assert (agent.folder / "data" / "spool" / left.call_id).with_suffix(f".{side}.wav").exists()
     assert heard.speech(0.5)

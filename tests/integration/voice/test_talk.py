@@ -63,6 +63,8 @@ async def test_a_caller_is_heard_and_answered(
     left = record(agent)
     said = [(turn["speaker"], turn["text"]) for turn in left["transcript"]]
     assert ("Caller", "When are you open?") in said
+    # Nothing of the sound is kept where the client does not record.
+    assert not list(agent.folder.rglob("*.caller.wav"))
     states = [change["state"] for change in left["states"]]
     assert states[:5] == ["Greeting", "Listening", "Processing", "Responding", "Listening"]
     assert states[-2:] == ["Logging", "Ended"]

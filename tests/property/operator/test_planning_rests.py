@@ -30,7 +30,9 @@ def wanted(draw: st.DrawFn) -> Desired:
             collection=draw(st.sampled_from(["Invoice", "Checkout", "Card"])),
             activation=draw(st.sampled_from(["Immediately", "OnPayment"])),
         ),
-        telephony=telephony(numbers=tuple(claim(name) for name in names)),
+        telephony=telephony(
+            numbers=tuple(claim(name) for name in names), calls_out=draw(st.booleans())
+        ),
     )
     return replace(
         whole,
@@ -53,6 +55,7 @@ def test_any_history_of_edits_converges_and_rests(history: list[Desired]) -> Non
     assert plan(end, observed) == Plan()
     assert observed.numbers == ()
     assert observed.rules == observed.inbound_trunks == observed.names == observed.voices == ()
+    assert observed.outbound_trunks == ()
     assert observed.units == {}
     assert observed.subscription is None or not observed.subscription.live
 

@@ -6,12 +6,14 @@ the agent to see each of these tests fail.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from pathlib import Path
 
 import pytest
 
-from support.line import Line, Provider, call
+from support.line import WINDOW, Line, Provider, call
 from voicefleet_agent import phrases
 from voicefleet_agent.providers.chain import REST_SECONDS
 
@@ -609,3 +611,100 @@ def test_noise_alone_is_no_turn(tmp_path: Path) -> None:
     (_, greeted, _), (prompted, _, text) = line.heard()
     assert text == "Hello, are you still there?"
     assert prompted - greeted == pytest.approx(6, abs=0.1)
+
+
+# --- keys, and transfers that come to nothing ----------------------------------------------------
+
+
+def test_a_key_interrupts_and_is_answered_at_once(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.waits(1)
+        await line.presses("2")
+        await line.listens()
+
+    line = call(tmp_path, script)
+    greeting, hours, more = line.heard()
+    assert greeting[1] == pytest.approx(101, abs=0.05)
+    assert (hours[2], more[2]) == (HOURS, MORE)
+    assert hours[0] - greeting[1] < 0.2
+    assert [turn.text for turn in line.record.transcript if turn.speaker == "Caller"] == ["[2]"]
+    assert line.record.transcript[0].interrupted
+
+
+async def up_to_the_number(line: Line) -> None:
+    await line.listens()
+    await line.says("I want to leave a message, please tell the dentist that I am late")
+    await line.listens()
+    await line.says("Anna Miller")
+    await line.listens()
+
+
+@pytest.mark.parametrize(("typed", "wait"), [("4155550134#", 0.2), ("4155550134", 3.2)])
+def test_a_number_is_typed_until_the_pound_key_or_a_pause(
+    tmp_path: Path, typed: str, wait: float
+) -> None:
+    async def script(line: Line) -> None:
+        await up_to_the_number(line)
+        await line.presses(typed)
+        await line.waits(3)
+        await line.listens()
+
+    line = call(tmp_path, script)
+    assert line.record.slots["phone"] == "+14155550134"
+    assert [t.text for t in line.record.transcript if t.speaker == "Caller"][-1] == f"[{typed}]"
+    begins, _, text = line.heard()[-2]
+    assert "4 1 5, 5 5 5, 0 1 3 4" in text
+    assert begins - line.pressed < wait
+
+
+def test_who_types_is_not_taken_to_speak(tmp_path: Path) -> None:
+    """The room goes on talking meanwhile."""
+
+    async def script(line: Line) -> None:
+        await up_to_the_number(line)
+        for key in "4155550134":
+            line.conversation.key(key)
+            await line.says("and what shall we eat", 0.6)
+            await line.waits(1)
+        line.conversation.key("#")
+        await line.listens()
+
+    line = call(tmp_path, script)
+    assert line.record.slots["phone"] == "+14155550134"
+    assert not line.stt[0].asked[2:]
+
+
+def test_nobody_takes_the_call_and_the_talk_goes_on(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.listens()
+        await line.says("can I speak to a person")
+        await line.waits(4)
+        # While it rings, what is heard is not for us, and keys neither.
+        for probability in [0.95] * 40 + [0.02] * 40:
+            await asyncio.sleep(WINDOW)
+            line.conversation.window(time.monotonic(), WINDOW, probability)
+        await line.presses("1")
+        await line.unreached()
+        await line.listens()
+        await line.says("yes please")
+        await line.listens()
+
+    line = call(tmp_path, script)
+    assert line.texts()[2:] == [
+        "I could not reach anyone. May I take a message?",
+        "What would you like me to pass on?",
+    ]
+    assert line.ending is None
+    assert len(line.stt[0].asked) == 2
+    assert (line.record.outcome, line.record.transferred_to) == ("HungUp", None)
+    assert states(line)[-3:] == ["Voicemail", "Logging", "Ended"]
+
+
+def test_a_recorded_call_begins_with_saying_so(tmp_path: Path) -> None:
+    async def script(line: Line) -> None:
+        await line.listens()
+
+    line = call(tmp_path, script, disclosure="This call is recorded.")
+    assert line.texts()[0] == "This call is recorded."
+    assert [turn.text for turn in line.record.transcript] == line.texts()
+    assert len(line.texts()) == 2

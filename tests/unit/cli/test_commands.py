@@ -188,3 +188,16 @@ def test_abandon_names_the_voice_that_stays_behind() -> None:
         "Stripe subscription sub_1: 0.00 a month is charged",
         "ElevenLabs voice v1: made of a person's recording",
     ]
+
+
+def test_keys_that_no_phone_has_are_refused(tmp_path: Path) -> None:
+    result = run(tmp_path, "call", NUMBER, "--press", "0a")
+    assert result.exit_code == Exit.FAILED
+    assert "a comma waits two seconds" in result.output
+
+
+def test_keys_are_pressed_in_a_chat(tmp_path: Path) -> None:
+    sample = Path(__file__).parents[3] / "crds" / "samples" / "salon.yaml"
+    words = ["chat", "--home", str(tmp_path), "-f", str(sample)]
+    result = CliRunner().invoke(app, words, input="[1]\n[2]\n")
+    assert "What would you like to have done?\n> [2]\nIs there a stylist" in result.output

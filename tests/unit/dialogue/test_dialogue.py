@@ -354,3 +354,22 @@ def test_a_turn_takes_milliseconds() -> None:
     for line in lines * 3:
         dialogue.consider(line)
     assert (time.perf_counter() - begun) / len(lines * 3) < 0.02
+
+
+def test_a_person_is_told_who_calls_and_why() -> None:
+    dialogue, _ = talk("plumber", caller="+14155550123")
+    assert dialogue.handover("a person please") == (
+        "This is the assistant of Sunrise, with 4 1 5, 5 5 5, 0 1 2 3 on the line."
+    )
+    say(dialogue, "I need someone for a blocked drain, my name is Tom Reed")
+    say(dialogue, "can I speak to a person")
+    told = dialogue.handover("can I speak to a person")
+    assert told.startswith(
+        "This is the assistant of Sunrise, with Tom Reed on the line. It is about"
+    )
+    say(dialogue, "a pipe has burst and there is water everywhere")
+    assert dialogue.handover("a pipe has burst").endswith(
+        "with Tom Reed on the line. It is urgent. They said: a pipe has burst."
+    )
+    nobody, _ = talk("plumber")
+    assert "a caller" in nobody.handover("x")

@@ -73,3 +73,22 @@ def test_emergency_fact_and_hours() -> None:
     assert "de lunes a viernes de 8:00 a 18:00" in spoken(dialogue, "¿qué horario tienen?")
     assert "servicios de emergencia" in spoken(dialogue, "mi hijo no puede respirar")
     assert dialogue.outcome.result == "Emergency"
+
+
+def test_keys_mean_the_same() -> None:
+    dialogue, calendar = talk("dentist", locale="es-US", greeting="Hola, ¿en qué puedo ayudarle?")
+
+    def press(keys: str) -> str:
+        acts = dialogue.commit(dialogue.press(keys))
+        return " ".join(act.text for act in acts if isinstance(act, Say))
+
+    assert "cero para hablar con una persona" in press("5")
+    assert "Abrimos de lunes a viernes" in press("2")
+    assert "nombre" in press("1")
+    say(dialogue, "Me llamo Ana García")
+    assert "Qué día" in press("4155550142#")
+    say(dialogue, "la semana que viene")
+    assert "a las 12:00" in press("3")
+    assert "Hecho" in press("1")
+    assert [entry.phone for entry in calendar.entries] == ["+14155550142"]
+    assert press("0") == "Un momento, le conecto."

@@ -119,3 +119,29 @@ def test_a_suspended_client_wants_no_agent() -> None:
     suspended = wish(suspend=True, telephony={"fallback": {"forwardTo": "+14155550100"}})
     assert suspended.unit is None
     assert suspended.suspended
+
+
+def test_callers_are_connected_only_with_whom_the_agency_allows() -> None:
+    people = [{"name": n, "phone": f"+1415555010{n}"} for n in "12"]
+    words = ReceptionistSpec.model_validate({"contacts": people})
+
+    def contacts(**limits: object) -> list[str]:
+        wanted = wish(words, telephony={**lines(1), "limits": limits})
+        assert wanted.unit is not None
+        found = json.loads(wanted.unit.config_json).get("contacts", [])
+        return [contact["phone"] for contact in found]
+
+    assert contacts() == ["+14155550101", "+14155550102"]
+    assert contacts(transferTo=["+14155550102", "+14155550103"]) == ["+14155550102"]
+    assert contacts(transferTo=[]) == []
+
+
+def test_a_recorded_client_says_so_first() -> None:
+    def disclosure(**spec: object) -> object:
+        unit = wish(**spec).unit
+        assert unit is not None
+        return json.loads(unit.config_json).get("disclosure")
+
+    assert disclosure() is None
+    assert disclosure(recording={}) == "This call is recorded."
+    assert disclosure(recording={"disclosure": "We record."}) == "We record."

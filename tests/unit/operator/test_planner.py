@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -279,3 +280,51 @@ def test_a_wrong_rule_is_replaced_in_one_step() -> None:
     todo = plan(desired(), crossed)
     assert kinds(todo) == [ActionKind.REPLACE_RULE]
     assert todo.actions[0].power == ConditionType.TELEPHONY_READY
+
+
+# --- calls of ours to a person -----------------------------------------------------------------
+
+
+def test_a_way_out_follows_the_carriers_trunk_and_then_the_agent_knows_it() -> None:
+    wanted = desired(telephony=telephony(calls_out=True))
+    numbered = assume(wanted, Observed(), plan(wanted, Observed()))
+    todo = plan(wanted, replace(numbered, carrier_trunk=None))
+    assert before(todo, ActionKind.CREATE_CARRIER_TRUNK, ActionKind.CREATE_OUTBOUND_TRUNK)
+    observed = assume(wanted, numbered, plan(wanted, numbered))
+    todo = plan(wanted, observed)
+    assert kinds(todo) == [ActionKind.CONFIGURE_UNIT]
+    config = json.loads(todo.actions[0].args["unit"].config_json)
+    assert config["outboundTrunk"] == observed.outbound_trunks[0].id
+
+
+def test_a_way_out_is_repaired_on_both_sides() -> None:
+    wanted = desired(telephony=telephony(calls_out=True))
+    well = settled(wanted)
+    assert well.carrier_trunk is not None
+    [way] = well.outbound_trunks
+    for broken in (
+        replace(well, carrier_trunk=replace(well.carrier_trunk, calls_out=False)),
+        replace(well, outbound_user=""),
+        replace(well, outbound_trunks=(replace(way, username="of a former secret"),)),
+        replace(well, outbound_trunks=(replace(way, address="elsewhere"),)),
+    ):
+        assert kinds(plan(wanted, broken)) == [ActionKind.UPDATE_OUTBOUND_TRUNK]
+    twice = replace(well, outbound_trunks=(way, replace(way, id="late")))
+    [gone] = plan(wanted, twice).actions
+    assert (gone.kind, gone.args) == (
+        ActionKind.DELETE_OUTBOUND_TRUNK, {"trunk_id": "late", "close": False},
+    )  # fmt: skip
+
+
+def test_without_a_way_out_none_is_left() -> None:
+    observed = settled(desired(telephony=telephony(calls_out=True)))
+    todo = plan(desired(), observed)
+    assert kinds(todo) == [ActionKind.DELETE_OUTBOUND_TRUNK, ActionKind.CONFIGURE_UNIT]
+    assert "outboundTrunk" not in json.loads(todo.actions[1].args["unit"].config_json)
+
+
+def test_a_trunk_that_may_not_transfer_is_let() -> None:
+    observed = settled(desired())
+    assert observed.carrier_trunk is not None
+    tight = replace(observed, carrier_trunk=replace(observed.carrier_trunk, transfers=False))
+    assert kinds(plan(desired(), tight)) == [ActionKind.UPDATE_CARRIER_TRUNK]

@@ -1,4 +1,4 @@
-"""LiveKit: a SIP inbound trunk and a dispatch rule for each client.
+"""LiveKit: SIP trunks and a dispatch rule for each client.
 
 https://docs.livekit.io/sip/trunk-inbound/ and https://docs.livekit.io/sip/dispatch-rule/. A trunk
 without numbers is a wildcard and one without allowed addresses admits any caller: neither is made.
@@ -34,6 +34,7 @@ from voicefleet_operator.planning.observed import (
     DispatchRule,
     InboundTrunk,
     Mark,
+    OutboundTrunk,
     RoutingInventory,
 )
 
@@ -74,6 +75,7 @@ class LiveKitDriver:
         async with self._request(writes=False):
             trunks = await self._sip.list_inbound_trunk(api.ListSIPInboundTrunkRequest())
             rules = await self._sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())
+            out = await self._sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())
         found = RoutingInventory()
         for item in trunks.items:
             trunk = _trunk(item)
@@ -83,6 +85,10 @@ class LiveKitDriver:
             rule = _rule(entry)
             if rule.mark is not None and rule.mark.fleet_id == self._fleet_id:
                 found.rules[rule.id] = rule
+        for each in out.items:
+            way = _outbound(each)
+            if way.mark is not None and way.mark.fleet_id == self._fleet_id:
+                found.outbound[way.id] = way
         return found
 
     @asynccontextmanager
@@ -161,12 +167,38 @@ class LiveKitDriver:
                 )
 
     async def delete_trunk(self, trunk_id: str) -> None:
-        """Remove the trunk; fine where it is gone."""
+        """Remove a trunk of either direction; fine where it is gone."""
         try:
             async with self._request(writes=True):
                 await self._sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk_id))
         except Gone:
             return
+
+    async def create_outbound(
+        self, *, mark: Mark, address: str, numbers: frozenset[str], username: str, password: str
+    ) -> OutboundTrunk:
+        """Make a way out. LiveKit makes a second one as gladly: it is to be listed before."""
+        info = _outbound_info(mark, address, numbers, username, password)
+        async with self._request(writes=True):
+            made = await self._sip.create_outbound_trunk(
+                api.CreateSIPOutboundTrunkRequest(trunk=info)
+            )
+        return _outbound(made)
+
+    async def update_outbound(
+        self,
+        trunk_id: str,
+        *,
+        mark: Mark,
+        address: str,
+        numbers: frozenset[str],
+        username: str,
+        password: str,
+    ) -> OutboundTrunk:
+        """Replace what it says; raises `Gone`."""
+        info = _outbound_info(mark, address, numbers, username, password)
+        async with self._request(writes=True):
+            return _outbound(await self._sip.update_outbound_trunk(trunk_id, info))
 
     # --- rules --------------------------------------------------------------------------------
 
@@ -311,6 +343,29 @@ def _trunk(info: Any) -> InboundTrunk:
         numbers=frozenset(info.numbers),
         allowed_addresses=frozenset(info.allowed_addresses),
         max_call_seconds=info.max_call_duration.seconds,
+        mark=_mark(info.metadata),
+    )
+
+
+def _outbound_info(
+    mark: Mark, address: str, numbers: frozenset[str], username: str, password: str
+) -> api.SIPOutboundTrunkInfo:
+    return api.SIPOutboundTrunkInfo(
+        name=f"voicefleet {mark.namespace}/{mark.name}",
+        metadata=_metadata(mark),
+        address=address,
+        numbers=sorted(numbers),
+        auth_username=username,
+        auth_password=password,
+    )
+
+
+def _outbound(info: Any) -> OutboundTrunk:
+    return OutboundTrunk(
+        id=info.sip_trunk_id,
+        address=info.address,
+        numbers=frozenset(info.numbers),
+        username=info.auth_username,
         mark=_mark(info.metadata),
     )
 

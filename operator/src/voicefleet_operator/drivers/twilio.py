@@ -21,6 +21,7 @@ from twilio.rest import Client
 
 from voicefleet_operator.drivers.errors import Gone, Rejected, Throttled
 from voicefleet_operator.drivers.guard import Guard
+from voicefleet_operator.drivers.termination import Termination
 from voicefleet_operator.drivers.transport import TIMEOUT, repeated, retry_after
 from voicefleet_operator.drivers.twilio_wire import errors, number_of, trunk_of
 from voicefleet_operator.planning.observed import (
@@ -35,6 +36,8 @@ _WIDE_SEARCH = 200
 _PRIORITY_STEP = 10
 _WEIGHT = 10
 _DOMAINS = 5
+_TRANSFERS = "enable-all"
+"""Also to phones (https://www.twilio.com/docs/sip-trunking/call-transfer)."""
 _AT_ONCE = 8
 _ORIGINATION_TURN = 50
 """Trunks whose origination URLs are read again in each listing, at least,"""
@@ -112,6 +115,7 @@ class TwilioDriver:
         self._client = Client(user, password, account_sid, http_client=self._http)
         self._numbers = self._client.api.v2010.account.incoming_phone_numbers
         self._trunks = self._client.trunking.v1.trunks
+        self.termination = Termination(self._client, fleet_id, password)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -129,7 +133,7 @@ class TwilioDriver:
                 await self.origination(sid)
 
         await asyncio.gather(*map(read, self._to_be_read([trunk.sid for trunk in mine])))
-        found = TelephonyInventory()
+        found = TelephonyInventory(outbound_user=await self.termination.user())
         found.numbers.update((number.sid, number_of(number)) for number in numbers)
         found.trunks.update((t.sid, trunk_of(t, self._urls.get(t.sid))) for t in mine)
         return found
@@ -235,7 +239,7 @@ class TwilioDriver:
         A domain name can be had once, so a repeat is refused and finds what is there; looking
         first would list all trunks for each new client. Raises `Rejected` (DomainTaken).
         """
-        wanted: dict[str, Any] = {"friendly_name": friendly_name}
+        wanted: dict[str, Any] = {"friendly_name": friendly_name, "transfer_mode": _TRANSFERS}
         if disaster_recovery_url:
             wanted |= {
                 "disaster_recovery_url": disaster_recovery_url,
@@ -275,10 +279,12 @@ class TwilioDriver:
         return None
 
     async def update_trunk(self, sid: str, *, disaster_recovery_url: str | None) -> CarrierTrunk:
-        """Change where calls go when none of our bridges answers."""
+        """Change where calls go when none of our bridges answers, and let us transfer calls."""
         with errors():
             changed = await self._trunks(sid).update_async(
-                disaster_recovery_url=disaster_recovery_url or "", disaster_recovery_method="GET"
+                disaster_recovery_url=disaster_recovery_url or "",
+                disaster_recovery_method="GET",
+                transfer_mode=_TRANSFERS,
             )
         return trunk_of(changed, await self.origination(sid))
 

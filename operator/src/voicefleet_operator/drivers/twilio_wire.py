@@ -51,6 +51,8 @@ def trunk_of(obj: Any, origination: tuple[OriginationURL, ...] | None) -> Carrie
         domain_name=obj.domain_name or "",
         disaster_recovery_url=obj.disaster_recovery_url or None,
         origination=origination,
+        transfers=obj.transfer_mode == "enable-all",
+        calls_out="CREDENTIAL_LIST" in (obj.auth_type_set or ()),
     )
 
 

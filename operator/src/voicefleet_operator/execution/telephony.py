@@ -181,6 +181,51 @@ async def delete_inbound_trunk(ctx: ClientContext, action: Action) -> None:
     (await ctx.routing.listing()).trunks.pop(action.args["trunk_id"], None)
 
 
+async def create_outbound_trunk(ctx: ClientContext, action: Action) -> None:
+    """Let LiveKit call out over the client's trunk at the carrier; the carrier is told first."""
+    trunk = await ctx.routing.driver.create_outbound(
+        mark=ctx.mark, **await _way_out(ctx), numbers=action.args["numbers"]
+    )
+    (await ctx.routing.listing()).outbound[trunk.id] = trunk
+
+
+async def update_outbound_trunk(ctx: ClientContext, action: Action) -> None:
+    """Set it right, on both sides."""
+    trunk = await ctx.routing.driver.update_outbound(
+        action.args["trunk_id"],
+        mark=ctx.mark,
+        **await _way_out(ctx),
+        numbers=action.args["numbers"],
+    )
+    (await ctx.routing.listing()).outbound[trunk.id] = trunk
+
+
+async def delete_outbound_trunk(ctx: ClientContext, action: Action) -> None:
+    """Take the way out away; at the carrier (`close`) first, since by LiveKit's it is found."""
+    trunk = await ctx.carrier_trunk() if action.args["close"] else None
+    if trunk is not None:
+        await ctx.telephony.driver.termination.close(trunk.sid)
+        (await ctx.telephony.listing()).trunks[trunk.sid] = replace(trunk, calls_out=False)
+    await ctx.routing.driver.delete_trunk(action.args["trunk_id"])
+    (await ctx.routing.listing()).outbound.pop(action.args["trunk_id"], None)
+
+
+async def _way_out(ctx: ClientContext) -> dict[str, str]:
+    """Address, user and password; the carrier knows them when this returns."""
+    trunk = await ctx.carrier_trunk()
+    if trunk is None:
+        raise Gone("TrunkMissing", "the carrier's trunk is gone")
+    credential = await ctx.telephony.driver.termination.open(trunk.sid)
+    listing = await ctx.telephony.listing()
+    listing.trunks[trunk.sid] = replace(trunk, calls_out=True)
+    listing.outbound_user = credential.username
+    return {
+        "address": trunk.domain_name,
+        "username": credential.username,
+        "password": credential.password,
+    }
+
+
 async def _inbound_trunk_id(ctx: ClientContext) -> str:
     for trunk in (await ctx.routing.listing()).trunks.by(ctx.mark.owner):
         return trunk.id
@@ -230,6 +275,9 @@ HANDLERS = {
     ActionKind.CREATE_INBOUND_TRUNK: create_inbound_trunk,
     ActionKind.UPDATE_INBOUND_TRUNK: update_inbound_trunk,
     ActionKind.DELETE_INBOUND_TRUNK: delete_inbound_trunk,
+    ActionKind.CREATE_OUTBOUND_TRUNK: create_outbound_trunk,
+    ActionKind.UPDATE_OUTBOUND_TRUNK: update_outbound_trunk,
+    ActionKind.DELETE_OUTBOUND_TRUNK: delete_outbound_trunk,
     ActionKind.CREATE_RULE: create_rule,
     ActionKind.REPLACE_RULE: replace_rule,
     ActionKind.DELETE_RULE: delete_rule,

@@ -6,8 +6,7 @@ from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import Desired, WantedUnit
 from voicefleet_operator.planning.observed import AgentUnit, Observed, Slot, Verdict
 from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
-from voicefleet_operator.planning.rollout import in_slot, is_free, is_version, rolling
-from voicefleet_operator.planning.voices import voiced
+from voicefleet_operator.planning.rollout import complete, in_slot, is_free, is_version, rolling
 
 _POWER = ConditionType.RUNTIME_READY
 
@@ -21,7 +20,7 @@ def plan_agent(
     removed: tuple[str, ...],
 ) -> None:
     """Plan the agent as `desired.unit` wants it; its start follows the step `after`."""
-    wanted = voiced(desired, observed)
+    wanted = complete(desired, observed)
     for slot, units in ((observed.live, observed.units), (observed.live.other, observed.beside)):
         for class_name in units:
             if wanted is None or class_name != wanted.class_name:

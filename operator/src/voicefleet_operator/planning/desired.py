@@ -16,7 +16,7 @@ from voicefleet_api.phonenumber import NumberRequest
 from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
-from voicefleet_api.receptionist import ReceptionistSpec
+from voicefleet_api.receptionist import Contact, ReceptionistSpec
 from voicefleet_api.voiceclient import ConsentRecord, NumberClaim, Rollout, VoiceClientSpec
 from voicefleet_operator.planning.observed import Mark, Slot, agent_name
 
@@ -24,6 +24,7 @@ _GREETINGS = {
     "en": "Hello, this is the automated assistant of {business}. How can I help you?",
     "es": "Hola, soy el asistente automático de {business}. ¿En qué puedo ayudarle?",
 }
+_DISCLOSURES = {"en": "This call is recorded.", "es": "Esta llamada se graba."}
 
 
 class Unmet(Exception):
@@ -71,6 +72,8 @@ class WantedTelephony:
     carrier_networks: frozenset[str]
     forward_to: str | None
     max_call_seconds: int
+    calls_out: bool
+    """Whether callers are connected with a person by a call of ours."""
     replace_lost: bool
     """Whether another number is bought for one that somebody released."""
 
@@ -283,6 +286,7 @@ def _telephony(spec: VoiceClientSpec, fleet: FleetSpec, plan: Plan) -> WantedTel
         carrier_networks=frozenset(fleet.telephony.carrier_networks),
         forward_to=fallback.forward_to if fallback else None,
         max_call_seconds=60 * (limits.call_minutes if limits else 30),
+        calls_out=spec.telephony.transfer == "Warm",
         replace_lost=spec.drift.paid == "Repair",
     )
 
@@ -393,6 +397,7 @@ def agent_config(
         time_zone=spec.business.time_zone,
         profession=spec.profession,
         greeting=told(greeting),
+        disclosure=spec.recording and (spec.recording.disclosure or _DISCLOSURES[language]),
         prompt=told(prompt),
         questions=own.questions or ([q.text for q in profession.questions] if profession else []),
         hours=own.hours,
@@ -401,7 +406,7 @@ def agent_config(
         caldav_url=own.calendar.caldav.url if own.calendar and own.calendar.caldav else None,
         facts=own.facts,
         locale=spec.business.locale,
-        contacts=own.contacts,
+        contacts=_allowed(own.contacts, spec),
         appointments=own.appointments,
         forward_to=spec.telephony.fallback.forward_to if spec.telephony.fallback else None,
         pipeline=pipeline,
@@ -414,6 +419,14 @@ def agent_config(
         if other
         else None,
     )
+
+
+def _allowed(contacts: list[Contact], spec: VoiceClientSpec) -> list[Contact]:
+    """A Receptionist may belong to the business; whom its calls may reach is the agency's."""
+    limits = spec.telephony.limits
+    if limits is None or limits.transfer_to is None:
+        return contacts
+    return [contact for contact in contacts if contact.phone in limits.transfer_to]
 
 
 def number_request(claim: NumberClaim) -> NumberRequest | None:

@@ -170,6 +170,10 @@ class CarrierTrunk:
     disaster_recovery_url: str | None
     origination: tuple[OriginationURL, ...] | None
     """None: not read; a listing of trunks does not hold them."""
+    transfers: bool = False
+    """Whether we may have a caller connected elsewhere (SIP REFER)."""
+    calls_out: bool = False
+    """Whether a user and password let calls out over it."""
 
 
 @dataclass(slots=True)
@@ -185,6 +189,8 @@ class TelephonyInventory:
     trunks: Indexed[str, CarrierTrunk] = field(
         default_factory=lambda: Indexed(lambda trunk: (trunk.friendly_name,))
     )
+    outbound_user: str = ""
+    """Who may call out over the fleet's trunks; empty where that is not in order."""
 
 
 # --- LiveKit ----------------------------------------------------------------------------------
@@ -198,6 +204,18 @@ class InboundTrunk:
     numbers: frozenset[str]
     allowed_addresses: frozenset[str]
     max_call_seconds: int
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundTrunk:
+    """A LiveKit SIP outbound trunk: a client's way out over the carrier's trunk."""
+
+    id: str
+    address: str
+    numbers: frozenset[str]
+    """That calls over it may show."""
+    username: str
     mark: Mark | None
 
 
@@ -228,6 +246,7 @@ class RoutingInventory:
 
     trunks: Indexed[str, InboundTrunk] = field(default_factory=lambda: Indexed(_owner))
     rules: Indexed[str, DispatchRule] = field(default_factory=lambda: Indexed(_owner))
+    outbound: Indexed[str, OutboundTrunk] = field(default_factory=lambda: Indexed(_owner))
 
 
 # --- voices (ElevenLabs) ----------------------------------------------------------------------
@@ -416,6 +435,9 @@ class Observed:
     carrier_trunk: CarrierTrunk | None = None
     inbound_trunks: tuple[InboundTrunk, ...] = ()
     rules: tuple[DispatchRule, ...] = ()
+    outbound_trunks: tuple[OutboundTrunk, ...] = ()
+    outbound_user: str = ""
+    """Who may call out over it; empty where that is not in order at the carrier."""
     voices: tuple[ClonedVoice, ...] = ()
     """While the vendor does not answer, the one that is known."""
     voices_unseen: tuple[str, str] | None = None

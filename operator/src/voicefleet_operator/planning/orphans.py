@@ -96,6 +96,7 @@ def in_routing(living: Living, listed: RoutingInventory) -> Iterator[Orphan]:
     things: Iterable[tuple[str, str, Mark | None]] = [
         *(("DispatchRule", rule.id, rule.mark) for rule in listed.rules.values()),
         *(("InboundTrunk", trunk.id, trunk.mark) for trunk in listed.trunks.values()),
+        *(("OutboundTrunk", trunk.id, trunk.mark) for trunk in listed.outbound.values()),
     ]
     for kind, id_, mark in things:
         if mark and living.lacks(mark):

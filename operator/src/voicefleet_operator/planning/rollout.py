@@ -24,6 +24,7 @@ from voicefleet_operator.planning.observed import (
     Verdict,
     agent_name,
 )
+from voicefleet_operator.planning.outbound import with_way_out
 from voicefleet_operator.planning.voices import voiced
 
 _RINGING = 10.0
@@ -49,6 +50,11 @@ def live_slot(client_id: str, rules: tuple[DispatchRule, ...], present: Containe
     return Slot.GREEN if Slot.GREEN in present and Slot.BLUE not in present else Slot.BLUE
 
 
+def complete(desired: Desired, observed: Observed) -> WantedUnit | None:
+    """The agent with what others have made for it: its voice, and its way out."""
+    return with_way_out(voiced(desired, observed), desired, observed)
+
+
 def in_slot(unit: WantedUnit, slot: Slot) -> WantedUnit:
     """The agent under the name of that place."""
     if slot == unit.slot:
@@ -71,7 +77,7 @@ def rolling(desired: Desired, observed: Observed) -> WantedUnit | None:
     An agent that callers do not reach, or that does not answer them, is replaced where it is, but
     not by a version that was taken back.
     """
-    wanted = voiced(desired, observed)
+    wanted = complete(desired, observed)
     if wanted is None or desired.telephony is None or desired.rollout.strategy == "Recreate":
         return None
     unit, beside = (units.get(wanted.class_name) for units in (observed.units, observed.beside))
@@ -127,7 +133,7 @@ def judge(
 ) -> RolloutStatus | None:
     """How far the new version is, by what was observed; None where nothing is under way."""
     new, rollout = rolling(desired, observed), desired.rollout
-    wanted = voiced(desired, observed)
+    wanted = complete(desired, observed)
     if wanted is None:
         return None
     wanted_revision = revision(rollout, wanted)

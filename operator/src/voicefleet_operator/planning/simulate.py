@@ -26,6 +26,7 @@ from voicefleet_operator.planning.observed import (
     NumberObject,
     Observed,
     OriginationURL,
+    OutboundTrunk,
     Subscription,
     Verdict,
     sample_mark,
@@ -117,7 +118,8 @@ def _carrier(desired: Desired, observed: Observed, action: Action) -> dict[str, 
         case ActionKind.CREATE_CARRIER_TRUNK | ActionKind.UPDATE_CARRIER_TRUNK:
             trunk = observed.carrier_trunk or CarrierTrunk(_NEW, "", "", None, ())
             url = action.args["disaster_recovery_url"]
-            return {"carrier_trunk": replace(trunk, disaster_recovery_url=url)}
+            trunk = replace(trunk, disaster_recovery_url=url, transfers=True)
+            return {"carrier_trunk": trunk}
         case ActionKind.SET_ORIGINATION if observed.carrier_trunk:
             urls = tuple(
                 OriginationURL(_NEW, url, 10 * i, 10, True)
@@ -166,6 +168,24 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
         case ActionKind.DELETE_INBOUND_TRUNK:
             kept = tuple(t for t in observed.inbound_trunks if t.id != args["trunk_id"])
             return {"inbound_trunks": kept}
+        case ActionKind.CREATE_OUTBOUND_TRUNK | ActionKind.UPDATE_OUTBOUND_TRUNK:
+            carrier = observed.carrier_trunk or CarrierTrunk(_NEW, "", "", None, ())
+            out = OutboundTrunk(
+                args.get("trunk_id", _NEW),
+                carrier.domain_name,
+                args["numbers"],
+                _NEW,
+                desired.mark,
+            )
+            rest = tuple(t for t in observed.outbound_trunks if t.id != out.id)
+            return {
+                "outbound_trunks": (out, *rest),
+                "carrier_trunk": replace(carrier, calls_out=True),
+                "outbound_user": _NEW,
+            }
+        case ActionKind.DELETE_OUTBOUND_TRUNK:
+            rest = tuple(t for t in observed.outbound_trunks if t.id != args["trunk_id"])
+            return {"outbound_trunks": rest}
         case ActionKind.CREATE_RULE | ActionKind.REPLACE_RULE:
             ids = frozenset({observed.inbound_trunks[0].id})
             rule = DispatchRule(

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import Desired, WantedTelephony
 from voicefleet_operator.planning.observed import DispatchRule, NumberObject, Observed
+from voicefleet_operator.planning.outbound import plan_outbound, remove_outbound
 from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
 from voicefleet_operator.planning.rollout import Course, course
 
@@ -41,6 +42,7 @@ def plan_telephony(
     _claims(builder, wanted, observed, after)
     trunk_step = _carrier_trunk(builder, wanted, observed, after)
     rule_step = _routing(builder, desired, wanted, observed)
+    plan_outbound(builder, wanted, observed, _numbers(wanted, observed), trunk_step)
     for obj in bound(observed, wanted):
         _number(builder, desired, wanted, observed, obj, (trunk_step, rule_step))
 
@@ -161,12 +163,12 @@ def _carrier_trunk(
             after=(after,),
             disaster_recovery_url=recovery,
         )
-    elif trunk.disaster_recovery_url != recovery:
+    elif trunk.disaster_recovery_url != recovery or not trunk.transfers:
         builder.add(
             ActionKind.UPDATE_CARRIER_TRUNK,
             _POWER,
             trunk.sid,
-            "the fallback phone changed",
+            "the fallback phone, or the right to transfer calls, changed",
             disaster_recovery_url=recovery,
         )
     # What was not read was right when it was last seen, or the reader would have asked.
@@ -185,11 +187,15 @@ def _carrier_trunk(
     return step
 
 
+def _numbers(wanted: WantedTelephony, observed: Observed) -> frozenset[str]:
+    return frozenset(obj.e164 for obj in bound(observed, wanted) if obj.e164)
+
+
 def _routing(
     builder: PlanBuilder, desired: Desired, wanted: WantedTelephony, observed: Observed
 ) -> str | None:
     """LiveKit's trunk and rule; a trunk without numbers would be a wildcard and is never made."""
-    numbers = frozenset(obj.e164 for obj in bound(observed, wanted) if obj.e164)
+    numbers = _numbers(wanted, observed)
     if not numbers:
         remove_routing(builder, observed, "no number is left", ())
         return None
@@ -341,6 +347,7 @@ def remove_routing(
     builder: PlanBuilder, observed: Observed, reason: str, after: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Plan the end of LiveKit's part; rules go before the trunks that they name."""
+    remove_outbound(builder, observed, reason, after)
     rules = tuple(
         builder.add(ActionKind.DELETE_RULE, _POWER, rule.id, reason, after=after, rule_id=rule.id)
         for rule in observed.rules

@@ -58,6 +58,7 @@ async def observe(
             trunk = replace(trunk, origination=urls)
             carrier.trunks[trunk.sid] = trunk
         fields["carrier_trunk"] = trunk
+        fields["outbound_user"] = carrier.outbound_user
         # Nothing is made at the carrier before the gate of billing.activation has opened; status
         # would say so too, unless the cluster was lost.
         fields["activated"] = activated or trunk is not None
@@ -65,6 +66,10 @@ async def observe(
         routing = await ctx.routing.listing()
         fields["inbound_trunks"] = tuple(routing.trunks.by(mark.owner))
         fields["rules"] = tuple(routing.rules.by(mark.owner))
+        # In one order: of two the same one stays, whatever order LiveKit lists them in.
+        fields["outbound_trunks"] = tuple(
+            sorted(routing.outbound.by(mark.owner), key=lambda t: t.id)
+        )
     if ctx.world.names is not None:
         fields["names"] = tuple((await ctx.names.listing()).by(mark.owner))
     fields |= await _voices(ctx)

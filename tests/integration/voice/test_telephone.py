@@ -1,0 +1,303 @@
+"""Calls by real telephones, over LiveKit's SIP bridge: keys, and callers who want a person.
+
+What each side hears is told apart by pitch: the agent's voice, the caller and the person whom the
+caller is connected with are tones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import wave
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from livekit import api
+
+from integration.voice.conftest import Agent
+from integration.voice.test_talk import hears, record
+from support.media import LiveKit, free_port
+from support.sip import Carrier, answering, bridge
+from support.stand_ins import Gateways
+from voicefleet_cli.phone import Call, dial
+from voicefleet_infra import services
+from voicefleet_infra.platform import Platform
+
+pytestmark = pytest.mark.integration
+
+CALLER, NUMBER, OWNER = "+15005550006", "+14155550100", "+14155550177"
+RATE = 8000
+VOICE, CALLERS, OWNERS = 300, 700, 1100
+"""Hertz."""
+UNREACHED = "I could not reach anyone. May I take a message?"
+SUMMARY = "This is the assistant of Bright Smile, with 5 0 0, 5 5 5, 0 0 0 6 on the line."
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with bridge(tmp_path_factory.mktemp("sip")) as running:
+        yield running
+
+
+@dataclass
+class Line:
+    """An agent whose number rings."""
+
+    platform: Platform
+    agent: Agent
+    lk: api.LiveKitAPI
+
+    async def call(self, press: str, *, seconds: float, play: Path, heard: Path) -> Call:
+        """By a telephone (baresip); returns when it has hung up."""
+        return await asyncio.to_thread(
+            dial, f"sip:{NUMBER}@{self.platform.address}:{self.platform.port('sip')}",
+            caller=CALLER, address=self.platform.address, seconds=seconds, play=play,
+            record=heard, press=press,
+        )  # fmt: skip
+
+    async def way_out(self, port: int) -> None:
+        """Over a trunk to whoever answers there, as the operator makes one to the carrier."""
+        trunk = await self.lk.sip.create_outbound_trunk(
+            api.CreateSIPOutboundTrunkRequest(
+                trunk=api.SIPOutboundTrunkInfo(
+                    name="out", address=f"{self.platform.address}:{port}", numbers=[NUMBER]
+                )
+            )
+        )
+        self.agent.configure(outboundTrunk=trunk.sip_trunk_id)
+
+
+@pytest.fixture
+async def line(
+    platform: Platform, tmp_path: Path, tones: Callable[[str], bytes]
+) -> AsyncIterator[Line]:
+    key, secret = services.livekit_keys(platform)
+    server = LiveKit(tmp_path, key, secret, platform.port("livekit"))
+    name = f"agent-{secrets.token_hex(4)}"
+    config = {
+        "clientID": "vc-0000000001",
+        "agentName": name,
+        "livekitURL": f"ws://{platform.address}:{platform.port('livekit')}",
+        "businessName": "Bright Smile",
+        "profession": "dentist",
+        "timeZone": "America/New_York",
+        "greeting": "How can I help you?",
+        "contacts": [{"name": "the owner", "phone": OWNER}],
+    }
+    agent = Agent(server, tmp_path / "agent", config)
+    agent.folder.mkdir()
+    agent.start()
+    url = f"http://127.0.0.1:{platform.port('livekit')}"
+    async with (
+        Gateways(agent.models, hear=hears("yes"), speak=tones),
+        api.LiveKitAPI(url, key, secret) as lk,
+        _routed(lk, platform, name),
+    ):
+        await agent.registered()
+        await agent.logged("PhrasesReady")
+        yield Line(platform, agent, lk)
+        agent.stop()
+
+
+@asynccontextmanager
+async def _routed(lk: api.LiveKitAPI, platform: Platform, agent: str) -> AsyncIterator[None]:
+    trunk = await lk.sip.create_inbound_trunk(
+        api.CreateSIPInboundTrunkRequest(
+            trunk=api.SIPInboundTrunkInfo(
+                name="test", numbers=[NUMBER], allowed_addresses=[f"{platform.address}/32"]
+            )
+        )
+    )
+    rule = await lk.sip.create_dispatch_rule(
+        api.CreateSIPDispatchRuleRequest(
+            dispatch_rule=api.SIPDispatchRuleInfo(
+                trunk_ids=[trunk.sip_trunk_id],
+                rule=api.SIPDispatchRule(
+                    dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix="call-")
+                ),
+                room_config=api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=agent)]),
+            )
+        )
+    )
+    try:
+        yield
+    finally:
+        await lk.sip.delete_dispatch_rule(
+            api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule.sip_dispatch_rule_id)
+        )
+        out = await lk.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())
+        for each in (trunk, *out.items):
+            await lk.sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=each.sip_trunk_id))
+
+
+def tone(path: Path, hertz: int, *, after: float = 0, seconds: float = 30) -> Path:
+    """A sound file: silence, then a tone."""
+    at = np.arange(int(RATE * seconds))
+    samples = np.concatenate(
+        [np.zeros(int(RATE * after)), 8000 * np.sin(6.2832 * hertz * at / RATE)]
+    )
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+def pitches(recording: Path) -> list[set[int]]:
+    """Which of the three tones is heard, in each quarter of a second."""
+    with wave.open(str(recording)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+        rate = file.getframerate()
+    step = rate // 4
+    heard = []
+    for at in range(0, len(samples) - step, step):
+        spectrum = np.abs(np.fft.rfft(samples[at : at + step] * np.hanning(step))) / step
+        heard.append(
+            {
+                hz
+                for hz in (VOICE, CALLERS, OWNERS)
+                if spectrum[hz // 4 - 3 : hz // 4 + 4].max() > 300
+            }
+        )
+    return heard
+
+
+def said(left: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (turn["speaker"], turn["text"]) for turn in left["transcript"] if not turn.get("filler")
+    ]
+
+
+async def test_a_telephone_s_keys_are_understood(line: Line, tmp_path: Path) -> None:
+    """RFC 4733 events of baresip, one by one, and a number."""
+    call = await line.call(
+        "2,,1", seconds=9, play=tone(tmp_path / "said.wav", CALLERS, seconds=0),
+        heard=tmp_path / "heard.wav",
+    )  # fmt: skip
+    assert call.answered, call
+    await line.agent.logged("CallEnded")
+    spoken = said(record(line.agent))
+    assert [text for speaker, text in spoken if speaker == "Caller"] == ["[2]", "[1]"]
+    assert ("Agent", "We are open Monday to Friday from 9 AM to 5 PM.") in spoken
+    assert spoken[-1] == ("Agent", "May I have your name, please?")
+
+
+async def carried(line: Line, carrier: Carrier, *, after: float) -> dict[str, Any]:
+    """A call over that carrier, in which the caller asks for a person; its record."""
+    platform = line.platform
+    await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
+    try:
+        await asyncio.sleep(2)
+        carrier.press("0")
+        asked = await asyncio.wait_for(carrier.asked.get(), 20)
+        await asyncio.sleep(after)
+    finally:
+        await carrier.hang_up()
+    await line.agent.logged("CallEnded")
+    assert asked == f"tel:{OWNER}"
+    return record(line.agent)
+
+
+async def test_the_carrier_connects_the_caller(line: Line) -> None:
+    left = await carried(line, Carrier("202 Accepted", "200 OK"), after=3)
+    assert (left["outcome"], left["transferredTo"]) == ("Transferred", OWNER)
+    assert left["ended"] == "transferred"
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [("202 Accepted", "486 Busy Here"), ("202 Accepted", "480 No Answer"), ("603 Decline", "")],
+)
+async def test_who_is_not_connected_is_offered_a_message(
+    line: Line, answer: str, result: str
+) -> None:
+    left = await carried(line, Carrier(answer, result), after=4)
+    assert said(left)[-1] == ("Agent", UNREACHED)
+    assert left.get("transferredTo") is None
+    assert (left["outcome"], left["ended"]) == ("HungUp", "caller left")
+    assert [change["state"] for change in left["states"]][-5:-2] == [
+        "Transferring", "Responding", "Listening",
+    ]  # fmt: skip
+
+
+async def test_the_person_hears_who_calls_before_both_are_connected(
+    line: Line, tmp_path: Path
+) -> None:
+    port = free_port()
+    await line.way_out(port)
+    plays = tone(tmp_path / "owner.wav", OWNERS)
+    folder = tmp_path / "owner"
+    with answering(folder, OWNER, line.platform.address, port, plays):
+        call = await line.call(
+            "0", seconds=18, play=tone(tmp_path / "said.wav", CALLERS, after=4),
+            heard=tmp_path / "heard.wav",
+        )  # fmt: skip
+        await line.agent.logged("CallEnded")
+    assert call.recording
+    left = record(line.agent)
+    assert said(left)[-1] == ("Agent", SUMMARY)
+    assert (left["outcome"], left["transferredTo"]) == ("Transferred", OWNER)
+    [dump] = folder.glob("dump-*-dec.wav")
+    owner, caller = pitches(dump), pitches(call.recording)
+    print(owner, caller, sep="\n")
+    summary = [at for at, heard in enumerate(owner) if VOICE in heard]
+    together = [at for at, heard in enumerate(owner) if CALLERS in heard]
+    # The summary lasts 60 ms a character; meanwhile the caller is not heard.
+    assert len(summary) > 4 * 0.06 * len(SUMMARY) * 0.8
+    assert len(together) > 8
+    assert together[0] > summary[-1] - 2
+    # The caller hears the person, and never the summary: only what was said before.
+    assert sum(OWNERS in heard for heard in caller) > 8
+    before = next(at for at, heard in enumerate(caller) if OWNERS in heard)
+    assert not any(VOICE in heard for heard in caller[before:])
+
+
+async def test_nobody_answers_our_call(line: Line, tmp_path: Path) -> None:
+    """The phone is busy: sipp refuses as such a one does."""
+    port = free_port()
+    await line.way_out(port)
+    scenario = tmp_path / "busy.xml"
+    scenario.write_text(BUSY)
+    if not shutil.which("sipp"):
+        pytest.skip("sipp is not installed")
+    sipp = await asyncio.create_subprocess_exec(
+        "sipp", "-sf", str(scenario), "-i", line.platform.address, "-p", str(port), "-m", "1",
+        "-nostdin", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        call = await line.call(
+            "0", seconds=10, play=tone(tmp_path / "said.wav", CALLERS, seconds=0),
+            heard=tmp_path / "heard.wav",
+        )  # fmt: skip
+        assert call.answered
+        assert await asyncio.wait_for(sipp.wait(), 5) == 0
+    finally:
+        if sipp.returncode is None:
+            sipp.kill()
+    await line.agent.logged("CallEnded")
+    left = record(line.agent)
+    assert said(left)[-1] == ("Agent", UNREACHED)
+    assert left.get("transferredTo") is None
+
+
+BUSY = """<?xml version="1.0"?>
+<scenario name="busy">
+  <recv request="INVITE"/>
+  <send><![CDATA[SIP/2.0 486 Busy Here
+[last_Via:]
+[last_From:]
+[last_To:];tag=busy
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>
+  <recv request="ACK"/>
+</scenario>
+"""

@@ -1,0 +1,115 @@
+"""LiveKit with its SIP bridge as the platform runs them, and phones beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.corpus.sound import RATE
+from bench.sip import SipLine
+from support.controlplane import free_platform
+from voicefleet_cli import phone
+from voicefleet_infra import services
+from voicefleet_infra.platform import Platform
+from voicefleet_infra.tools import binary
+
+
+@contextmanager
+def bridge(folder: Path) -> Iterator[Platform]:
+    """Redis, LiveKit and its SIP bridge; the test is skipped where a program is missing."""
+    for program in ("baresip", "redis-server"):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    for name in ("livekit-server", "livekit-sip"):
+        if not binary(name).exists():
+            pytest.skip(f"{name} is not built: make provision")
+    platform = free_platform(folder)
+    if platform.address == "127.0.0.1":
+        pytest.skip("baresip does not call from loopback, and this machine has no other address")
+    processes: list[subprocess.Popen[bytes]] = []
+    try:
+        for make in (services.redis, services.livekit, services.livekit_sip):
+            service = make(platform)
+            if service.name == "livekit-sip":
+                # Else it refuses calls where less than a tenth of the machine is idle.
+                with platform.path("livekit-sip.yaml").open("a") as config:
+                    config.write("max_cpu_utilization: 1\n")
+            log = platform.folder("logs") / f"{service.name}.log"
+            with log.open("wb") as output:
+                environment = {**os.environ, **service.environment}
+                processes.append(
+                    subprocess.Popen(service.command, stdout=output, stderr=output, env=environment)
+                )
+            deadline = time.monotonic() + 30
+            while not service.ready():
+                assert time.monotonic() < deadline, log.read_text()[-2000:]
+                time.sleep(0.1)
+        yield platform
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def answering(folder: Path, number: str, address: str, port: int, plays: Path) -> Iterator[None]:
+    """A phone (baresip) that takes every call for `number` at once, and plays a sound.
+
+    What it hears is in `folder`, in `dump-*-dec.wav`.
+    """
+    folder.mkdir()
+    phone._configure(folder, number, address, phone._sound(folder, plays, 60))
+    config = (folder / "config").read_text().replace(f"{address}:0", f"{address}:{port}")
+    (folder / "config").write_text(config)
+    account = (folder / "accounts").read_text().strip()
+    (folder / "accounts").write_text(f"{account};answermode=auto\n")
+    with (folder / "log").open("wb") as log, subprocess.Popen(
+        ["baresip", "-f", str(folder), "-n", address],
+        stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=folder,
+    ) as process:  # fmt: skip
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+class Carrier(SipLine):
+    """The carrier's side of a call: it is asked by REFER to connect the caller elsewhere, and says
+    with `answer` and, where that is 2xx, with `result` what became of it (RFC 3515)."""
+
+    def __init__(self, answer: str, result: str = "", after: float = 0.5) -> None:
+        super().__init__(np.zeros(RATE))
+        self.asked: asyncio.Queue[str] = asyncio.Queue()
+        """Whom to connect."""
+        self._answer, self._result, self._after = answer, result, after
+
+    async def _reply(self, text: str) -> None:
+        if not text.startswith("REFER "):
+            await super()._reply(text)
+            return
+        found = re.search(r"^Refer-To:\s*<?([^>\r\n]+)", text, re.MULTILINE | re.IGNORECASE)
+        self.asked.put_nowait(found[1] if found else "")
+        self._respond(text, self._answer)
+        if self._answer.startswith("2"):
+            await asyncio.sleep(self._after)
+            number = re.search(r"^CSeq:\s*(\d+)", text, re.MULTILINE | re.IGNORECASE)
+            event = f"Event: refer;id={number[1] if number else 1}\r\n"
+            state = "Subscription-State: terminated;reason=noresource\r\n"
+            kind = "Content-Type: message/sipfrag;version=2.0\r\n"
+            body = f"SIP/2.0 {self._result}\r\n"
+            self._send("NOTIFY", next(self._sequence), body, event + state + kind)
