@@ -81,6 +81,10 @@ bench-density: provision ## Memory of a client's agent before and after calls; f
 bench-failover: provision ## How long the next call waits when a SIP bridge is lost; needs root (ARGS="--times 20")
 	@$(BIN)/python tests/bench/failover.py $(ARGS)
 
+.PHONY: bench-rescue
+bench-rescue: provision ## How long a caller hears nothing whose agent was killed (ARGS="--kills 20")
+	@$(BIN)/python tests/bench/rescue.py $(ARGS)
+
 MINUTES ?= 60
 .PHONY: soak
 soak: provision ## Create, edit, fault and delete for MINUTES=60; fails where something has leaked

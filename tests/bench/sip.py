@@ -43,6 +43,8 @@ class SipLine:
 
     def __init__(self, noise: Samples) -> None:
         self.gone = False
+        self.requests: list[str] = []
+        """Of both sides, in order."""
         self._noise = noise
         self._saying: Samples = np.zeros(0)
         self._said = asyncio.Event()
@@ -140,6 +142,7 @@ class SipLine:
             raise NotAnswered(status) from None
 
     def _send(self, method: str, number: int, body: str = "", kind: str = "") -> None:
+        self.requests.append(method)
         kind = kind or ("Content-Type: application/sdp\r\n" if body else "")
         me = f"<sip:{self._caller}@{self._here}>"
         message = (
@@ -157,6 +160,7 @@ class SipLine:
             text = (await self._signals.came.get())[1].decode(errors="replace")
             if text.startswith("SIP/2.0"):
                 continue
+            self.requests.append(text.split(" ", 1)[0])
             await self._reply(text)
 
     async def _reply(self, text: str) -> None:

@@ -100,14 +100,27 @@ class MemoryCalendar:
         return self.fits(starts, kind.minutes)
 
     def book(
-        self, kind: AppointmentType, starts: datetime, *, name: str, phone: str | None, notes: str
+        self,
+        kind: AppointmentType,
+        starts: datetime,
+        *,
+        name: str,
+        phone: str | None,
+        notes: str,
+        uid: str | None = None,
     ) -> Appointment:
+        if uid and (stands := self.get(uid)):
+            return stands
         if not self.fits(starts, kind.minutes):
             raise Taken(kind.key)
         ends = starts + timedelta(minutes=kind.minutes)
-        made = Appointment(f"u{len(self.entries)}", kind.title, starts, ends, name, phone, notes)
+        uid = uid or f"u{len(self.entries)}"
+        made = Appointment(uid, kind.title, starts, ends, name, phone, notes)
         self.entries.append(made)
         return made
+
+    def get(self, uid: str) -> Appointment | None:
+        return next((entry for entry in self.entries if entry.uid == uid), None)
 
     def _at(self, uid: str) -> int:
         for index, entry in enumerate(self.entries):

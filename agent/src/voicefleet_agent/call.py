@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Literal
 
 from livekit import rtc
@@ -22,12 +23,15 @@ from voicefleet_agent.listening import Ears
 from voicefleet_agent.live import Live
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.phrases import Phrases
-from voicefleet_agent.records import Recorder
+from voicefleet_agent.records import Entry, Journal, Recorder
+from voicefleet_agent.records.journal import DEATHS
 from voicefleet_agent.settings import Settings, read_timing
 from voicefleet_agent.speaking import QUEUE_MS, Mouth
 from voicefleet_api.callers import caller_in
 from voicefleet_api.calls import CallRecord
 from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_dialogue.replies import Break
+from voicefleet_dialogue.state import Outcome, Saved
 
 CALLER_TIMEOUT = 20.0
 """Seconds until a room with nobody in it, or without a media path, is given up.
@@ -35,6 +39,13 @@ CALLER_TIMEOUT = 20.0
 Callers ring for less."""
 ANSWER_TIMEOUT = 5.0
 """Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
+LOST_TIMEOUT = 2.0
+"""Seconds to find the caller whose call has lost its process: who is not there has hung up."""
+QUIET_LINE = 3.0
+"""Seconds without anything from the caller's telephone until another call of theirs is believed,"""
+DEAD_LINE = 15.0
+"""and until this one is over; LiveKit SIP waits as long, where it is there itself."""
+
 # LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
 # then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
 # At last "hangup", before it leaves the room; where its leaving gets lost, the server notices 22 s
@@ -46,6 +57,14 @@ CALLED_NUMBER = "sip.trunkPhoneNumber"
 _NO_MEDIA = "no media connection"
 _NEVER_TALKED = ("failed", _NO_MEDIA)
 """Why a call ended, where the caller heard nothing and it is our fault."""
+
+_ENDED = (
+    rtc.DisconnectReason.CLIENT_INITIATED,
+    rtc.DisconnectReason.ROOM_CLOSED,
+    rtc.DisconnectReason.ROOM_DELETED,
+    rtc.DisconnectReason.PARTICIPANT_REMOVED,
+)
+"""Somebody wanted it. Else a node has died, or was shut down."""
 
 log = logging.getLogger(LOGGER)
 
@@ -59,12 +78,7 @@ async def answer(ctx: JobContext) -> None:
     reason = "failed"
     call = _Call(ctx, settings, live, begun)
     try:
-        async with asyncio.timeout(settings.max_call_seconds):
-            reason = await call.run()
-    except TimeoutError:
-        reason = "maximum length"
-        # Leaving is not enough: LiveKit SIP keeps the caller in a room without an agent.
-        await ctx.delete_room()
+        reason = await call.run()
     finally:
         await live.aclose()
         _count(settings, ctx.job.id, reason, call.record)
@@ -96,6 +110,12 @@ class _Call:
         self._hearing: asyncio.Task[None] | None = None
         self._dialogue: Dialogue | None = None
         self._settings = settings
+        self._journal = Journal(settings.spool)
+        self._lost = _read(lambda: self._journal.of_room(ctx.room.name))
+        """The talk in this room, which another process had begun."""
+        self._gone: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """The caller is; True: against their will."""
+        self._cut_off = False
         self.record: CallRecord | None = None
         """Once it is over."""
 
@@ -103,17 +123,27 @@ class _Call:
         """The call itself; says why it ended."""
         reason = "failed"
         try:
-            reason = await self._run()
-            return reason
+            async with asyncio.timeout(self._settings.max_call_seconds):
+                reason = await self._run()
+        except TimeoutError:
+            reason = "maximum length"
+            # Leaving is not enough: LiveKit SIP keeps the caller in a room without an agent.
+            await self._ctx.delete_room()
+        except asyncio.CancelledError:
+            # The worker is gone; the next one goes on with the call, and with its record.
+            self._recorder = None
+            raise
         finally:
             if self._recorder is not None and self._dialogue is not None:
                 self._recorder.state("Logging")
-                self.record = self._recorder.finish(reason, self._dialogue.outcome)
+                self.record = self._recorder.finish(
+                    reason, self._dialogue.outcome, cut_off=self._cut_off
+                )
+        return reason
 
     async def _run(self) -> str:
         ctx = self._ctx
-        gone = asyncio.Event()
-        ctx.room.on("disconnected", lambda *_: gone.set())
+        ctx.room.on("disconnected", lambda reason: _settle(self._gone, reason not in _ENDED))
         # Made ahead as a rule; where the words are brand-new this runs beside connecting.
         greeting = self._start(
             ahead.speak_somehow(
@@ -136,17 +166,26 @@ class _Call:
             )
         )
         try:
-            async with asyncio.timeout(CALLER_TIMEOUT):
+            async with asyncio.timeout(LOST_TIMEOUT if self._lost else CALLER_TIMEOUT):
                 caller = await ctx.wait_for_participant()
         except TimeoutError:
             return "no caller"
-        left = self._start(_until_gone(ctx.room, caller, gone))
+        left = self._start(_until_gone(ctx.room, caller, self._gone))
         talking = self._start(self._talk(source, caller, publishing, greeting))
         try:
+            claimed = self._start(self._until_claimed())
             while True:
-                await asyncio.wait({left, talking}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({left, talking, claimed}, return_when=asyncio.FIRST_COMPLETED)
                 if left.done():
-                    return "caller left"
+                    dead = self._recorder is not None and self._recorder.line_lost
+                    self._cut_off = left.result() or dead
+                    if not self._cut_off:
+                        return "caller left"
+                    await ctx.delete_room()
+                    return "line lost"
+                if claimed.done():
+                    await ctx.delete_room()
+                    return "went on in another call"
                 ending = talking.result()
                 if (reason := await self._finish(ending, caller, left)) is not None:
                     return reason
@@ -167,13 +206,18 @@ class _Call:
         publishing: asyncio.Task[rtc.LocalTrackPublication],
         greeting: asyncio.Task[None],
     ) -> Ending:
-        dialogue = talk.begin(self._live, self._settings, caller.attributes.get(CALLER_NUMBER))
+        number = caller.attributes.get(CALLER_NUMBER)
+        saved, after = self._taken_up(number)
+        dialogue = talk.begin(self._live, self._settings, number, saved)
         record = Recorder(
             self._settings,
             self._live.config,
-            caller=caller.attributes.get(CALLER_NUMBER),
+            caller=number,
             called=caller.attributes.get(CALLED_NUMBER),
             variant=self._live.config.variant(caller_in(self._ctx.job.room.name)),
+            room=self._ctx.room.name,
+            talk=lambda: dialogue.saved,
+            lost=self._lost,
         )
         self._live.meter = record
         self._recorder, self._dialogue = record, dialogue
@@ -202,7 +246,8 @@ class _Call:
         await (await publishing).wait_for_subscription()
         await _until_answered(self._ctx.room, caller)
         try:
-            await greeting
+            if after != "lost":
+                await greeting
         except (ahead.SpeechFailed, OSError) as error:
             # Better a person, or an end, than silence.
             log.error("no greeting", extra={"action": "VoiceFailed", "error": type(error).__name__})
@@ -210,7 +255,7 @@ class _Call:
             return Ending("Transfer" if person else "Failed", "no voice speaks", person)
         self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
-        self._hearing = self._start(_hear(self._ctx.room, caller, ears))
+        self._hearing = self._start(_hear(self._ctx.room, caller, ears, self._watch))
         log.info(
             "greeted",
             extra={"action": "Greeted", "firstSoundSeconds": _seconds_since(self._begun)},
@@ -221,10 +266,47 @@ class _Call:
                 conversation.key(dtmf.digit)
 
         self._ctx.room.on("sip_dtmf_received", on_key)
-        return await conversation.run()
+        if self._lost is not None and self._lost.deaths + 1 >= DEATHS:
+            return await conversation.give_up("agent ended")
+        return await conversation.run(after)
+
+    def _taken_up(self, number: str | None) -> tuple[Saved | None, Break | None]:
+        """The talk to go on with: of this call, or of one in which the caller was cut off."""
+        if self._lost is not None:
+            return self._lost.talk, "lost"
+        before = _read(lambda: self._journal.claim(number)) if number else None
+        if before is None:
+            return None, None
+        log.info("talk taken up", extra={"action": "TalkTakenUp", "before": before.call_id})
+        # What came of that call stands in its own record.
+        return replace(before.talk, outcome=Outcome(slots=before.talk.outcome.slots)), "cut_off"
+
+    async def _watch(self, track: rtc.Track) -> None:
+        """Notice that the caller's line is dead, before LiveKit is sure of it.
+
+        A telephone sends all the time, also silence."""
+        assert self._recorder is not None
+        count, since = -1, time.monotonic()
+        while True:
+            stats = await track.get_stats()
+            now = sum(each.inbound_rtp.received.packets_received for each in stats)
+            if now != count:
+                count, since = now, time.monotonic()
+            quiet = time.monotonic() - since
+            self._recorder.line(lost=quiet >= QUIET_LINE)
+            if quiet >= DEAD_LINE:
+                _settle(self._gone, True)
+            await asyncio.sleep(1)
+
+    async def _until_claimed(self) -> None:
+        """Return when the caller has rung again: this line is dead."""
+        while True:
+            await asyncio.sleep(1)
+            if self._recorder is not None and self._recorder.claimed:
+                return
 
     async def _finish(
-        self, ending: Ending, caller: rtc.RemoteParticipant, left: asyncio.Task[None]
+        self, ending: Ending, caller: rtc.RemoteParticipant, left: asyncio.Task[bool]
     ) -> str | None:
         """Connect the caller elsewhere, or hang up; None where the talk goes on instead."""
         assert self._recorder is not None
@@ -254,7 +336,7 @@ class _Call:
         ending: Ending,
         number: str,
         caller: rtc.RemoteParticipant,
-        left: asyncio.Task[None],
+        left: asyncio.Task[bool],
     ) -> Literal["Call", "Refer"] | None:
         """With a person, by our call where the client has a trunk for it; how it succeeded."""
         if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
@@ -288,8 +370,25 @@ class _Call:
         return task
 
 
-async def _hear(room: rtc.Room, caller: rtc.RemoteParticipant, ears: Ears) -> None:
-    """Listen to the caller's microphone, whenever it comes."""
+def _read(find: Callable[[], Entry | None]) -> Entry | None:
+    """Nothing where the disk fails: the talk begins anew."""
+    try:
+        return find()
+    except OSError as error:
+        log.error(
+            "journal not read",
+            extra={"action": "JournalNotRead", "error": type(error).__name__},
+        )
+        return None
+
+
+async def _hear(
+    room: rtc.Room,
+    caller: rtc.RemoteParticipant,
+    ears: Ears,
+    watch: Callable[[rtc.Track], Coroutine[Any, Any, None]],
+) -> None:
+    """Listen to the caller's microphone, whenever it comes; `watch` a telephone's line."""
     tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
 
     def on_track(
@@ -303,7 +402,14 @@ async def _hear(room: rtc.Room, caller: rtc.RemoteParticipant, ears: Ears) -> No
         if publication.track is not None and publication.track.kind == rtc.TrackKind.KIND_AUDIO:
             tracks.put_nowait(publication.track)
     while True:
-        await ears.listen(await tracks.get())
+        track = await tracks.get()
+        phone = caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
+        watching = asyncio.create_task(watch(track)) if phone else None
+        try:
+            await ears.listen(track)
+        finally:
+            if watching is not None:
+                watching.cancel()
 
 
 async def _until_answered(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:
@@ -327,22 +433,29 @@ async def _until_answered(room: rtc.Room, caller: rtc.RemoteParticipant) -> None
         room.off("participant_attributes_changed", on_change)
 
 
-async def _until_gone(room: rtc.Room, caller: rtc.RemoteParticipant, gone: asyncio.Event) -> None:
-    """Return when the caller has hung up or the room is closed."""
+async def _until_gone(
+    room: rtc.Room, caller: rtc.RemoteParticipant, gone: asyncio.Future[bool]
+) -> bool:
+    """Return when the caller has left or the room is closed; True: against the caller's will."""
 
     def on_left(participant: rtc.RemoteParticipant) -> None:
         if participant.identity == caller.identity:
-            gone.set()
+            _settle(gone, participant.disconnect_reason not in _ENDED)
 
     def on_change(*_: object) -> None:
         if caller.attributes.get(CALL_STATUS) == HUNG_UP:
-            gone.set()
+            _settle(gone, False)
 
     room.on("participant_disconnected", on_left)
     room.on("participant_attributes_changed", on_change)
     if caller.identity not in room.remote_participants:
-        gone.set()
-    await gone.wait()
+        _settle(gone, False)
+    return await gone
+
+
+def _settle(gone: asyncio.Future[bool], cut_off: bool) -> None:
+    if not gone.done():
+        gone.set_result(cut_off)
 
 
 def _seconds_since(begun: float) -> float:

@@ -27,6 +27,7 @@ from voicefleet_api.calls import CallState
 from voicefleet_dialogue import keys
 from voicefleet_dialogue.acts import Act, Origin, Say, Transfer
 from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_dialogue.replies import Break
 from voicefleet_dialogue.state import Turn
 
 ANSWER_SECONDS = 10.0
@@ -130,17 +131,29 @@ class Conversation:
         self._turns.sounding(time.monotonic())
         self._record.state(self._speaking)
 
-    async def run(self) -> Ending:
-        """Greet, then talk; returns how it ended. Cancel it when the caller is gone."""
-        self._record.state("Greeting")
-        return await self._until_ended(self._talk.commit(self._talk.open()), "Greeting")
+    async def run(self, after: Break | None = None) -> Ending:
+        """Greet, or go on after a break, then talk; returns how it ended.
+
+        Cancel it when the caller is gone."""
+        first = self._talk.open() if after is None else self._talk.resume(after)
+        speaking: CallState = "Responding" if after == "lost" else "Greeting"
+        self._record.state(speaking)
+        self._answer_by(self._perform(self._talk.commit(first)), speaking)
+        return await self._until_ended()
+
+    async def give_up(self, reason: str) -> Ending:
+        """Connect the caller with a person, or say goodbye."""
+        self._record.state("Responding")
+        self._answer_by(self._lead_out(reason))
+        return await self._until_ended()
 
     async def unreached(self, reason: str) -> Ending:
         """Nobody took the call that was to be transferred: on with the caller, as in `run`."""
         self.ended = asyncio.get_running_loop().create_future()
         self._turns = Turns(self._turns.timing)
         self._turns.agent = Agent.THINKING
-        return await self._until_ended(self._talk.unreached(reason), "Responding")
+        self._answer_by(self._perform(self._talk.unreached(reason)))
+        return await self._until_ended()
 
     async def tell(self, text: str) -> None:
         """Say it to whoever hears us while the caller is being connected."""
@@ -148,8 +161,7 @@ class Conversation:
         await self._say(Say(text, "Program"))
         await self._mouth.idle.wait()
 
-    async def _until_ended(self, acts: Sequence[Act], speaking: CallState) -> Ending:
-        self._answer_by(self._perform(acts), speaking)
+    async def _until_ended(self) -> Ending:
         ticking = asyncio.create_task(self._tick())
         try:
             return await self.ended
@@ -359,6 +371,9 @@ class Conversation:
         urgent = self._talk.outcome.result == "Emergency"
         if self._trouble < TROUBLE_LIMIT and not urgent and await self._say_made(phrases.AGAIN):
             return
+        await self._lead_out(reason)
+
+    async def _lead_out(self, reason: str) -> None:
         await self._say_made(phrases.DEAF)
         await self._say_made(phrases.CONNECTING if self._fallback else phrases.GOODBYE)
         await self._mouth.idle.wait()

@@ -11,6 +11,7 @@ from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_dialogue.booking import Bookings
 from voicefleet_dialogue.booking.bookings import now
 from voicefleet_dialogue.dialogue import Dialogue
+from voicefleet_dialogue.state import Saved
 
 
 class _CurrentModel:
@@ -31,12 +32,17 @@ class _CurrentModel:
         return model.complete(system, user, schema=schema, max_tokens=max_tokens)
 
 
-def begin(live: Live, settings: Settings, caller: str | None) -> Dialogue:
-    """A new call's; `caller` is E.164. It follows the configuration."""
+def begin(
+    live: Live, settings: Settings, caller: str | None, saved: Saved | None = None
+) -> Dialogue:
+    """A call's, or `saved` gone on with; `caller` is E.164. It follows the configuration."""
     bookings = Bookings(settings.calendar, live.config)
     dialogue = Dialogue(
         live.config, bookings, clock=now, language_model=_CurrentModel(live), caller=caller
     )
+
+    if saved is not None:
+        dialogue.restore(saved)
 
     def reload(config: AgentConfig) -> None:
         bookings.reload(config)

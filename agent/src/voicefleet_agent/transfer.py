@@ -53,7 +53,7 @@ async def refer(ctx: JobContext, caller: rtc.RemoteParticipant, number: str) -> 
 async def call(
     ctx: JobContext,
     caller: rtc.RemoteParticipant,
-    left: asyncio.Task[None],
+    left: asyncio.Task[bool],
     number: str,
     trunk: str,
     tell: Callable[[], Awaitable[None]],

@@ -10,19 +10,23 @@ import math
 import signal
 import sys
 import time
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 from livekit.agents import AgentServer, JobExecutorType, JobRequest
+from livekit.agents.ipc.job_executor import JobExecutor, JobStatus
 
-from voicefleet_agent import ahead, phrases, speech, talk
+from voicefleet_agent import ahead, phrases, rescue, speech, talk
 from voicefleet_agent.caldav import keep_synced
 from voicefleet_agent.call import answer
 from voicefleet_agent.live import Live
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.providers import ProviderFailed
+from voicefleet_agent.records import Journal
 from voicefleet_agent.records.delivery import Delivery
+from voicefleet_agent.rescue import Rescue
 from voicefleet_agent.settings import Settings
 from voicefleet_agent.tally import Tally
 from voicefleet_api.agentconfig import AgentConfig
@@ -39,7 +43,8 @@ log = logging.getLogger(LOGGER)
 
 
 class Worker(AgentServer):
-    """LiveKit's `AgentServer`, with the one thing it does not tell: whether it is registered.
+    """LiveKit's `AgentServer`, with what it does not tell: whether it is registered; and a call
+    that has lost its process gets another.
 
     Its own health page says OK from the first moment, before registration and while it tries to
     reconnect; only after `max_retry` failures it says 503, and then the process ends.
@@ -48,6 +53,22 @@ class Worker(AgentServer):
     """
 
     registered = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._rescue = Rescue()
+
+    async def _update_job_status(self, proc: JobExecutor) -> None:
+        await super()._update_job_status(proc)
+        lost = proc.running_job
+        if lost is None or proc.status is not JobStatus.FAILED or self._closed:
+            return
+        try:
+            successor = await self._rescue.successor(lost)
+            if successor is not None:
+                await self._proc_pool.launch_job(successor)
+        except Exception as error:
+            log.error("call lost", extra={"action": "CallLost", "error": type(error).__name__})
 
     async def _run_ws(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         self.registered = True
@@ -240,11 +261,15 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         loop.add_signal_handler(signum, stop.set)
     started = asyncio.Event()
     worker.on("worker_started", started.set)
-    delivery = Delivery(settings)
+    delivery = Delivery(settings, patience=rescue.PATIENCE)
+    left = rescue.take_over_left(
+        Journal(settings.spool), config.agent_name, lambda: worker.registered
+    )
     health = await serve_health(worker, delivery, tally, config, settings)
     tried = asyncio.Event()
     greeting = asyncio.create_task(keep_phrases_ready(settings, tried))
     keeping = asyncio.create_task(keep_house(settings, delivery))
+    rescuing = asyncio.create_task(left)
 
     async def serve() -> None:
         # Not registered before it has something to say: a first caller would hear silence.
@@ -265,6 +290,6 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        for task in (greeting, keeping, stopping):
+        for task in (greeting, keeping, rescuing, stopping):
             task.cancel()
         await health.cleanup()

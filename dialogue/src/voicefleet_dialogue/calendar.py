@@ -50,8 +50,13 @@ class Calendar(Protocol):
         name: str,
         phone: str | None,
         notes: str,
+        uid: str | None = None,
     ) -> Appointment:
-        """Put it into the calendar; raises `Taken`."""
+        """Put it into the calendar, once under one `uid`; raises `Taken`."""
+        ...
+
+    def get(self, uid: str) -> Appointment | None:
+        """The one of that UID, if it stands."""
         ...
 
     def move(self, uid: str, starts: datetime) -> Appointment:

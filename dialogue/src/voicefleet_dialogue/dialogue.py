@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -10,19 +11,28 @@ from datetime import datetime
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import BookedAppointment, Message
 from voicefleet_api.professions import SlotType
-from voicefleet_dialogue import appointments, handover, keys, model, policy, sentences
+from voicefleet_dialogue import (
+    appointments,
+    existing,
+    handover,
+    keys,
+    model,
+    policy,
+    sentences,
+)
 from voicefleet_dialogue.acts import Act, LanguageModel, ModelUnavailable, Say, Transfer
 from voicefleet_dialogue.calendar import Appointment, Calendar, Taken
 from voicefleet_dialogue.expectation import Expectation, Fit
 from voicefleet_dialogue.frame import frame
 from voicefleet_dialogue.questions import DATE, TIME
-from voicefleet_dialogue.replies import reply
+from voicefleet_dialogue.replies import Break, reply, resumed
 from voicefleet_dialogue.state import (
     Book,
     Drop,
     Effect,
     Move,
     Outcome,
+    Saved,
     State,
     TakeMessage,
     Turn,
@@ -58,6 +68,8 @@ class Dialogue:
         self._model = language_model
         self._filler_seconds = filler_seconds
         self._model_seconds = model_seconds
+        self._id = str(uuid.uuid4())
+        self._bookings = 0
         self.state = State()
         self.outcome = Outcome()
         self._untransferred = self.outcome.result
@@ -70,6 +82,45 @@ class Dialogue:
     def open(self) -> Turn:
         """The greeting."""
         return policy.opening(self._frame)
+
+    @property
+    def saved(self) -> Saved:
+        """All that another dialogue of this client needs to go on."""
+        done = self.outcome
+        copy = replace(done, appointments=[*done.appointments], messages=[*done.messages])
+        return Saved(self._id, self._bookings, self.state, copy)
+
+    def restore(self, saved: Saved) -> None:
+        """Go on from there; what was done since it was saved is done, and said."""
+        self._id, self._bookings = saved.id, saved.bookings
+        self.state, self.outcome = saved.state, saved.outcome
+        self._forget_unknown()
+        if (turn := self._done_since()) is not None:
+            self.commit(turn)
+
+    def resume(self, after: Break) -> Turn:
+        """The first words after a break."""
+        return resumed(self._frame, self.state, after, self.outcome.transferred_to)
+
+    def _done_since(self) -> Turn | None:
+        """The answer to a yes that the calendar knows of, and the state does not yet."""
+        known, state, find = self._frame, self.state, self._frame.calendar.get
+        if state.phase != "Confirming":
+            return None
+        if state.task == "Book":
+            return appointments.booked(known, state) if find(self._uid) else None
+        stands = find(state.found[0].uid) if state.found else None
+        if state.task == "Reschedule" and stands and stands.starts == state.starts:
+            return existing.moved(known, state)
+        if state.task == "Cancel" and stands is None:
+            self._note("Cancelled", state.found[0])
+            return replace(existing.cancelled(known, state), effects=())
+        return None
+
+    @property
+    def _uid(self) -> str:
+        """Of the next appointment: the same, whichever process books it."""
+        return str(uuid.uuid5(uuid.UUID(self._id), str(self._bookings)))
 
     def consider(self, heard: str) -> Turn | None:
         """What program alone answers, without consequence; None: `ask` the model."""
@@ -102,6 +153,10 @@ class Dialogue:
         """Go by another configuration from the next turn on."""
         old = self._frame
         self._frame = frame(config, old.calendar, old.clock, old.caller)
+        self._forget_unknown()
+
+    def _forget_unknown(self) -> None:
+        """What is asked may be no question any more."""
         asked = self.state.asked
         known = {question.key for question in self._frame.questions.items}
         if asked is not None and self.state.phase == "Asking" and asked not in known:
@@ -146,7 +201,9 @@ class Dialogue:
                 name=effect.name,
                 phone=effect.phone,
                 notes=effect.notes,
+                uid=self._uid,
             )
+            self._bookings += 1
             self._note("Booked", done)
         elif isinstance(effect, Move):
             self._note("Rescheduled", calendar.move(effect.uid, effect.starts))

@@ -112,7 +112,12 @@ def cancelling(frame: Frame, state: State, heard: Heard) -> Turn | None:
         return None
     if not yes:
         return reply(done(state), locale.say("kept"))
-    old = state.found[0]
+    return cancelled(frame, state)
+
+
+def cancelled(frame: Frame, state: State) -> Turn:
+    """It was read back and is right: out of the calendar."""
+    locale, old = frame.locale, state.found[0]
     words = locale.say("cancelled", appointment=old.title, time=speaking.moment(old.starts, locale))
     return replace(reply(done(state), words), effects=(Drop(old.uid),), result="Cancelled")
 

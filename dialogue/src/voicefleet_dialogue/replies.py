@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
-from voicefleet_dialogue.acts import End, Say
+from voicefleet_dialogue.acts import End, Say, Transfer
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.state import State, Turn
 
@@ -22,3 +23,17 @@ def ended(frame: Frame, state: State) -> Turn:
     words = frame.locale.say("goodbye")
     then = replace(state, phase="Ended", last=words)
     return Turn((Say(words, "Program"), End("caller said goodbye")), then)
+
+
+Break = Literal["lost", "cut_off"]
+"""The agent was gone for a moment; the caller had to ring again."""
+
+
+def resumed(frame: Frame, state: State, after: Break, transfer_to: str | None) -> Turn:
+    """After a break: the last words once more, since they may not have been heard."""
+    sorry = frame.locale.say(after)
+    if state.phase == "Ended":
+        end = Transfer(transfer_to, "went on") if transfer_to else End("caller said goodbye")
+        return Turn((Say(sorry, "Program"), Say(state.last, "Program"), end), state)
+    begun = state.last != frame.config.greeting
+    return reply(state, sorry, state.last if begun else frame.locale.say("how_help"), keep=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Literal
 
 from voicefleet_api.calls import BookedAppointment, Message
@@ -37,7 +36,7 @@ class State:
 
     phase: Phase = "Listening"
     task: Task | None = None
-    slots: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    slots: Mapping[str, str] = field(default_factory=dict)
     """Key of the question: answer; days ISO 8601, phones E.164, yes or no."""
     asked: str | None = None
     """Key of the question that the caller is answering."""
@@ -125,3 +124,15 @@ class Outcome:
     appointments: list[BookedAppointment] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     transferred_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A talk as another process, or another call, takes it up."""
+
+    id: str
+    """UUID of the talk: what it books is recognised by it."""
+    bookings: int
+    """How many it has made so far."""
+    state: State
+    outcome: Outcome

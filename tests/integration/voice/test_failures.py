@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from support.stand_ins import Gateways
@@ -68,28 +67,6 @@ async def test_no_voice_speaks(agent: Any, call: Any, question: Path, tones: Any
     assert left["states"][-3]["state"] == "Transferring"
     assert (left["ended"], left["success"]) == ("no voice speaks", False)
     assert [turn["unheard"] for turn in left["transcript"]].count(HOURS) == 3
-
-
-async def test_a_killed_call_leaves_its_record(
-    agent: Any, call: Any, question: Path, tones: Any
-) -> None:
-    """The call's process is killed after the first answer; the worker takes what it had written."""
-    async with Gateways(agent.models, hear=hear, speak=tones):
-        await agent.registered()
-        await agent.logged("PhrasesReady")
-        worker = psutil.Process(agent.process.pid)
-        before = {child.pid for child in worker.children(recursive=True)}
-        talking = asyncio.create_task(call({"quiet": 0.8}, {"say": question}, {"sleep": 3}))
-        await agent.logged("Responding", key="state")
-        await asyncio.sleep(0.5)  # the disk has its own thread
-        for child in worker.children(recursive=True):
-            if child.pid not in before:
-                child.kill()
-        await agent.logged("CallCutOff")
-        await talking
-    left = record(agent)
-    assert (left["ended"], left["success"]) == ("agent ended", False)
-    assert [turn["text"] for turn in left["transcript"]][-2:] == ["When are you open?", HOURS]
 
 
 HOURS = "We are open Monday to Friday from 9 AM to 5 PM."

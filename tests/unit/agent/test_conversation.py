@@ -708,3 +708,42 @@ def test_a_recorded_call_begins_with_saying_so(tmp_path: Path) -> None:
     assert line.texts()[0] == "This call is recorded."
     assert [turn.text for turn in line.record.transcript] == line.texts()
     assert len(line.texts()) == 2
+
+
+# --- a call that has lost its process ------------------------------------------------------------
+
+
+def test_the_next_process_goes_on_with_the_open_question(tmp_path: Path) -> None:
+    asked = "Are you in pain right now, or is there any swelling?"
+
+    def lost(line: Line) -> None:
+        line.dialogue.commit(line.dialogue.open())
+        turn = line.dialogue.consider("I'd like to book a cleaning")
+        assert turn is not None
+        line.dialogue.commit(turn)
+        line.run = lambda: line.conversation.run("lost")
+
+    async def script(line: Line) -> None:
+        await line.listens()
+        await line.says("No, no pain")
+        await line.listens()
+
+    line = call(tmp_path, script, prepare=lost)
+    assert line.texts()[:2] == ["I'm sorry, I lost you for a moment.", asked]
+    assert line.dialogue.state.slots["pain"] == "no"
+
+
+@pytest.mark.parametrize(("forward_to", "last"), [(None, GOODBYE), ("+14155550177", CONNECTING)])
+def test_after_too_many_processes_the_caller_is_not_kept(
+    tmp_path: Path, forward_to: str | None, last: str
+) -> None:
+    def lost(line: Line) -> None:
+        line.run = lambda: line.conversation.give_up("agent ended")
+
+    async def script(line: Line) -> None:
+        await line.waits(20)
+
+    line = call(tmp_path, script, prepare=lost, forward_to=forward_to)
+    assert line.texts() == [DEAF, last]
+    assert line.ending is not None
+    assert line.ending.number == forward_to

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from support.dialogues import NOW, at, begin, config, play
+from voicefleet_agent.records import journal
 from voicefleet_api import professions
 from voicefleet_api.calls import Message
 from voicefleet_dialogue import locale, speaking
@@ -65,6 +66,22 @@ def test_dialogue(profession: str, case: dict[str, Any]) -> None:
     assert outcome.transferred_to == case.get("transferred")
     rang = "transferred" in case or case.get("rang", False)
     assert any(isinstance(act, Transfer) for act in acts) == rang
+
+
+@pytest.mark.parametrize(("profession", "case"), dialogues())
+def test_taken_over_before_every_turn(profession: str, case: dict[str, Any]) -> None:
+    """Each time another process goes on, with what the journal has; the caller cannot tell."""
+    one, calendar = begin(profession, case)
+    other, others = begin(profession, case)
+    other.restore(one.saved)
+    for line in case["talk"]:
+        entry = journal.Entry("id", "room", None, NOW, 0, False, other.saved)
+        other = Dialogue(others.settings, others, clock=lambda: NOW, caller=case.get("caller"))
+        other.restore(journal.load(journal.dump(entry)).talk)
+        assert play(other, line) == play(one, line)
+        assert other.state == one.state
+    assert other.outcome == one.outcome
+    assert others.entries == calendar.entries
 
 
 def _known(dialogue: Dialogue) -> list[Appointment]:

@@ -28,7 +28,9 @@ log = logging.getLogger(LOGGER)
 class Delivery:
     """Runs for as long as the worker; `calls` and `states` are what it has seen so far."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, patience: float = 0) -> None:
+        """`patience`: seconds in which a call that has lost its process may get another."""
+        self._patience = patience
         self._socket = settings.portal
         self._spool = Spool(settings.spool)
         self._refused: dict[str, float] = {}
@@ -79,7 +81,7 @@ class Delivery:
                     )
 
     def _look(self) -> list[str]:
-        found = self._spool.recover()
+        found = self._spool.recover(self._patience)
         self._spool.trim()
         return found
 

@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any, Literal, Protocol
 
 from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.records.journal import Entry
 from voicefleet_agent.records.live import Live
 from voicefleet_agent.records.spool import OpenCall, Side, Spool
 from voicefleet_agent.settings import Settings
@@ -30,6 +31,7 @@ from voicefleet_api.calls import (
     TranscriptTurn,
     Variant,
 )
+from voicefleet_dialogue.state import Saved
 
 CUT_OFF = "agent ended"
 """Why a call ended whose process was killed."""
@@ -70,9 +72,19 @@ class Recorder:
         caller: str | None = None,
         called: str | None = None,
         variant: Variant | None = None,
+        room: str = "",
+        talk: Callable[[], Saved] | None = None,
+        lost: Entry | None = None,
     ) -> None:
-        self._begun = time.monotonic()
-        self._record = CallRecord(
+        """`talk` is asked at each turn; `lost`: by the process that was in this call before."""
+        so_far = None
+        if lost is not None:
+            spool = Spool(settings.spool)
+            so_far = spool.so_far(lost.call_id)
+            if so_far is None:
+                # The worker has closed it meanwhile: then this is another record.
+                spool.journal.path(lost.call_id).unlink(missing_ok=True)
+        self._record = so_far or CallRecord(
             call_id=str(uuid.uuid4()),
             client_id=config.client_id,
             caller=caller,
@@ -85,10 +97,21 @@ class Recorder:
             experiment=config.experiment.name if config.experiment else None,
             variant=variant,
         )
-        self._uses: dict[tuple[Component, str], ProviderUse] = {}
+        self._begun = time.monotonic()
+        if so_far is not None:
+            self._begun -= (datetime.now(UTC) - so_far.started).total_seconds()
+        self._uses: dict[tuple[Component, str], ProviderUse] = {
+            (use.component, use.provider): use for use in self._record.providers
+        }
         self._sounds: dict[Side, _Sound] = {}
         self._live = Live(settings.portal, os.environ.get("MODELS_TOKEN", ""))
-        self._sequence = 0
+        self._sequence = len(self._record.states) + len(self._record.transcript)
+        self._room = room
+        self._talk = talk
+        self._deaths = lost.deaths + 1 if lost else 0
+        self.line_lost = False
+        """Nothing comes from the caller's telephone any more."""
+        self._again = so_far is not None
         self._finished = False
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="record")
         self._open: OpenCall | None = None
@@ -166,8 +189,25 @@ class Recorder:
         self._take(outcome)
         self._checkpoint()
 
-    def finish(self, ended: str, outcome: Outcome) -> CallRecord:
-        """The call is over; the record lies in the spool. A second time changes nothing."""
+    def line(self, *, lost: bool) -> None:
+        """Whether anything comes from the caller's telephone."""
+        if lost != self.line_lost:
+            self.line_lost = lost
+            log.info(
+                "caller's line",
+                extra={"action": "CallLine", "callID": self.call_id, "lost": lost},
+            )
+            self._checkpoint()
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the caller goes on with the talk in another call."""
+        return self._open is not None and self._open.claimed
+
+    def finish(self, ended: str, outcome: Outcome, *, cut_off: bool = False) -> CallRecord:
+        """The call is over; the record lies in the spool. A second time changes nothing.
+
+        `cut_off`: against the caller's will, who may ring again."""
         if self._finished:
             return self._record
         self._finished = True
@@ -179,7 +219,8 @@ class Recorder:
         record.success = outcome.result != "Failed"
         for side in [*self._sounds]:
             self._flush(side)
-        done = self._write(self._complete)
+        talk = self._entry() if cut_off else None
+        done = self._write(lambda call: self._complete(call, talk))
         self._disk.shutdown(wait=False)
         try:
             done.result(FINISH_SECONDS)
@@ -213,8 +254,21 @@ class Recorder:
         )
 
     def _checkpoint(self) -> None:
-        data = self._json()
-        self._write(lambda call: call.checkpoint(data))
+        data, talk = self._json(), self._entry()
+        self._write(lambda call: call.checkpoint(data, talk))
+
+    def _entry(self) -> Entry | None:
+        if self._talk is None:
+            return None
+        return Entry(
+            self.call_id,
+            self._room,
+            self._record.caller,
+            datetime.now(UTC),
+            self._deaths,
+            self.line_lost,
+            self._talk(),
+        )
 
     def _flush(self, side: Side) -> None:
         sound = self._sounds.pop(side)
@@ -228,13 +282,13 @@ class Recorder:
         record.latency = _median([t.latency for t in record.transcript if t.latency is not None])
         return record.model_dump_json(by_alias=True, exclude_none=True).encode()
 
-    def _complete(self, call: OpenCall) -> None:
+    def _complete(self, call: OpenCall, talk: Entry | None) -> None:
         # Here, because the word list takes a moment to load, and nobody waits any more.
         from voicefleet_agent.records import sentiment
 
         spoken = [turn.text for turn in self._record.transcript if turn.speaker == "Caller"]
         self._record.sentiment = sentiment.judge(spoken)
-        call.complete(self._json())
+        call.complete(self._json(), talk)
 
     def _write(self, work: Callable[[OpenCall], None]) -> Future[None]:
         """Have it done by the disk's thread, in order; what fails is logged and that is all."""
@@ -244,7 +298,7 @@ class Recorder:
                 if self._open is None:
                     spool = Spool(self._spool)
                     spool.trim()
-                    self._open = OpenCall(spool, self.call_id)
+                    self._open = OpenCall(spool, self.call_id, again=self._again)
                 work(self._open)
             except Exception as error:
                 log.error(

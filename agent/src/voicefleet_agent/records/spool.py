@@ -3,6 +3,7 @@
     <callID>.lock                      held (flock) by the process of a call under way
     <callID>.part                      its record so far, which says that the agent ended
     <callID>.json                      the record, whole
+    <callID>.talk                      where its talk is (see `journal`)
     <callID>.caller.wav, .agent.wav    what each side said
 
 A process that is killed lets go of its lock; then the record so far is the record. When there is
@@ -14,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +23,8 @@ from typing import BinaryIO, Literal
 
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.records import wave
+from voicefleet_agent.records.journal import Entry, Journal, dump
+from voicefleet_api.calls import CallRecord
 
 Side = Literal["caller", "agent"]
 SIDES: tuple[Side, ...] = ("caller", "agent")
@@ -40,7 +44,10 @@ class Spool:
 
     def __init__(self, folder: Path, *, audio_limit: int = AUDIO_LIMIT) -> None:
         self.folder = folder
+        self.journal = Journal(folder)
         self._audio_limit = audio_limit
+        self._gone: dict[str, float] = {}
+        """Calls without a process, and since when that is known (monotonic)."""
         folder.mkdir(parents=True, exist_ok=True)
 
     def audio(self, call_id: str, side: Side) -> Path:
@@ -62,19 +69,32 @@ class Spool:
             self.audio(call_id, side).unlink(missing_ok=True)
         self.record(call_id).unlink(missing_ok=True)
 
-    def recover(self) -> list[str]:
-        """Take up the calls whose process is gone; returns their IDs."""
+    def so_far(self, call_id: str) -> CallRecord | None:
+        """The record of a call whose process is gone, as far as it got and can be read."""
+        try:
+            return CallRecord.model_validate_json(self._part(call_id).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def recover(self, patience: float = 0) -> list[str]:
+        """Close the calls whose process has been gone for `patience` seconds; returns their IDs.
+
+        Until then another process may go on with them."""
         found = []
+        gone, self._gone = self._gone, {}
         for lock in self.folder.glob("*.lock"):
             with suppress(OSError), lock.open("ab") as held:
                 # Refused (BlockingIOError) while the call is under way.
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._settle(lock.stem)
-                found.append(lock.stem)
+                since = self._gone[lock.stem] = gone.get(lock.stem, time.monotonic())
+                if time.monotonic() - since >= patience:
+                    self._settle(lock.stem)
+                    found.append(lock.stem)
         return found
 
     def trim(self) -> None:
         """Keep to the limits."""
+        self.journal.prune()
         while self._audio_bytes() > self._audio_limit and self.give_up_audio():
             pass
         for call_id in self.waiting()[:-RECORD_LIMIT]:
@@ -140,22 +160,37 @@ class Spool:
 class OpenCall:
     """What a call under way writes; for one thread. Every method raises OSError."""
 
-    def __init__(self, spool: Spool, call_id: str) -> None:
+    def __init__(self, spool: Spool, call_id: str, *, again: bool = False) -> None:
+        """`again`: another process was in the call, and is gone."""
         self._spool = spool
+        self._talk = spool.journal.path(call_id)
+        self._kept = again
+        """There is an entry in the journal, unless it was claimed."""
         self._id = call_id
         self._sounds: dict[Side, wave.Writer] = {}
         self._silent = False
         self._unlooked = 0
         lock = spool._lock(call_id)
+        if again:
+            self._held: BinaryIO = lock.open("ab")
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+            return
         # Locked before it has its name: nobody meets it unlocked.
         unnamed = lock.with_suffix(".new")
-        self._held: BinaryIO = unnamed.open("ab")
+        self._held = unnamed.open("ab")
         fcntl.flock(self._held, fcntl.LOCK_EX)
         unnamed.replace(lock)
 
-    def checkpoint(self, record: bytes) -> None:
-        """What the record is, should this process be killed now."""
+    def checkpoint(self, record: bytes, talk: Entry | None = None) -> None:
+        """What the record is, and where the talk, should this process be killed now."""
         self._write(self._spool._part(self._id), record)
+        if talk is not None:
+            self._keep(talk)
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the caller goes on with the talk in another call."""
+        return self._kept and not self._talk.exists()
 
     def sound(self, side: Side, pcm: bytes, rate: int, at: float) -> None:
         """Add 16-bit mono PCM that began `at` seconds into the call; raises ValueError.
@@ -189,17 +224,27 @@ class OpenCall:
             self._spool.audio(self._id, side).unlink(missing_ok=True)
         self._sounds.clear()
 
-    def complete(self, record: bytes) -> None:
-        """The call is over. Where this fails, the last checkpoint is what is left."""
+    def complete(self, record: bytes, talk: Entry | None = None) -> None:
+        """The call is over; `talk`: it was cut off. If this fails, the last checkpoint is left."""
         try:
             for side, sound in self._sounds.items():
                 sound.close()
                 wave.seal(self._spool.audio(self._id, side))
             self._write(self._spool.record(self._id), record)
             self._spool._part(self._id).unlink(missing_ok=True)
+            if talk is not None:
+                self._keep(talk)
+            else:
+                self._talk.unlink(missing_ok=True)
             self._spool._lock(self._id).unlink(missing_ok=True)
         finally:
             self._held.close()
+
+    def _keep(self, talk: Entry) -> None:
+        with self._spool.journal.alone():
+            if not self.claimed:
+                self._write(self._talk, dump(talk))
+                self._kept = True
 
     def _write(self, path: Path, data: bytes) -> None:
         try:

@@ -16,13 +16,19 @@ _GAP = 0.2
 
 
 class Writer:
-    """Appends; pauses become silence, so that both sides of a call can be laid side by side."""
+    """Appends; pauses become silence, so that both sides of a call can be laid side by side.
+
+    A file that is there is one that a process before this one has left, in the same call."""
 
     def __init__(self, path: Path, rate: int) -> None:
         self._rate = rate
-        self._samples = 0
-        self._file = path.open("wb", buffering=0)
-        self._file.write(_header(rate, 0))
+        self._file = path.open("ab", buffering=0)
+        if self._file.tell() < HEADER:
+            self._file.truncate(0)
+            self._file.write(_header(rate, 0))
+        elif self._file.tell() % 2:
+            self._file.write(b"\0")  # the process before this one was killed in the middle
+        self._samples = (self._file.tell() - HEADER) // 2
 
     def write(self, pcm: bytes, rate: int, at: float) -> None:
         """Samples that began `at` seconds into the call; raises OSError, ValueError."""

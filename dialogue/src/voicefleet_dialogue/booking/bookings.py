@@ -99,14 +99,19 @@ class Bookings:
         name: str,
         phone: str | None,
         notes: str,
+        uid: str | None = None,
     ) -> Appointment:
-        """One of two callers who want the same time gets `Taken`."""
+        """One of two callers who want the same time gets `Taken`.
+
+        What stands under `uid` already is the same booking, made again after a crash."""
         start = self._instant(starts)
         with self._store.locked():
+            if uid is not None and (stands := self.get(uid)) is not None:
+                return stands
             if not self._fits(start, kind.minutes * 60, self._taken()):
                 raise Taken(kind.key)
             appointment = Appointment(
-                uid=events.new_uid(),
+                uid=uid or events.new_uid(),
                 title=kind.title,
                 starts=datetime.fromtimestamp(start, self._zone),
                 ends=datetime.fromtimestamp(start + kind.minutes * 60, self._zone),
@@ -118,6 +123,13 @@ class Bookings:
             self._store.write(file, events.compose(appointment))
             self._store.note(file)
             return appointment
+
+    def get(self, uid: str) -> Appointment | None:
+        """Whoever has made it."""
+        try:
+            return self._find(uid)[1]
+        except KeyError:
+            return None
 
     def move(self, uid: str, starts: datetime) -> Appointment:
         """Keep length, name and notes; its own old time does not stand in its way."""

@@ -1,0 +1,105 @@
+"""A call whose process has died: the caller is still in the room, and is given another one.
+
+LiveKit keeps a caller in a room without an agent, notices that the agent is gone after more than
+ten seconds, and starts no other. Here the worker sees its process end, and the next one goes on
+with the talk as the journal has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import aiohttp
+from livekit import api
+from livekit.agents.job import RunningJobInfo
+from livekit.agents.utils import shortuuid
+from livekit.protocol.agent import Job
+from livekit.protocol.models import ParticipantInfo
+
+from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.records.journal import DEATHS, Journal
+
+PATIENCE = 15.0
+"""Seconds after which nobody is expected to go on with a call any more."""
+_POLL = 0.2
+_CALLERS = (ParticipantInfo.Kind.SIP, ParticipantInfo.Kind.STANDARD)
+_LIVEKIT = aiohttp.ClientTimeout(total=1)
+
+log = logging.getLogger(LOGGER)
+
+
+class Rescue:
+    """Of one worker."""
+
+    def __init__(self) -> None:
+        self._deaths: Counter[str] = Counter()
+
+    async def successor(self, lost: RunningJobInfo) -> RunningJobInfo | None:
+        """The job that takes a caller over, if there is one; after too many, the call ends."""
+        room = lost.job.room.name
+        self._deaths[room] += 1
+        async with _livekit() as livekit:
+            if not await waits(livekit, room):
+                return None
+            if self._deaths[room] > DEATHS:
+                log.error("call given up", extra={"action": "CallGivenUp", "deaths": DEATHS + 1})
+                await livekit.room.delete_room(api.DeleteRoomRequest(room=room))
+                return None
+        log.warning(
+            "call taken over", extra={"action": "CallTakenOver", "deaths": self._deaths[room]}
+        )
+        job = Job()
+        job.CopyFrom(lost.job)
+        # Under the dead one's identity, which thereby leaves the room at once; but another job:
+        # LiveKit has the old one ended then.
+        job.id = shortuuid("job-")
+        return replace(lost, job=job, received_at=0.0, accepted_at=0.0, assigned_at=0.0)
+
+
+def _livekit() -> api.LiveKitAPI:
+    """By the environment's address and keys."""
+    return api.LiveKitAPI(timeout=_LIVEKIT)
+
+
+async def waits(livekit: api.LiveKitAPI, room: str) -> bool:
+    """Whether a caller is there, and alone; where LiveKit does not say, it is assumed."""
+    try:
+        found = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
+    except api.TwirpError as error:
+        return error.code != api.TwirpErrorCode.NOT_FOUND
+    except (aiohttp.ClientError, TimeoutError):
+        return True
+    return [each.kind in _CALLERS for each in found.participants].count(True) == 1
+
+
+async def take_over_left(journal: Journal, agent_name: str, registered: Callable[[], bool]) -> None:
+    """The calls that a worker before this one has left, once their processes are gone.
+
+    Given up `PATIENCE` seconds after the registration."""
+    left = {entry.call_id: entry.room for entry in await asyncio.to_thread(journal.entries)}
+    polls = int(PATIENCE / _POLL)
+    while left and polls:
+        await asyncio.sleep(_POLL)
+        if not registered():
+            continue
+        polls -= 1
+        for call_id in [each for each in left if journal.is_over(each)]:
+            room = left.pop(call_id)
+            if journal.path(call_id).exists():
+                await _dispatch(room, agent_name)
+
+
+async def _dispatch(room: str, agent_name: str) -> None:
+    try:
+        async with _livekit() as livekit:
+            if await waits(livekit, room):
+                log.warning("call taken over", extra={"action": "CallTakenOver"})
+                await livekit.agent_dispatch.create_dispatch(
+                    api.CreateAgentDispatchRequest(agent_name=agent_name, room=room)
+                )
+    except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
+        log.error("call lost", extra={"action": "CallLost", "error": type(error).__name__})

@@ -1,0 +1,140 @@
+"""Redis, LiveKit and its SIP bridge, as `up` runs them, and numbers that ring at an agent's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+import pytest
+from livekit import api
+
+from support.controlplane import free_platform
+from voicefleet_infra import services
+from voicefleet_infra.tools import binary
+
+_MAKE = {
+    "redis": services.redis,
+    "livekit": services.livekit,
+    "livekit-sip": services.livekit_sip,
+}
+
+
+class Switchboard:
+    """`with Switchboard(folder) as running`; skips where a program is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        if not shutil.which("redis-server"):
+            pytest.skip("redis-server is not installed")
+        for name in ("livekit-server", "livekit-sip"):
+            if not binary(name).exists():
+                pytest.skip(f"{name} is not built: make provision")
+        self.platform = free_platform(folder)
+        if self.platform.address == "127.0.0.1":
+            pytest.skip("a telephone needs another address than loopback, and there is none")
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            for name in _MAKE:
+                self.start(name)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    @property
+    def url(self) -> str:
+        """LiveKit's, for an agent."""
+        return f"ws://127.0.0.1:{self.platform.port('livekit')}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """LiveKit's keys."""
+        key, secret = services.livekit_keys(self.platform)
+        return {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
+
+    def start(self, name: str) -> None:
+        """Start a service and wait until it is ready."""
+        service = _MAKE[name](self.platform)
+        log = self.platform.folder("logs") / f"{service.name}.log"
+        with log.open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                service.command,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **service.environment},
+            )
+        deadline = time.monotonic() + 30
+        while not service.ready():
+            assert time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.1)
+
+    def kill(self, name: str) -> None:
+        """Without a goodbye."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def livekit(self) -> api.LiveKitAPI:
+        """Its API; to be closed."""
+        keys = self.env
+        return api.LiveKitAPI(
+            self.url.replace("ws", "http", 1),
+            keys["LIVEKIT_API_KEY"],
+            keys["LIVEKIT_API_SECRET"],
+        )
+
+    @asynccontextmanager
+    async def number(
+        self,
+        number: str,
+        agent_name: str,
+    ) -> AsyncIterator[None]:
+        """A number whose calls from this machine's address go each into a room with that agent."""
+        async with self.livekit() as livekit:
+            trunk = await livekit.sip.create_inbound_trunk(
+                api.CreateSIPInboundTrunkRequest(
+                    trunk=api.SIPInboundTrunkInfo(
+                        name="test",
+                        numbers=[number],
+                        allowed_addresses=[f"{self.platform.address}/32"],
+                    )
+                )
+            )
+            made = await livekit.sip.create_dispatch_rule(
+                api.CreateSIPDispatchRuleRequest(
+                    trunk_ids=[trunk.sip_trunk_id],
+                    rule=api.SIPDispatchRule(
+                        dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix="call-")
+                    ),
+                    room_config=api.RoomConfiguration(
+                        agents=[api.RoomAgentDispatch(agent_name=agent_name)]
+                    ),
+                )
+            )
+            yield
+            await livekit.sip.delete_dispatch_rule(
+                api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=made.sip_dispatch_rule_id)
+            )
+            await livekit.sip.delete_trunk(
+                api.DeleteSIPTrunkRequest(sip_trunk_id=trunk.sip_trunk_id)
+            )
+
+    def _stop(self) -> None:
+        for process in reversed(self._processes.values()):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
