@@ -7,15 +7,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 from livekit import rtc
 
-from bench.hearing import Utterance
-from bench.line import Line, RoomLine
-from bench.robot import PATIENCE, until_finished
+from bench.line import RoomLine
 from voicefleet_api.calls import CallEvent, CallRecord
+from voicefleet_cli.telephone.answering import PATIENCE, Answering, until_finished
+from voicefleet_cli.telephone.hearing import Utterance
 
 BUSY = ("thinking", "speaking")
 
@@ -111,55 +111,11 @@ class Portal:
         return web.Response(status=204)
 
 
-class Told(Protocol):
-    """Whoever knows calls' live events."""
-
-    @property
-    def events(self) -> dict[str, list[tuple[float, CallEvent]]]:
-        """By call, in order, with the monotonic time of their coming."""
-        ...
-
-
-class Ours:
+class Ours(Answering):
     """Our agent: asks by itself; its live events say what it says, and what is no answer."""
 
     leads = True
     tells_fillers = True
 
-    def __init__(self, line: Line, portal: Told) -> None:
-        self._line = line
-        self._portal = portal
-        self._known = set(portal.events)
-
     async def ask(self, question: str) -> None:
         """It decides itself."""
-
-    @property
-    def call(self) -> str | None:
-        """The call's id, once an event has told it."""
-        new = [call for call in self._portal.events if call not in self._known]
-        return new[0] if new else None
-
-    def _events(self) -> list[tuple[float, CallEvent]]:
-        return self._portal.events.get(self.call or "", [])
-
-    def speaking(self) -> bool:
-        states = [event.change.state for _, event in self._events() if event.change]
-        return bool(states) and states[-1] in ("Greeting", "Processing", "Responding")
-
-    def said(self) -> Sequence[Utterance]:
-        """By the line's clock: the call began before its first event came."""
-        turns = [(at, event.turn) for at, event in self._events() if event.turn]
-        if not turns:
-            return []
-        offset = min(at - turn.at for at, turn in turns) - self._line.began
-        return [
-            Utterance(turn.at + offset, answer=not turn.filler, text=turn.text)
-            for _, turn in turns
-            if turn.speaker == "Agent"
-        ]
-
-    def commits(self) -> int:
-        return sum(
-            event.turn is not None and event.turn.speaker == "Caller" for _, event in self._events()
-        )

@@ -32,8 +32,8 @@ from bench import corpus
 from bench.agents import Ours
 from bench.machine import Client, Machine
 from bench.robot import talk
-from bench.sip import NotAnswered, SipLine
 from voicefleet_agent import native
+from voicefleet_cli.telephone.sip import NotAnswered, SipLine
 
 TURNS = 2
 """That a caller says in each of the calls."""

@@ -87,12 +87,13 @@ class Machine(ControlPlane):
     """`with Machine() as machine:` runs LiveKit and the gateways; agents are added to it."""
 
     telephone = False
+    gateways = services.GATEWAYS
 
     def __enter__(self) -> Self:
         try:
             for make in (services.redis, services.livekit):
                 self._start(make(self.platform))
-            for name in services.GATEWAYS:
+            for name in self.gateways:
                 self._start(services.gateway(self.platform, name), _FETCH_SECONDS)
             self._models = services.models_folder(self.platform)
             key, secret = services.livekit_keys(self.platform)
@@ -168,7 +169,7 @@ class Machine(ControlPlane):
         folder = self.platform.folder(f"client-{profession}")
         models = folder / "sockets"
         models.mkdir()
-        for name in services.GATEWAYS:
+        for name in self.gateways:
             (models / f"{name}.sock").symlink_to(self._models / f"{name}.sock")
         portal = Portal(models / "portal.sock")
         await portal.start()
@@ -196,8 +197,9 @@ class Machine(ControlPlane):
         pid = self.pids[f"agent-{profession}"]
         log = self.folder / f"agent-{profession}.log"
         # Both agents are measured warm: this one has its sentences made and its model briefed.
+        warm = "ModelBriefed" if services.LANGUAGE in self.gateways else "PhrasesReady"
         async with asyncio.timeout(_WARM_SECONDS):
-            while "ModelBriefed" not in log.read_text():  # noqa: ASYNC110
+            while warm not in log.read_text():  # noqa: ASYNC110
                 await asyncio.sleep(0.5)
         number = f"+1500555{len(self._processes):04d}"
         if self.telephone:

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import corpus
 from bench.corpus.make import spoken, write
-from bench.corpus.sound import LOUDNESS, RATE, at_loudness
 from bench.corpus.voices import VOICES
+from voicefleet_cli.telephone.sound import LOUDNESS, RATE, at_loudness
 
 FOLDER = Path(str(files("voicefleet_cli").joinpath("recordings")))
 NOISES = {"line": 22, "babble": 20}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,15 +9,12 @@ from typing import Protocol
 from rapidfuzz import fuzz
 
 from bench import corpus
-from bench.corpus.sound import Samples
-from bench.hearing import Heard, Utterance, judge
-from bench.line import Line
 from voicefleet_api import professions
+from voicefleet_cli.telephone.answering import PATIENCE, until_finished
+from voicefleet_cli.telephone.hearing import Heard, Utterance, judge
+from voicefleet_cli.telephone.line import Line
+from voicefleet_cli.telephone.sound import Samples
 
-QUIET = 0.7
-"""Seconds of silence after which the agent has finished, if it does not say itself that it has."""
-PATIENCE = 20.0
-"""Seconds without a sound after which the caller goes on."""
 GREETING = 20.0
 TRIES = 2
 """How often the same thing is said to an agent that asks for it again."""
@@ -129,17 +125,6 @@ class Script:
         """The next turn, whatever was asked; None where all were said."""
         self._tries = 0
         return self._left.pop(0) if self._left else None
-
-
-async def until_finished(line: Line, agent: Agent, since: float, patience: float) -> None:
-    """Wait until the agent has been heard after `since` and is quiet again, or for too long."""
-    while not line.gone:
-        await asyncio.sleep(0.02)
-        heard = line.last_loud if line.last_loud and line.last_loud > since else None
-        if heard is None and line.now - since > patience:
-            return
-        if heard is not None and line.now - heard > QUIET and not agent.speaking():
-            return
 
 
 async def talk(line: Line, agent: Agent, call: corpus.Call, limit: int | None) -> list[Spoken]:

@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import corpus, right
 from bench.corpus import Call, Turn
-from bench.corpus.sound import RATE
 from bench.machine import config
 from bench.robot import Script
 from support.dialogues import MemoryCalendar
 from support.ears import Ears
 from voicefleet_agent.providers.base import Asked
 from voicefleet_api.calls import CallRecord
+from voicefleet_cli.telephone.sound import RATE
 from voicefleet_dialogue.acts import Act, Say
 from voicefleet_dialogue.dialogue import Dialogue
 

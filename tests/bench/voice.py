@@ -16,7 +16,6 @@ import json
 import os
 import signal
 import sys
-import wave
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,14 +27,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import corpus, right
 from bench.agents import Ours, Stock
-from bench.corpus.sound import RATE, Samples
-from bench.line import Line, RoomLine, caller_token, dispatch
+from bench.line import RoomLine, caller_token, dispatch
 from bench.machine import Client, Machine, quiet
 from bench.robot import Spoken, talk
-from bench.sip import SipLine
 from bench.stock.agent import NAME as STOCK
 from voicefleet_agent import native
 from voicefleet_api.calls import CallRecord
+from voicefleet_cli.telephone.line import Line
+from voicefleet_cli.telephone.sip import SipLine
+from voicefleet_cli.telephone.sound import Samples, save
 
 GOALS = {"closed": "p50 < 500, p95 < 800", "slot": "p50 < 900", "open": "half of the stock one"}
 RECORD_SECONDS = 15.0
@@ -236,13 +236,7 @@ class Bench:
         """Both directions as the two channels of a WAV file."""
         if self._folder is None:
             return
-        size = max(map(len, both))
-        pcm = np.stack([np.pad(one, (0, size - len(one))) for one in both], axis=1)
-        with wave.open(str(self._folder / f"{agent}-{call.id}.wav"), "wb") as out:
-            out.setnchannels(2)
-            out.setsampwidth(2)
-            out.setframerate(RATE)
-            out.writeframes((pcm.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        save(self._folder / f"{agent}-{call.id}.wav", *both)
 
 
 def mixed_clients() -> list[corpus.Call]:

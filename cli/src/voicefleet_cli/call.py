@@ -36,7 +36,7 @@ def place(
         fail(f"--play: there is no file {play}")
     if not KEYS.fullmatch(press):
         fail("--press: digits, * and #; a comma waits two seconds, as in 0 or 4155550134#")
-    forward = None if to_uri else _route(platform, number)["forwardTo"]
+    forward = None if to_uri else route(platform, number)["forwardTo"]
     uri = to_uri or f"sip:{number}@{platform.address}:{platform.port('carrier')}"
     if output is Output.TABLE:
         err.print(f"calling {uri}", soft_wrap=True)
@@ -60,8 +60,8 @@ def place(
     return Exit.OK if call.answered else Exit.NOT_ANSWERED
 
 
-def _route(platform: Platform, number: str) -> dict[str, Any]:
-    """What the carrier would do with a call to that number now."""
+def route(platform: Platform, number: str) -> dict[str, Any]:
+    """What the carrier would do with a call to that number; ends the command where it cannot."""
     try:
         answer = httpx.get(
             f"{platform.sandbox_url}/_sandbox/route", params={"number": number}, timeout=10
@@ -70,8 +70,8 @@ def _route(platform: Platform, number: str) -> dict[str, Any]:
         fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
     if answer.status_code == 404:
         fail(f"nobody has {number}; see: kubectl get vc", Exit.NOT_ANSWERED)
-    route: dict[str, Any] = answer.raise_for_status().json()
-    return route
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
 
 
 def _plain(call: Call) -> dict[str, object]:

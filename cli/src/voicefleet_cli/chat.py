@@ -85,7 +85,7 @@ def chat(
     """Until the dialogue or the input ends."""
     if model != "none" and not model.startswith(("http://", "https://")):
         fail("--model: none, or an address such as http://127.0.0.1:8080/v1")
-    config = _config(kubeconfig, client, file, namespace)
+    config = config_of(kubeconfig, client, file, namespace)
     with tempfile.TemporaryDirectory() as folder:
         dialogue = Dialogue(
             config,
@@ -140,8 +140,10 @@ def _show(acts: Iterable[Act]) -> bool:
     return over
 
 
-def _config(kubeconfig: Path | None, client: str, file: Path | None, namespace: str) -> AgentConfig:
-    """What the controller would give the client's agent."""
+def config_of(
+    kubeconfig: Path | None, client: str, file: Path | None, namespace: str
+) -> AgentConfig:
+    """What the controller would give the client's agent; ends the command where it gives none."""
     written = {(d["kind"], d["metadata"]["name"]): d for d in read(file)} if file else {}
 
     def find(kind: str, name: str) -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ from voicefleet_cli import calls as calls_command
 from voicefleet_cli import chat as chat_command
 from voicefleet_cli import plan as plan_command
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, progress, step, table
+from voicefleet_cli.options import Form, Home, PortalAddress
+from voicefleet_cli.simulate.cli import simulate
 from voicefleet_infra.cluster import Cluster, KubectlFailed
 from voicefleet_infra.images.agent import BuildFailed
 from voicefleet_infra.platform import Platform, default_home
@@ -38,29 +40,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="AI receptionists, declared in Kubernetes.\n\n"
-    "Exit codes: 0 well, 1 failed, 2 there are changes (plan) or the target is missed (tune),"
-    " 3 the platform does not run, 4 a call was not answered.",
+    "Exit codes: 0 well, 1 failed, 2 there are changes (plan) or the target is missed (tune,"
+    " simulate), 3 the platform does not run, 4 a call was not answered.",
 )
 
-Home = Annotated[
-    Path, typer.Option(envvar="VOICEFLEET_HOME", help="Folder with the platform's state.")
-]
 BasePort = Annotated[
     int | None,
     typer.Option(
         envvar="VOICEFLEET_BASE_PORT", help="Ports are fixed steps above this one (16000)."
     ),
 ]
-PortalAddress = Annotated[
-    str | None,
-    typer.Option(
-        "--portal",
-        envvar="VOICEFLEET_PORTAL",
-        help="Address of the portal that has the calls; this machine's if unset.",
-    ),
-]
-Form = Annotated[Output, typer.Option("--output", "-o", help="Form of the output.")]
-
 
 _TROUBLE = (BuildFailed, Busy, KubectlFailed, PortTaken, StartFailed, ToolMissing)
 
@@ -522,6 +511,9 @@ def tune(
             measure=measure, dry_run=dry_run,
         )
     )  # fmt: skip
+
+
+app.command()(simulate)
 
 
 @asynccontextmanager

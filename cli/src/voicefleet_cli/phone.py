@@ -119,13 +119,13 @@ def _sound(home: Path, play: Path | None, seconds: float) -> Path:
         file.setsampwidth(2)
         file.setframerate(_RATE)
         if play is not None:
-            for samples in _telephone_samples(play):
+            for samples in telephone_samples(play):
                 file.writeframes(samples)
         file.writeframes(bytes(2 * int(_RATE * seconds)))
     return sound
 
 
-def _telephone_samples(play: Path) -> Iterator[bytes]:
+def telephone_samples(play: Path) -> Iterator[bytes]:
     """A sound file of any kind, at the telephone's rate: 8 kHz, one channel, 16 bit."""
     # Slow to load, and seldom needed.
     import av

@@ -52,7 +52,8 @@ def _kind(frame: Frame, state: State) -> AppointmentType:
         named = next((k for k in frame.kinds if k.title == old.title), frame.kinds[0])
         minutes = int((old.ends - old.starts).total_seconds() // 60)
         return named.model_copy(update={"minutes": minutes})
-    return frame.kind(state.said)
+    chosen = [state.slots.get(q.key, "") for q in frame.questions.items if q.slot == "Choice"]
+    return frame.kind(" ".join([state.said, *chosen]))
 
 
 def settle(frame: Frame, state: State, before: str = "") -> Turn:

@@ -79,10 +79,18 @@ def _found(frame: Frame, state: State, found: Sequence[Appointment]) -> Turn:
     if state.task == "Cancel":
         words = locale.say("confirm_cancel", appointment=old.title, time=at, name=old.name)
         return reply(replace(then, phase="Confirming"), words)
-    if then.wish.day or then.wish.at:
+    if _other(then.wish, old):
         return settle(frame, then)
+    then = replace(then, wish=When())
     return reply(
         replace(then, phase="When"), locale.say("found_move", appointment=old.title, time=at)
+    )
+
+
+def _other(wish: When, old: Appointment) -> bool:
+    """Whether it is the new time: "I have an appointment on Wednesday" names the old one."""
+    return bool(wish.day or wish.at) and not (
+        wish.day in (None, old.starts.date()) and wish.at in (None, old.starts.time())
     )
 
 

@@ -12,8 +12,8 @@ from voicefleet_dialogue.locale import Locale
 from voicefleet_dialogue.understanding.answers import keywords
 from voicefleet_dialogue.understanding.text import even, with_digits
 
-_ENOUGH = 1.0
-"""A topic's word, or two words of its text."""
+_ENOUGH = 0.9
+"""A topic's word, or two words of its text, less what the topic's other words take off."""
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z]\w+")
 """A name in the middle of a sentence says as much as a topic: "We serve Riverside"."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

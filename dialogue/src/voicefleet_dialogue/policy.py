@@ -201,7 +201,8 @@ def _listening(frame: Frame, state: State, heard: Heard) -> Turn | None:
         told = inform(frame, state, heard)
         if told is not None:
             return told
-    if wants or (not heard.question and memory.names_service(frame, heard)):
+    whether = heard.question and locale.matches(heard.digits, "asks_whether")
+    if (wants and not whether) or (not heard.question and memory.names_service(frame, heard)):
         return start_booking(frame, state, heard)
     if heard.question:
         return None

@@ -12,7 +12,7 @@ import av
 import numpy as np
 import yaml
 
-from bench.corpus.sound import Samples, mixed
+from voicefleet_cli.telephone.sound import Samples, mixed
 
 HERE = Path(__file__).parent
 

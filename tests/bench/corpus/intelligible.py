@@ -20,7 +20,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from bench import corpus
-from bench.corpus.sound import RATE, Samples
+from voicefleet_cli.telephone.sound import RATE, Samples
 from voicefleet_models.transcribers import RATE as HEARD_RATE
 from voicefleet_models.transcribers import Moonshine, Whisper
 

@@ -19,7 +19,8 @@ import av
 import numpy as np
 import yaml
 
-from bench.corpus.sound import (
+from bench.corpus.voices import VOICES, Speak
+from voicefleet_cli.telephone.sound import (
     RATE,
     Samples,
     at_loudness,
@@ -29,7 +30,6 @@ from bench.corpus.sound import (
     telephone,
     trim,
 )
-from bench.corpus.voices import VOICES, Speak
 
 HERE = Path(__file__).parent
 AUDIO = HERE / "audio"

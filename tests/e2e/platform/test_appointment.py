@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,15 +26,16 @@ from icalendar import Calendar
 
 from bench import corpus
 from bench.agents import Ours
-from bench.corpus.sound import RATE, Samples
 from bench.robot import talk
-from bench.sip import SipLine
 from e2e.platform.whole import WholePlatform
 from support.controlplane import ROOT
 from support.phones import route
 from support.speech import says, transcribe
 from support.stack import until
 from voicefleet_api.calls import BookedAppointment, CallEvent, CallRecord
+from voicefleet_cli.simulate.report import Report
+from voicefleet_cli.telephone.sip import SipLine
+from voicefleet_cli.telephone.sound import save
 from voicefleet_infra import services
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -137,14 +137,8 @@ async def phone(platform: SpeakingPlatform, said: corpus.Call, recording: Path) 
         finally:
             await line.hang_up()
         assert agent.call is not None, "the portal has told nothing of the call"
-    keep(line.recordings()[1], recording)
+    save(recording, line.recordings()[1])
     return agent.call
-
-
-def keep(heard: Samples, path: Path) -> None:
-    with wave.open(str(path), "wb") as out:
-        out.setparams((1, 2, RATE, 0, "NONE", ""))
-        out.writeframes((heard.clip(-1, 1) * 32767).astype("<i2").tobytes())
 
 
 def right(booked: list[BookedAppointment]) -> bool:
@@ -216,3 +210,19 @@ def recorded(platform: SpeakingPlatform, call_id: str) -> CallRecord:
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     return CallRecord.model_validate(until(shown, f"no record of {call_id}", seconds=60))
+
+
+def test_a_simulated_caller_calls_the_platform(dentist: SpeakingPlatform, tmp_path: Path) -> None:
+    done = subprocess.run(
+        dentist.voicefleet("simulate", CLIENT, "--scenario=opening-hours", f"--report={tmp_path}"),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    report = Report.model_validate_json(done.stdout)
+    assert done.returncode == 0, [*report.failed, done.stderr]
+    [call] = report.calls
+    assert call.record is not None
+    assert call.record.to_json() == recorded(dentist, call.record.call_id).to_json()
+    assert call.answers_ms
+    assert (tmp_path / f"{CLIENT}-opening-hours.wav").stat().st_size > 100_000

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from livekit import api, rtc
 
-from bench.corpus.sound import LOUDNESS, RATE, Samples, levels, telephone
-from bench.hearing import LOUD, judge
 from bench.line import RoomLine, caller_token
 from support.controlplane import ControlPlane
+from voicefleet_cli.telephone.hearing import LOUD, judge
+from voicefleet_cli.telephone.sound import LOUDNESS, RATE, Samples, levels, telephone
 from voicefleet_infra import services
 
 pytestmark = pytest.mark.integration

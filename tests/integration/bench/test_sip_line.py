@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.corpus.sound import LOUDNESS, RATE, decode, encode, levels
-from bench.hearing import LOUD, judge, sounds
-from bench.sip import NotAnswered, SipLine
+from voicefleet_cli.telephone.hearing import LOUD, judge, sounds
+from voicefleet_cli.telephone.sip import NotAnswered, SipLine
+from voicefleet_cli.telephone.sound import LOUDNESS, RATE, decode, encode, levels
 
 pytestmark = pytest.mark.integration
 

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from rapidfuzz import fuzz
 
-from bench.corpus.sound import Samples, decode, encode, telephone
 from support.dialogues import begin, play, say
 from support.ears import Ears
 from support.speech import speak
+from voicefleet_cli.telephone.sound import Samples, decode, encode, telephone
 from voicefleet_models.moonshine import RATE
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.corpus.sound import telephone
 from support.gateways import Gateways
 from support.speakers import RATE, SAME, Array, embedding, likeness
 from voicefleet_agent import ahead
@@ -20,6 +19,7 @@ from voicefleet_agent.providers.chain import Resting
 from voicefleet_agent.settings import Settings
 from voicefleet_api import tokens
 from voicefleet_api.pipeline import Pipeline
+from voicefleet_cli.telephone.sound import telephone
 
 pytestmark = pytest.mark.integration
 

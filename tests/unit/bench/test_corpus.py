@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench import corpus
-from bench.corpus.sound import LOUDNESS, RATE, active_rms, levels
 from voicefleet_api import professions
+from voicefleet_cli.telephone.sound import LOUDNESS, RATE, active_rms, levels
 
 pytestmark = pytest.mark.unit
 

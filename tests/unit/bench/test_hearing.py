@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.corpus.sound import LOUDNESS, RATE, Samples, decode, encode, hum, mixed, telephone
-from bench.hearing import Sound, Utterance, clock_offset, judge, sounds
+from voicefleet_cli.telephone.hearing import Sound, Utterance, clock_offset, judge, sounds
+from voicefleet_cli.telephone.sound import (
+    LOUDNESS,
+    RATE,
+    Samples,
+    decode,
+    encode,
+    hum,
+    mixed,
+    telephone,
+)
 
 pytestmark = pytest.mark.unit
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from bench import corpus
-from bench.corpus.sound import RATE
-from bench.hearing import Utterance
-from bench.line import FRAME, Tape
+from bench.line import FRAME
 from bench.right import answered_rightly
 from bench.robot import Script, talk
 from voicefleet_api.calls import BookedAppointment, CallRecord
+from voicefleet_cli.telephone.hearing import Utterance
+from voicefleet_cli.telephone.line import Tape
+from voicefleet_cli.telephone.sound import RATE
 
 pytestmark = pytest.mark.unit
 

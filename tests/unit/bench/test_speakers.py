@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench import corpus
-from bench.corpus.sound import RATE
 from support.speakers import SAME, embedding, likeness
+from voicefleet_cli.telephone.sound import RATE
 
 pytestmark = pytest.mark.unit
 

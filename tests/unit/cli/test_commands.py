@@ -23,7 +23,9 @@ from voicefleet_infra.platform import BASE_PORT, Platform
 pytestmark = pytest.mark.unit
 
 NUMBER = "+14155550100"
-COMMANDS = ("up", "down", "clean", "status", "plan", "call", "ab", "ledger", "doctor", "tune")
+COMMANDS = (
+    "up", "down", "clean", "status", "plan", "call", "ab", "ledger", "doctor", "tune", "simulate",
+)  # fmt: skip
 
 
 def run(home: Path, *words: str) -> Result:

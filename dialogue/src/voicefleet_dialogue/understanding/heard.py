@@ -33,8 +33,11 @@ class Heard:
     emergency: Emergency | None
 
     def when(self, frame: Frame, *, bare: bool = False) -> When:
-        """The time wished for, if any; "Monday, or no, Tuesday" is Tuesday."""
-        texts = (_taken_back(self.digits, frame.locale), self.digits)
+        """The time wished for, if any; "Monday, or no, Tuesday" is Tuesday, "since Monday" none."""
+        digits = self.digits
+        for pattern in frame.locale.patterns("since"):
+            digits = pattern.sub(" ", digits)
+        texts = (_taken_back(digits, frame.locale), digits)
         found = (
             whens.find(text, frame.today(), frame.locale, frame.knowledge.opens, bare=bare)
             for text in texts
@@ -74,7 +77,10 @@ def answer(heard: Heard, question: Question, frame: Frame) -> str | None:
     slot = question.slot
     if slot == "Name":
         # "Laura Stone, 415 555 0155": what follows is the number.
-        return find_name(re.split(r"\s(?=\d)", heard.digits)[0], locale, asked=True)
+        name = find_name(re.split(r"\s(?=\d)", heard.digits)[0], locale, asked=True)
+        # "Tom Baker, and I want an answer!"
+        first, comma, _ = heard.raw.partition(",")
+        return find_name(even(first, locale), locale, asked=True) if comma and not name else name
     if slot == "Phone":
         if frame.caller and locale.matches(heard.digits, "same_number"):
             return frame.caller

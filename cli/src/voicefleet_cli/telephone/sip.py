@@ -16,8 +16,8 @@ import time
 
 import numpy as np
 
-from bench.corpus.sound import RATE, Samples, decode, encode
-from bench.line import Tape
+from voicefleet_cli.telephone.line import Tape
+from voicefleet_cli.telephone.sound import RATE, Samples, decode, encode
 
 FRAME = RATE // 50
 """Samples in a packet of 20 ms."""

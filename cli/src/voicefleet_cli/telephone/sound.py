@@ -5,6 +5,9 @@ Samples are float64 in -1…1 at `RATE`.
 
 from __future__ import annotations
 
+import wave
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +40,7 @@ def telephone(samples: Samples, rate: int) -> Samples:
 def levels(samples: Samples, step: int = RATE // 100) -> Samples:
     """RMS of each 10 ms."""
     whole = samples[: len(samples) // step * step].reshape(-1, step)
-    return np.sqrt(np.mean(whole**2, axis=1))
+    return np.asarray(np.sqrt(np.mean(whole**2, axis=1)))
 
 
 def trim(samples: Samples) -> Samples:
@@ -74,12 +77,13 @@ def decode(coded: bytes) -> Samples:
     """From G.711 µ-law."""
     value = ~np.frombuffer(coded, np.uint8).astype(int) & 0xFF
     magnitude = (((value & 0x0F) << 1) + _BIAS << (value >> 4 & 7)) - _BIAS
-    return np.where(value & 0x80, -magnitude, magnitude) / _CLIP
+    return np.asarray(np.where(value & 0x80, -magnitude, magnitude) / _CLIP)
 
 
 def mixed(speech: Samples, noise: Samples, decibels: float) -> Samples:
     """`speech` at `LOUDNESS` with as much of `noise`, `decibels` quieter."""
-    return speech + noise * (LOUDNESS * 10 ** (-decibels / 20) / np.sqrt(np.mean(noise**2)))
+    level = LOUDNESS * 10 ** (-decibels / 20)
+    return np.asarray(speech + noise * (level / np.sqrt(np.mean(noise**2))))
 
 
 def hum(samples: int, seed: int) -> Samples:
@@ -104,4 +108,13 @@ def babble(samples: int, seed: int, speech: Samples, people: int = 8) -> Samples
     """A full room: `people` who talk at the same time, each from another place of `speech`."""
     random = np.random.default_rng(seed)
     places = random.integers(0, len(speech) - samples, people)
-    return np.sum([speech[at : at + samples] for at in places], axis=0)
+    return np.asarray(np.sum([speech[at : at + samples] for at in places], axis=0))
+
+
+def save(file: Path, *sides: Samples) -> None:
+    """A WAV file with a channel for each; the shorter ones end in silence."""
+    size = max(map(len, sides))
+    both = np.stack([np.pad(side, (0, size - len(side))) for side in sides], axis=1)
+    with wave.open(str(file), "wb") as out:
+        out.setparams((len(sides), 2, RATE, 0, "NONE", ""))
+        out.writeframes((both.clip(-1, 1) * 32767).astype("<i2").tobytes())

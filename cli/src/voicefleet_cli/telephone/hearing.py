@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.corpus.sound import RATE, Samples, levels
+from voicefleet_cli.telephone.sound import RATE, Samples, levels
 
 STEP = 0.005
 """Seconds: how finely the beginning of a sound is looked for."""
@@ -72,7 +73,7 @@ def sounds(samples: Samples) -> list[Sound]:
     return [s for s in found if _loud_seconds(loud, s) >= SHORTEST - 1e-9]
 
 
-def _loud_seconds(loud: Samples, sound: Sound) -> float:
+def _loud_seconds(loud: NDArray[np.bool_], sound: Sound) -> float:
     return float(loud[round(sound.start / STEP) : round(sound.end / STEP)].sum()) * STEP
 
 

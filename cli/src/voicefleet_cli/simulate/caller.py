@@ -1,0 +1,199 @@
+"""The caller's side of the talk: what is said to what the agent asks."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol
+
+import yaml
+
+from voicefleet_api import professions
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_cli.simulate.scenario import PAUSE, Scenario
+from voicefleet_dialogue import locale as locales
+from voicefleet_dialogue.acts import LanguageModel
+from voicefleet_dialogue.locale import Locale
+from voicefleet_dialogue.questions import questions
+
+_SAID: dict[str, tuple[str, ...]] = {
+    "want": ("how_help", "help"),
+    "time": ("ask_when", "ask_time", "ask_new_when", "ask_other_when", "found_move"),
+    "day": ("ask_day",),
+    "offer": ("offer", "offer_one"),
+    "confirm": ("confirm", "confirm_move", "confirm_cancel"),
+    "readBack": ("message_back",),
+    "which": ("found_which",),
+    "change": ("no_change",),
+    "message": ("ask_message",),
+    "offerMessage": ("not_known", "not_known_plain", "no_price", "not_found"),
+    "more": ("booked", "moved", "cancelled", "kept", "message_taken", "else"),
+    "silence": ("still_there", "silent_again"),
+    "again": ("again",),
+    "name": ("ask_name", "ask_who", "urgent_name"),
+    "phone": ("ask_phone", "ask_booked_phone", "urgent_phone"),
+}
+"""Situation: keys of the agent's sentences in its language."""
+_ALSO = {"day": ("date", "time")}
+"""Where nothing is said to a situation, what is said to these."""
+
+
+class Caller(Protocol):
+    """Somebody who calls."""
+
+    @property
+    def lines(self) -> Iterable[str]:
+        """What it is likely to say: worth speaking ahead."""
+        ...
+
+    async def answer(self, said: str) -> str | None:
+        """To what the agent has just said; empty: silence; None: hangs up.
+
+        Raises `ModelUnavailable`.
+        """
+        ...
+
+
+@cache
+def _defaults(language: str) -> dict[str, Any]:
+    text = (files(__package__) / "caller.yaml").read_text(encoding="utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)[language]
+    return found
+
+
+class Script:
+    """A `Caller` with an answer ready to each thing that may be asked."""
+
+    def __init__(self, scenario: Scenario, config: AgentConfig) -> None:
+        self._scenario = scenario
+        locale = locales.load(config.locale)
+        self._defaults = _defaults(locale.language)
+        self._patterns = list(_patterns(config, locale))
+        self._given: Counter[str] = Counter()
+        self._asked: Sequence[str] = ("greeting",)
+        self._last = ""
+        self._begun = False
+
+    @property
+    def lines(self) -> Iterable[str]:
+        return {words for answers in self._scenario.answers.values() for words in answers if words}
+
+    async def answer(self, said: str) -> str | None:
+        asked = self._what(said) if self._begun else ("greeting",)
+        self._begun = True
+        if asked == ("again",):
+            return self._last
+        self._asked = asked or self._asked
+        words = self._next(self._asked)
+        self._last = words or self._last
+        return words
+
+    def _what(self, said: str) -> Sequence[str]:
+        """What the agent asked last, by the end of its words; empty where it asked nothing."""
+        ends = [
+            (found.end(), len(pattern.pattern), keys)
+            for pattern, keys in self._patterns
+            for found in pattern.finditer(said)
+        ]
+        return max(ends)[2] if ends else ()
+
+    def _next(self, keys: Sequence[str]) -> str | None:
+        own = self._scenario.answers
+        for key in (*keys, "otherwise"):
+            if key in own:
+                return self._nth(key, own[key])
+        for key in keys:
+            if key in self._defaults:
+                told = self._defaults[key]
+                return self._nth(key, (told,) if isinstance(told, str) else told)
+        # A choice: what the question offers first.
+        return self._nth(keys[0], (keys[-1],))
+
+    def _nth(self, key: str, words: Sequence[str]) -> str | None:
+        given = self._given[key]
+        self._given[key] += 1
+        if given >= len(words) - 1 + self._scenario.patience:
+            return None
+        return words[min(given, len(words) - 1)]
+
+
+def _patterns(
+    config: AgentConfig, locale: Locale
+) -> Iterator[tuple[re.Pattern[str], Sequence[str]]]:
+    """What the agent may say, and the keys under which an answer to it is looked for."""
+    profession = professions.load(config.profession) if config.profession else None
+    asks = questions(config, profession, locale)
+    for situation, sentences in _SAID.items():
+        keys: Sequence[str] = (situation, *_ALSO.get(situation, ()))
+        if situation in ("name", "phone"):
+            keys = (getattr(asks, situation), situation.capitalize())
+        for sentence in sentences:
+            yield _pattern(str(locale.data["say"][sentence])), keys
+    for question in asks.items:
+        # Of a question for the day or the time of the appointment the key says so.
+        yield _pattern(question.text), (question.key, question.slot, *question.choices[:1])
+    if profession is not None:
+        yield _pattern(profession.booking.confirmation), ("confirm",)
+        for emergency in profession.emergencies:
+            asked = (asks.name, "Name") if "?" in emergency.say else ("emergency",)
+            yield _pattern(emergency.say), asked
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """The sentence with anything in its places."""
+    return re.compile(".+?".join(map(re.escape, re.split(r"\{\w+\}", text))))
+
+
+_PART = """\
+You play a person who telephones a business. You are the caller, never the business.
+Who you are: {manner}
+What you want: {goal}
+What you know:
+{known}
+Answer what the business has just said, in one short spoken sentence, in the first person, in \
+{language}. Say nothing else: no description, no quotation marks. When you have what you want, say \
+"{bye}".
+"""
+_WORDS = 60
+_REMEMBERED = 6
+_TURNS = 14
+
+
+class Played:
+    """A `Caller` played by a language model, from goal and manner alone."""
+
+    def __init__(self, scenario: Scenario, config: AgentConfig, model: LanguageModel) -> None:
+        language = locales.load(config.locale).language
+        known = {**_defaults(language), **scenario.answers}
+        facts = [k for k in known if k[0].isupper() or k not in _defaults(language)]
+        self._system = _PART.format(
+            manner=scenario.manner,
+            goal=scenario.goal,
+            known="\n".join(f"- {key}: {_first(known[key])}" for key in facts),
+            language={"en": "English", "es": "Spanish"}[language],
+            bye={"en": "Goodbye.", "es": "Adiós."}[language],
+        )
+        self._model = model
+        self._talk: list[str] = []
+
+    @property
+    def lines(self) -> Iterable[str]:
+        return ()
+
+    async def answer(self, said: str) -> str | None:
+        self._talk.append(f"Business: {said}")
+        if len(self._talk) > 2 * _TURNS:
+            return None
+        asked = "\n".join([*self._talk[-_REMEMBERED:], "You:"])
+        pieces = self._model.complete(self._system, asked, max_tokens=_WORDS)
+        words = "".join([piece async for piece in pieces]).strip().split("\n")[0].strip(' "')
+        words = re.sub(r"^(?:You|Caller): *", "", words)
+        self._talk.append(f"You: {words}")
+        return words
+
+
+def _first(words: str | Sequence[str]) -> str:
+    return PAUSE.sub("", words if isinstance(words, str) else words[0])
