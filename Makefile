@@ -85,6 +85,10 @@ bench-failover: provision ## How long the next call waits when a SIP bridge is l
 bench-rescue: provision ## How long a caller hears nothing whose agent was killed (ARGS="--kills 20")
 	@$(BIN)/python tests/bench/rescue.py $(ARGS)
 
+.PHONY: bench-calls
+bench-calls: provision ## How many calls this machine carries, layer by layer (ARGS="--layers ours,stock")
+	@$(BIN)/python tests/bench/calls.py $(ARGS)
+
 MINUTES ?= 60
 .PHONY: soak
 soak: provision ## Create, edit, fault and delete for MINUTES=60; fails where something has leaked

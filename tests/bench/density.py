@@ -33,7 +33,8 @@ from bench.agents import Ours
 from bench.machine import Client, Machine
 from bench.robot import talk
 from voicefleet_agent import native
-from voicefleet_cli.telephone.sip import NotAnswered, SipLine
+from voicefleet_cli.telephone.signalling import NotAnswered
+from voicefleet_cli.telephone.sip import SipLine
 
 TURNS = 2
 """That a caller says in each of the calls."""

@@ -19,6 +19,7 @@ from livekit import api
 
 from bench import corpus
 from bench.agents import Portal
+from support import stand_ins
 from support.controlplane import ControlPlane
 from voicefleet_api import professions, tokens
 from voicefleet_api.agentconfig import AgentConfig
@@ -89,13 +90,21 @@ class Machine(ControlPlane):
     telephone = False
     gateways = services.GATEWAYS
 
+    def __init__(self, *, instant: bool = False) -> None:
+        """`instant`: gateways that answer at once stand in for the models."""
+        super().__init__()
+        self._instant = instant
+
     def __enter__(self) -> Self:
         try:
             for make in (services.redis, services.livekit):
                 self._start(make(self.platform))
-            for name in self.gateways:
-                self._start(services.gateway(self.platform, name), _FETCH_SECONDS)
             self._models = services.models_folder(self.platform)
+            if self._instant:
+                self._start_instant()
+            else:
+                for name in self.gateways:
+                    self._start(services.gateway(self.platform, name), _FETCH_SECONDS)
             key, secret = services.livekit_keys(self.platform)
             os.environ |= {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
         except BaseException:
@@ -108,12 +117,23 @@ class Machine(ControlPlane):
         """LiveKit's."""
         return f"ws://{self.platform.address}:{self.platform.port('livekit')}"
 
+    def _start_instant(self) -> None:
+        sockets = [self._models / f"{name}.sock" for name in services.GATEWAYS]
+        script = Path(__file__).parent / "instant.py"
+        self._start(
+            Service(
+                "instant",
+                (sys.executable, str(script), str(self._models)),
+                str(self._models),
+                lambda: all(socket.exists() for socket in sockets),
+            )
+        )
+
     def _environment(self, client: str) -> dict[str, str]:
+        key = services.models_key(self.platform).read_text().strip()
         return {
             "LIVEKIT_URL": self.url,
-            "MODELS_TOKEN": tokens.mint(
-                services.models_key(self.platform).read_text().strip(), client
-            ),
+            "MODELS_TOKEN": stand_ins.TOKEN if self._instant else tokens.mint(key, client),
             "VOICEFLEET_MODELS": str(self._models),
         }
 
@@ -141,26 +161,38 @@ class Machine(ControlPlane):
         self._start(services.livekit_sip(self.platform))
         self.telephone = True
 
-    async def route(self, agent: str, number: str) -> None:
-        """Calls to that number go to that agent, each in a room of its own."""
+    async def route(self, agent: str, number: str, room: str = "") -> None:
+        """Calls to that number go to that agent, each in a room of its own, whose name begins with
+        `room`, or else the agent's."""
+        individual = api.SIPDispatchRuleIndividual(room_prefix=room or agent)
+        rule = api.SIPDispatchRule(dispatch_rule_individual=individual)
+        await self._rule(agent, [number], rule, [api.RoomAgentDispatch(agent_name=agent)])
+
+    async def pair(self, numbers: list[str]) -> None:
+        """All who call the same of these numbers meet in one room."""
+        callee = api.SIPDispatchRuleCallee(room_prefix="pair", randomize=False)
+        await self._rule("pairs", numbers, api.SIPDispatchRule(dispatch_rule_callee=callee), [])
+
+    async def _rule(
+        self,
+        name: str,
+        numbers: list[str],
+        rule: api.SIPDispatchRule,
+        agents: list[api.RoomAgentDispatch],
+    ) -> None:
         async with api.LiveKitAPI(self.url.replace("ws", "http", 1)) as livekit:
             trunk = await livekit.sip.create_inbound_trunk(
                 api.CreateSIPInboundTrunkRequest(
                     trunk=api.SIPInboundTrunkInfo(
-                        name=agent, numbers=[number], allowed_addresses=["0.0.0.0/0"]
+                        name=name, numbers=numbers, allowed_addresses=["0.0.0.0/0"]
                     )
                 )
-            )
-            rule = api.SIPDispatchRule(
-                dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix=agent)
             )
             await livekit.sip.create_dispatch_rule(
                 api.CreateSIPDispatchRuleRequest(
                     rule=rule,
                     trunk_ids=[trunk.sip_trunk_id],
-                    room_config=api.RoomConfiguration(
-                        agents=[api.RoomAgentDispatch(agent_name=agent)]
-                    ),
+                    room_config=api.RoomConfiguration(agents=agents),
                 )
             )
 

@@ -1,4 +1,5 @@
-"""Speak the recordings that `voicefleet tune` measures with: `calls.yaml` to `*.flac` beside it.
+"""Speak the recordings that `voicefleet tune` measures with, `calls.yaml` to `*.flac` beside it,
+and what the callers of `voicefleet loadtest` ask.
 
     python tests/bench/recordings.py
 
@@ -25,6 +26,7 @@ FOLDER = Path(str(files("voicefleet_cli").joinpath("recordings")))
 NOISES = {"line": 22, "babble": 20}
 """Decibels below the speech."""
 NOISE_SECONDS = 4
+QUESTION, ASKER = "What are your opening hours?", "rms"
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     for call in yaml.safe_load((FOLDER / "calls.yaml").read_text()):
         for turn in call["turns"]:
             write(FOLDER / turn["sound"], spoken(turn["say"], VOICES[call["voice"]]))
+    write(FOLDER / "hours.flac", spoken(QUESTION, VOICES[ASKER]))
     for name, below in NOISES.items():
         bed = at_loudness(corpus.samples(f"{name}.flac"))[: NOISE_SECONDS * RATE]
         level = LOUDNESS * 10 ** (-below / 20)

@@ -15,12 +15,12 @@ from typing import Any, cast
 import numpy as np
 import psutil
 
-from bench.corpus.sound import RATE, Samples
-from bench.hearing import sounds
-from bench.sip import SipLine
 from support.stand_ins import Gateways
 from support.switchboard import Switchboard
 from voicefleet_api import professions
+from voicefleet_cli.telephone.hearing import sounds
+from voicefleet_cli.telephone.sip import SipLine
+from voicefleet_cli.telephone.sound import RATE, Samples
 
 CALLER = "+12125550100"
 BOOKING = (

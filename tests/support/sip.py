@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.corpus.sound import RATE
-from bench.sip import SipLine
 from support.controlplane import free_platform
 from voicefleet_cli import phone
+from voicefleet_cli.telephone.signalling import SipCall
+from voicefleet_cli.telephone.sip import SipLine
+from voicefleet_cli.telephone.sound import RATE
 from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.tools import binary
@@ -88,28 +89,37 @@ def answering(folder: Path, number: str, address: str, port: int, plays: Path) -
             process.terminate()
 
 
+class _Asked(SipCall):
+    """A call that is asked by REFER to connect the caller elsewhere."""
+
+    def __init__(self, answer: str, result: str, after: float) -> None:
+        super().__init__()
+        self.whom: asyncio.Queue[str] = asyncio.Queue()
+        self._answer, self._result, self._after = answer, result, after
+
+    async def _reply(self, request: str) -> None:
+        if not request.startswith("REFER "):
+            await super()._reply(request)
+            return
+        found = re.search(r"^Refer-To:\s*<?([^>\r\n]+)", request, re.MULTILINE | re.IGNORECASE)
+        self.whom.put_nowait(found[1] if found else "")
+        self._respond(request, self._answer)
+        if self._answer.startswith("2"):
+            await asyncio.sleep(self._after)
+            number = re.search(r"^CSeq:\s*(\d+)", request, re.MULTILINE | re.IGNORECASE)
+            event = f"Event: refer;id={number[1] if number else 1}\r\n"
+            state = "Subscription-State: terminated;reason=noresource\r\n"
+            kind = "Content-Type: message/sipfrag;version=2.0\r\n"
+            body = f"SIP/2.0 {self._result}\r\n"
+            self._send("NOTIFY", next(self._sequence), body, headers=event + state + kind)
+
+
 class Carrier(SipLine):
     """The carrier's side of a call: it is asked by REFER to connect the caller elsewhere, and says
     with `answer` and, where that is 2xx, with `result` what became of it (RFC 3515)."""
 
     def __init__(self, answer: str, result: str = "", after: float = 0.5) -> None:
-        super().__init__(np.zeros(RATE))
-        self.asked: asyncio.Queue[str] = asyncio.Queue()
+        call = _Asked(answer, result, after)
+        super().__init__(np.zeros(RATE), call)
+        self.asked = call.whom
         """Whom to connect."""
-        self._answer, self._result, self._after = answer, result, after
-
-    async def _reply(self, text: str) -> None:
-        if not text.startswith("REFER "):
-            await super()._reply(text)
-            return
-        found = re.search(r"^Refer-To:\s*<?([^>\r\n]+)", text, re.MULTILINE | re.IGNORECASE)
-        self.asked.put_nowait(found[1] if found else "")
-        self._respond(text, self._answer)
-        if self._answer.startswith("2"):
-            await asyncio.sleep(self._after)
-            number = re.search(r"^CSeq:\s*(\d+)", text, re.MULTILINE | re.IGNORECASE)
-            event = f"Event: refer;id={number[1] if number else 1}\r\n"
-            state = "Subscription-State: terminated;reason=noresource\r\n"
-            kind = "Content-Type: message/sipfrag;version=2.0\r\n"
-            body = f"SIP/2.0 {self._result}\r\n"
-            self._send("NOTIFY", next(self._sequence), body, event + state + kind)

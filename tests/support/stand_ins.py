@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+TOKEN = "token-of-the-client"
 Hear = Callable[[bytes], Awaitable[tuple[str, float]]]
 """PCM to words and probability that they sound ended."""
 
@@ -67,7 +68,7 @@ class Gateways:
             await runner.cleanup()
 
     async def _before(self, request: web.Request) -> None:
-        assert request.headers["Authorization"] == "Bearer token-of-the-client"
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
         await asyncio.sleep(self.delay)
         part = {"/v1/transcriptions": "stt", "/v1/speech": "tts"}.get(request.path, "llm")
         if request.headers.get("Voicefleet-Priority") == "ahead":
@@ -83,7 +84,7 @@ class Gateways:
         text, end_of_turn = await self._hear(pcm)
         self.heard.append(text)
         readings = [{"text": text, "score": 0.0}]
-        return web.json_response({"readings": readings, "endOfTurn": end_of_turn})
+        return web.json_response({"text": text, "readings": readings, "endOfTurn": end_of_turn})
 
     async def _tts(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()

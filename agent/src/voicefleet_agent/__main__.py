@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 from voicefleet_agent import logs
@@ -24,9 +25,12 @@ def main() -> None:
     os.environ["LIVEKIT_URL"] = config.livekit_url
     logs.configure(config.client_id)
     # Only now: the framework takes two seconds to import, and a broken file is said at once.
-    from voicefleet_agent import nursery
+    from voicefleet_agent import nursery, talk
     from voicefleet_agent.worker import run
 
+    # Where that fails each call says why, and the worker serves on.
+    with contextlib.suppress(OSError, KeyError):
+        talk.preload(config, settings)
     nursery.start()
     asyncio.run(run(config, settings))
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from voicefleet_agent import ahead, talk, tally, transfer
+from voicefleet_agent import ahead, line, talk, tally, transfer
 from voicefleet_agent.audio import SAMPLE_RATE
 from voicefleet_agent.conversation import Conversation, Ending
 from voicefleet_agent.listening import Ears
@@ -256,6 +256,7 @@ class _Call:
         self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
         self._hearing = self._start(_hear(self._ctx.room, caller, ears, self._watch))
+        self._start(line.watch(self._ctx.room, record.quality))
         log.info(
             "greeted",
             extra={"action": "Greeted", "firstSoundSeconds": _seconds_since(self._begun)},

@@ -20,6 +20,8 @@ from voicefleet_agent.audio import BYTES_PER_SECOND, SAMPLE_RATE, bytes_of
 QUEUE_MS = 100
 """Between us and the network; longer than a busy machine's hiccups, shorter than a pause."""
 FRAME_BYTES = bytes_of(0.02)
+REFERENCE_SECONDS = 0.1
+"""Since the caller's sound last came; after longer, none comes at present."""
 LEAD_SECONDS = 0.04
 """Sound that must be there before a sentence begins whose rest is still being made;"""
 LEAD_LIMIT = 0.6
@@ -63,13 +65,19 @@ class Reference:
 
     def __init__(self) -> None:
         self._pcm = bytearray()
+        self._pulled = 0.0
 
     def push(self, pcm: bytes) -> None:
         """The network got this."""
+        since = time.monotonic() - self._pulled
+        if not self._pcm and since < REFERENCE_SECONDS:
+            # It begins to play now, in the middle of what is pulled next.
+            self._pcm += bytes(bytes_of(since))
         self._pcm += pcm
 
     def pull(self, size: int) -> bytes:
         """The next `size` bytes."""
+        self._pulled = time.monotonic()
         piece = bytes(self._pcm[:size])
         del self._pcm[:size]
         return piece.ljust(size, b"\0")

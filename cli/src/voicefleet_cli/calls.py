@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import httpx
 
 from voicefleet_api.calls import CallEvent, CallRecord, TranscriptTurn
+from voicefleet_api.quality import diagnose
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, table
 from voicefleet_infra.platform import Platform
 
@@ -96,7 +97,9 @@ def show(
         print_json(items)
         return Exit.OK
     names = {c["clientID"]: c["name"] for c in portal.get("/api/clients")["items"]}
-    rows = table("Time", "Client", "Caller", "Length", "Outcome", "Booked", "Answers after", "Call")
+    rows = table(
+        "Time", "Client", "Caller", "Length", "Outcome", "Booked", "Answers after", "Line", "Call"
+    )
     for item in items:
         record = CallRecord.model_validate(item)
         rows.add_row(
@@ -107,6 +110,7 @@ def show(
             record.outcome,
             ", ".join(f"{each.starts:%Y-%m-%d %H:%M}" for each in record.appointments),
             _milliseconds(record.latency.total),
+            "-" if record.quality is None else f"~{record.quality.mos:.1f}",
             record.call_id,
         )
     out.print(rows)
@@ -141,6 +145,16 @@ def show_one(portal: Portal, name: str, call_id: str, namespace: str, output: Ou
         f" {_milliseconds(stages.end_of_turn)}, transcription {_milliseconds(stages.stt)},"
         f" model {_milliseconds(stages.llm)}, speech {_milliseconds(stages.tts)}"
     )
+    if (line := record.quality) is not None:
+        out.print(
+            f"Line: about {line.mos:.1f} of 4.5 (MOS, estimated by ITU-T G.107); of the caller's"
+            f" sound {line.concealed_percent:.1f} % missing, jitter {line.jitter_ms:.0f} ms,"
+            f" {_milliseconds(line.round_trip_ms)} to LiveKit and back; packets lost"
+            f" {line.lost_percent:.1f} % in, {line.sent_lost_percent:.1f} % out",
+            soft_wrap=True,
+        )
+    for words in diagnose(record):
+        out.print(f"Trouble: {words}", markup=False, soft_wrap=True)
     return Exit.OK
 
 

@@ -18,6 +18,7 @@ from voicefleet_cli import ab as ab_command
 from voicefleet_cli import call as call_command
 from voicefleet_cli import calls as calls_command
 from voicefleet_cli import chat as chat_command
+from voicefleet_cli import loadtest as loadtest_command
 from voicefleet_cli import plan as plan_command
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, progress, step, table
 from voicefleet_cli.options import Form, Home, PortalAddress
@@ -309,6 +310,24 @@ def ab(
     """Compare two ways of saying it by the callers who booked (Receptionist.spec.experiment)."""
     portal = calls_command.Portal.of(_known(home), address)
     raise typer.Exit(ab_command.compare(portal, client, namespace, experiment, callers, output))
+
+
+@app.command()
+def loadtest(
+    client: Annotated[str, typer.Argument(help="Name of the VoiceClient.")],
+    calls: Annotated[
+        int, typer.Option(min=1, max=loadtest_command.MOST_CALLS, help="Callers at once.")
+    ] = 3,
+    seconds: Annotated[
+        float,
+        typer.Option(min=5, max=loadtest_command.MOST_SECONDS, help="Measured with one, and all."),
+    ] = 20,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The client's.")] = "default",
+    home: Home = default_home(),  # noqa: B008
+    output: Form = Output.TABLE,
+) -> None:
+    """Call a client many times at once, on this machine's platform alone. Exit 2: served worse."""
+    raise typer.Exit(loadtest_command.run(_known(home), client, namespace, calls, seconds, output))
 
 
 @app.command()

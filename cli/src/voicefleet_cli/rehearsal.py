@@ -23,7 +23,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from voicefleet_agent.audio import SAMPLE_RATE, bytes_of
-from voicefleet_agent.listening import BEFORE, Ears
+from voicefleet_agent.listening import BEFORE, WINDOW_BYTES, Ears
 from voicefleet_agent.providers.base import ProviderFailed, Speaker, Transcriber, Transcript
 from voicefleet_agent.providers.chain import TRANSCRIPT_SECONDS
 from voicefleet_agent.speaking import Reference
@@ -47,7 +47,6 @@ ORIGIN = 1.0
 """Where the recording's clock begins; at 0 the agent would have spoken just now."""
 NOW = datetime.fromisoformat("2026-11-23T15:00:00+00:00")
 """A Monday morning for all callers: what they are offered does not depend on today."""
-BLOCK = bytes_of(0.01)
 
 
 class _Recording(ApiModel):
@@ -183,8 +182,8 @@ def _windows(pcm: bytes) -> list[tuple[float, float, float]]:
     """What the agent's detector says of a recording."""
     windows: list[tuple[float, float, float]] = []
     ears = Ears(Reference(), lambda *window: windows.append(window), lambda *_: None)
-    for at in range(0, len(pcm) - BLOCK + 1, BLOCK):
-        ears.hear(pcm[at : at + BLOCK], ORIGIN + (at + BLOCK) / bytes_of(1))
+    for at in range(0, len(pcm) - WINDOW_BYTES + 1, WINDOW_BYTES):
+        ears.hear(pcm[at : at + WINDOW_BYTES], ORIGIN + (at + WINDOW_BYTES) / bytes_of(1))
     return windows
 
 

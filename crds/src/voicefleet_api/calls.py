@@ -106,6 +106,24 @@ class ProviderUse(ApiModel):
     cost_minor: float = Field(default=0, ge=0, description="In cents; 0 on our own machine.")
 
 
+class CallQuality(ApiModel):
+    """The line, as the agent's end of it sees it: WebRTC statistics, of the whole call.
+
+    A telephone's own leg has none (LiveKit SIP sends no RTCP): what is lost there is concealed.
+    """
+
+    lost_percent: float = Field(ge=0, description="Of the caller's packets, from LiveKit to us.")
+    sent_lost_percent: float = Field(ge=0, description="Of our packets, on the way to LiveKit.")
+    concealed_percent: float = Field(
+        ge=0, description="Of the caller's sound: was not there when it was to be heard."
+    )
+    jitter_ms: float = Field(ge=0, description="Of the caller's packets.")
+    round_trip_ms: float | None = Field(default=None, ge=0, description="To LiveKit and back.")
+    mos: float = Field(
+        ge=1, le=4.5, description="Mean opinion score, an estimate: E-model, ITU-T G.107."
+    )
+
+
 class CallRecord(ApiModel):
     """One call, complete."""
 
@@ -129,6 +147,7 @@ class CallRecord(ApiModel):
     transferred_to: str | None = Field(default=None, description="Number, if transferred.")
     interruptions: int = Field(default=0, ge=0, description="Times the caller cut in.")
     latency: StageLatencies = Field(default=StageLatencies(), description="Median of the turns.")
+    quality: CallQuality | None = Field(default=None, description="Of the line, where known.")
     providers: list[ProviderUse] = Field(default_factory=list, description="Who did what.")
     experiment: str | None = Field(default=None, description="In which words were compared.")
     variant: Variant | None = Field(default=None, description="Which words the caller heard.")

@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
 from voicefleet_api.calls import CallEvent, CallRecord
+from voicefleet_api.quality import diagnose
 from voicefleet_portal.api import event_stream
 from voicefleet_portal.store import SIDES
 from voicefleet_portal.views import Query, Views
@@ -117,7 +118,7 @@ def routes(views: Views) -> list[Route]:
                 raise
             return page("over.html", client=found)
         sides = [s for s in SIDES if views.store.audio(found.client_id, call_id, s).exists()]
-        return page("call.html", client=found, call=record, sides=sides)
+        return page("call.html", client=found, call=record, sides=sides, trouble=diagnose(record))
 
     async def live(request: Request) -> Response:
         found = await views.client(request.path_params["client"])

@@ -17,10 +17,10 @@ import numpy as np
 import psutil
 import pytest
 
-from bench.sip import SipLine
 from support.phones import route
 from support.stack import Stack, client, conditions, until
 from voicefleet_api.callers import Callers
+from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_infra import services
 from voicefleet_infra.services import Service
 

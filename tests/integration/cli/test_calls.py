@@ -14,7 +14,8 @@ import pytest
 import pytest_asyncio
 
 from support.portal import Portal, event, portal, record
-from voicefleet_api.calls import CallRecord, StageLatencies
+from voicefleet_api.calls import CallQuality, CallRecord, StageLatencies
+from voicefleet_api.quality import diagnose
 from voicefleet_infra.platform import Platform
 
 pytestmark = pytest.mark.integration
@@ -75,6 +76,20 @@ async def test_a_call_is_shown_with_what_was_said(running: Portal) -> None:
     assert "Answers after 431 ms" in shown.stdout
     plain = await calls(running, "vc-one", call.call_id, "--output=json")
     assert json.loads(plain.stdout) == call.to_json()
+
+
+async def test_how_the_line_was_and_what_went_wrong_is_shown(running: Portal) -> None:
+    line = CallQuality(
+        lost_percent=0, sent_lost_percent=0.5, concealed_percent=7.5, jitter_ms=12,
+        round_trip_ms=31, mos=3.4,
+    )  # fmt: skip
+    call = record(quality=line, ended="nobody transcribes", success=False)
+    assert (await running.put(call)).status_code == 200
+    assert "~3.4" in (await calls(running)).stdout
+    shown = (await calls(running, "vc-one", call.call_id)).stdout
+    assert "about 3.4 of 4.5 (MOS, estimated" in shown
+    assert "7.5 % missing, jitter 12 ms, 31 ms to LiveKit" in shown
+    assert [f"Trouble: {words}" for words in diagnose(call)] == shown.splitlines()[-2:]
 
 
 async def test_a_call_under_way_is_followed(running: Portal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import time
 import uuid
@@ -14,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from support.portal import Portal, event, portal, record
+from voicefleet_api.calls import CallQuality
+from voicefleet_api.quality import diagnose
 
 pytestmark = pytest.mark.integration
 WAV = b"RIFF" + bytes(range(256)) * 40
@@ -148,6 +151,23 @@ async def test_a_stranger_s_words_stay_words(running: Portal) -> None:
         assert "<script>alert" not in page.text, path
         assert "<img src=x" not in page.text, path
         assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+async def test_how_the_line_was_and_what_went_wrong_is_shown(running: Portal) -> None:
+    line = CallQuality(
+        lost_percent=0, sent_lost_percent=0.5, concealed_percent=7.5, jitter_ms=12,
+        round_trip_ms=31, mos=3.4,
+    )  # fmt: skip
+    bad = record(quality=line, ended="nobody transcribes", success=False)
+    await running.put(bad)
+    page = (await running.people.get(f"/clients/vc-one/calls/{bad.call_id}")).text
+    for shown in ("about 3.4 of 4.5", "estimate", "7.5 %", "31 ms"):
+        assert shown in page
+    assert len(diagnose(bad)) == 2
+    for words in diagnose(bad):
+        assert words in html.unescape(page)
+    await running.put(old := record())
+    assert "4.5" not in (await running.people.get(f"/clients/vc-one/calls/{old.call_id}")).text
 
 
 async def test_a_call_under_way_is_watched_turn_by_turn(running: Portal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from voicefleet_agent import ahead, speech
-from voicefleet_agent.listening import BLOCK_SAMPLES, Ears
+from voicefleet_agent.listening import WINDOW_BYTES, Ears
 from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.speaking import Reference
 
@@ -20,6 +21,9 @@ AGENT = (
     "Thank you for calling Bright Smile Dental. We are open Monday to Friday from eight to five."
 )
 CALLER = "No, I would like to come on Thursday."
+WINDOW = WINDOW_BYTES // 2
+"""Samples."""
+AHEAD = 3 * WINDOW
 Sound = np.ndarray[Any, np.dtype[np.int16]]
 
 
@@ -35,9 +39,11 @@ def listen(agent: Sound, caller: Sound) -> list[float]:
     reference = Reference()
     heard: list[float] = []
     ears = Ears(reference, lambda _, __, probability: heard.append(probability), lambda *_: None)
-    for index, at in enumerate(range(0, len(agent) - BLOCK_SAMPLES, BLOCK_SAMPLES)):
-        reference.push(agent[at : at + BLOCK_SAMPLES].tobytes())
-        ears.hear(caller[at : at + BLOCK_SAMPLES].tobytes(), index / 100)
+    # The network always has more than what it plays just now.
+    reference.push(agent[:AHEAD].tobytes())
+    for at in range(0, len(agent) - WINDOW, WINDOW):
+        reference.push(agent[at + AHEAD : at + AHEAD + WINDOW].tobytes())
+        ears.hear(caller[at : at + WINDOW].tobytes(), at / 16_000)
     return heard
 
 
@@ -64,6 +70,29 @@ def line(agent: Sound, echo: float, delay: float) -> Sound:
 def test_an_echo_is_no_speech(voice: Callable[[str], Sound], echo: float, delay: float) -> None:
     agent = voice(AGENT)
     assert runs(listen(agent, line(agent, echo, delay))) == []
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.4])
+def test_nor_is_it_one_after_a_silence_of_the_agent_s(
+    voice: Callable[[str], Sound], delay: float
+) -> None:
+    twice = np.concatenate([voice(AGENT), np.zeros(3 * 16_000, np.int16), voice(AGENT)])
+    assert runs(listen(twice, line(twice, 0.3, delay))) == []
+
+
+def test_what_begins_between_two_windows_is_there_when_it_was_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([100.0, 100.012, 100.032, 200.0, 300.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    reference = Reference()
+    reference.pull(1024)
+    reference.push(b"\1" * 2048)
+    began = 2 * 16 * 12
+    assert reference.pull(1024) == bytes(began) + b"\1" * (1024 - began)
+    reference.clear()
+    reference.push(b"\1" * 1024)
+    assert reference.pull(1024) == b"\1" * 1024
 
 
 @pytest.mark.parametrize("echo", [0.0, 0.1])

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.unit
 
 NUMBER = "+14155550100"
 COMMANDS = (
-    "up", "down", "clean", "status", "plan", "call", "ab", "ledger", "doctor", "tune", "simulate",
+    "up", "down", "clean", "status", "plan", "call", "loadtest", "ab", "ledger", "doctor", "tune",
+    "simulate",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import (
     BookedAppointment,
     CallEvent,
+    CallQuality,
     CallRecord,
     CallState,
     Message,
@@ -183,6 +184,10 @@ class Recorder:
         sound.pcm += pcm
         if sound.ends - sound.at >= _BLOCK:
             self._flush(side)
+
+    def quality(self, line: CallQuality) -> None:
+        """The line has been like this so far."""
+        self._record.quality = line
 
     def progress(self, outcome: Outcome) -> None:
         """What the dialogue has done so far: a booking must not be missing if we are killed."""

@@ -19,7 +19,8 @@ from voicefleet_cli.simulate.caller import Caller
 from voicefleet_cli.simulate.scenario import PAUSE, Noise, Scenario
 from voicefleet_cli.telephone.answering import PATIENCE, Answering, Told, until_finished
 from voicefleet_cli.telephone.hearing import judge
-from voicefleet_cli.telephone.sip import NotAnswered, SipLine
+from voicefleet_cli.telephone.signalling import NotAnswered
+from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_cli.telephone.sound import (
     RATE,
     Samples,

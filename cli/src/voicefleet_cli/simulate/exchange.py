@@ -12,7 +12,7 @@ from voicefleet_api.calls import CallEvent, CallRecord
 from voicefleet_cli.call import route
 from voicefleet_cli.calls import Portal
 from voicefleet_cli.simulate.dial import Exchange, Live
-from voicefleet_cli.telephone.sip import NotAnswered
+from voicefleet_cli.telephone.signalling import NotAnswered
 from voicefleet_infra.platform import Platform
 
 _RECORD_SECONDS = 60

@@ -16,7 +16,7 @@ from voicefleet_cli.simulate.judge import Fact, judged
 from voicefleet_cli.simulate.rehearse import rehearse
 from voicefleet_cli.simulate.report import Called
 from voicefleet_cli.simulate.scenario import Scenario
-from voicefleet_cli.telephone.sip import NotAnswered
+from voicefleet_cli.telephone.signalling import NotAnswered
 from voicefleet_dialogue.acts import LanguageModel, ModelUnavailable
 
 Cast = Callable[[Scenario, AgentConfig], Caller]
@@ -33,19 +33,15 @@ class Client:
     @property
     def models(self) -> str:
         """What hears, thinks and speaks in its calls: the first of each."""
-        hears, thinks, speaks = (
-            part[0]
-            for part in (
-                self.config.pipeline.stt,
-                self.config.pipeline.llm,
-                self.config.pipeline.tts,
-            )
+        pipeline = self.config.pipeline
+        hears, thinks, speaks = pipeline.stt[0], pipeline.llm[0], pipeline.tts[0]
+        parts = (
+            ("STT", hears.provider, hears.model),
+            ("LLM", thinks.provider, thinks.model),
+            ("TTS", speaks.provider, speaks.voice),
         )
-        names = (hears.model, thinks.model, speaks.voice)
-        providers = (hears.provider, thinks.provider, speaks.provider)
         return ", ".join(
-            f"{part} {provider}{f' {name}' if name else ''}"
-            for part, provider, name in zip(("STT", "LLM", "TTS"), providers, names, strict=True)
+            f"{part} {provider}{f' {name}' if name else ''}" for part, provider, name in parts
         )
 
     def scenarios(self, among: Sequence[Scenario]) -> list[Scenario]:

@@ -1,0 +1,71 @@
+"""The other end of a SIP call, in the test's own process: rings, answers, gives the sound back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+HOST = "127.0.0.1"
+ECHO = 0.9
+"""Seconds after which sound comes back."""
+
+
+class Echo(asyncio.DatagramProtocol):
+    """Sends packets back to where they came from, later; not those that are `lost`, counted by the
+    caller's sequence numbers."""
+
+    def __init__(self, lost: Callable[[int], bool] = lambda _: False) -> None:
+        self._lost = lost
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if not self._lost(int.from_bytes(data[2:4])):
+            asyncio.get_running_loop().call_later(ECHO, self.transport.sendto, data, addr)
+
+
+class Server(asyncio.DatagramProtocol):
+    """Answers INVITEs with that status and the echo's port, from the `deaf`-th on; notes what
+    comes."""
+
+    def __init__(self, status: str, media: int, deaf: int) -> None:
+        self.status, self.media, self.deaf = status, media, deaf
+        self.methods: list[str] = []
+        self.port = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        text = data.decode()
+        self.methods.append(text.split()[0])
+        if self.methods[-1] != "INVITE" or self.methods.count("INVITE") <= self.deaf:
+            return
+        body = f"v=0\r\nc=IN IP4 {HOST}\r\nm=audio {self.media} RTP/AVP 0\r\n"
+        kept = [h for h in text.split("\r\n") if h.startswith(("Via", "From", "Call-ID", "CSeq"))]
+        to = next(h for h in text.split("\r\n") if h.startswith("To"))
+        lines = [f"SIP/2.0 {self.status}", *kept, f"{to};tag=there", f"Content-Length: {len(body)}"]
+        self.transport.sendto("\r\n".join([*lines, "", body]).encode(), addr)
+
+
+@asynccontextmanager
+async def peer(
+    status: str, *, deaf: int = 0, lost: Callable[[int], bool] = lambda _: False
+) -> AsyncIterator[Server]:
+    """Listens on a free port of loopback."""
+    loop = asyncio.get_running_loop()
+    media, _ = await loop.create_datagram_endpoint(lambda: Echo(lost), local_addr=(HOST, 0))
+    port = media.get_extra_info("sockname")[1]
+    signals, server = await loop.create_datagram_endpoint(
+        lambda: Server(status, port, deaf), local_addr=(HOST, 0)
+    )
+    try:
+        yield server
+    finally:
+        await asyncio.sleep(0.1)  # for what is on its way
+        signals.close()
+        media.close()
