@@ -5,7 +5,8 @@ set -uo pipefail
 run=(.venv/bin/python -m pytest)
 failed=0
 
-alone=(tests/e2e tests/integration/voice tests/integration/bench tests/integration/carrier)
+alone=(tests/e2e tests/integration/voice tests/integration/bench tests/integration/carrier
+  tests/integration/sip/test_failover.py)
 "${run[@]}" "${alone[@]}" || failed=1
 
 matrix=$(mktemp)

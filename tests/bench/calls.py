@@ -1,6 +1,6 @@
 """How many calls a machine carries before callers hear it, layer by layer, and what one costs.
 
-    python tests/bench/calls.py --layers edge,ours,stock,models,talks --seconds 20
+    python tests/bench/calls.py --layers edge,ours,stock,models,talks --seconds 15
 
 Telephones (`voicefleet_cli.load`) call by SIP and send and get sound all the time; every layer is
 climbed step by step until the first that is not carried well (`Figures.complaints`: a call refused
@@ -20,14 +20,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import math
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,6 +46,7 @@ from bench.stock.agent import NAME as STOCK
 from voicefleet_agent import native
 from voicefleet_cli.load import SETTLE, Figures, Load, percentile
 from voicefleet_cli.telephone import rtp
+from voicefleet_cli.telephone.signalling import RATE
 
 STEPS = (1, 2, 3, 5, 8, 12, 16, 24, 32)
 TALKS = (100, 200, 400, 800, 1600, 3200)
@@ -124,18 +128,25 @@ def _busy() -> float:
     return float(sum(times) - times.idle - times.iowait)
 
 
-async def climb(machine: Machine, layer: str, load: Load, steps: Iterable[int], seconds: float,
-                numbers: list[str]) -> list[Step]:  # fmt: skip
-    """Until the first step that is not carried well; `numbers` are called one after the other."""
+async def climb(
+    machine: Machine,
+    layer: str,
+    load: Load,
+    seconds: float,
+    numbers: Iterator[str],
+    *,
+    legs: int = 1,
+    most: int = max(STEPS),
+) -> list[Step]:
+    """Until the first step that is not carried well; `numbers` are called one after the other,
+    `legs` of them in a call."""
     await quiet()
     meter = Meter(machine)
-    left = iter(numbers)
     found: list[Step] = []
-    each = len(numbers) // max(STEPS)
     try:
-        for calls in steps:
-            there = len(load.phones) // each
-            await load.add([next(left) for _ in range((calls - there) * each)])
+        for calls in (step for step in STEPS if step <= most):
+            more = calls * legs - len(load.phones)
+            await load.add(list(itertools.islice(numbers, more)))
             for again in (True, False):
                 await asyncio.sleep(SETTLE)
                 meter.start()
@@ -157,12 +168,8 @@ async def climb(machine: Machine, layer: str, load: Load, steps: Iterable[int], 
 
 def tone() -> bytes:
     """20 ms of 400 Hz: one packet, and the next goes on where it ended."""
-    return rtp.coded(round(8000 * _SINE[at % len(_SINE)]) for at in range(rtp.SAMPLES))[0]
-
-
-_SINE = (0.0, 0.309, 0.588, 0.809, 0.951, 1.0, 0.951, 0.809, 0.588, 0.309,
-         0.0, -0.309, -0.588, -0.809, -0.951, -1.0, -0.951, -0.809, -0.588, -0.309)  # fmt: skip
-"""One period of 400 Hz at 8 kHz."""
+    turn = 2 * math.pi * 400 / RATE
+    return rtp.coded(round(8000 * math.sin(turn * at)) for at in range(rtp.SAMPLES))[0]
 
 
 async def without_models(layers: list[str], seconds: float, machine: Machine) -> list[Step]:
@@ -173,19 +180,19 @@ async def without_models(layers: list[str], seconds: float, machine: Machine) ->
     if "edge" in layers:
         await machine.pair(NUMBERS)
         pairs = Load(address, port, background=tone(), asking=False, steady=True)
-        twice = [number for number in NUMBERS for _ in range(2)]
-        found += await climb(machine, "edge", pairs, STEPS, seconds, twice)
+        twice = (number for number in NUMBERS for _ in range(2))
+        found += await climb(machine, "edge", pairs, seconds, twice, legs=2)
     if "ours" in layers:
         client = await machine.start_ours(CLIENT)
         callers = Load(address, port, steady=True)
-        found += await climb(machine, "ours", callers, STEPS, seconds, [client.number] * max(STEPS))
+        found += await climb(machine, "ours", callers, seconds, repeat(client.number))
     if "stock" in layers:
         await asyncio.to_thread(machine.start_stock, WARM)
         # The room's name tells it whose prompt to take.
         await machine.route(STOCK, STOCK_NUMBER, f"{CLIENT}--")
         callers = Load(address, port, steady=True)
-        steps = [step for step in STEPS if step <= WARM]
-        found += await climb(machine, "stock", callers, steps, seconds, [STOCK_NUMBER] * max(STEPS))
+        numbers = repeat(STOCK_NUMBER)
+        found += await climb(machine, "stock", callers, seconds, numbers, most=WARM)
     return found
 
 
@@ -194,8 +201,7 @@ async def with_models(seconds: float, machine: Machine) -> list[Step]:
     await asyncio.to_thread(machine.start_sip)
     client = await machine.start_ours(CLIENT)
     callers = Load(machine.platform.address, machine.platform.port("sip"))
-    numbers = [client.number] * max(STEPS)
-    return await climb(machine, "models", callers, STEPS, seconds, numbers)
+    return await climb(machine, "models", callers, seconds, repeat(client.number))
 
 
 async def without_sound() -> list[talks.Talks]:
@@ -267,11 +273,13 @@ def sizing(steps: list[Step]) -> list[str]:
             for part, share in sorted(most.cores.items(), key=lambda item: -item[1])
             if share / most.calls >= 0.001 and part != "telephones"
         )
-        # As busy as this machine was when it still carried them well, and no busier.
-        cores = WANTED * most.cost() / busy if busy else 0.0
-        beyond = any(step.complaints for step in steps if step.layer == layer)
-        most_words = str(most.calls) if beyond else f"{most.calls} and more"
-        lines.append(f"| {layer} | {most_words} | {parts} | {cores:.0f} at {busy:.0%} busy |")
+        cores = WANTED * most.cost()
+        if any(step.complaints for step in steps if step.layer == layer):
+            # As busy as this machine was when it still carried them well, and no busier.
+            carries, needed = str(most.calls), f"{cores / busy:.0f} at {busy:.0%} busy"
+        else:
+            carries, needed = f"{most.calls} and more", f"more than {cores:.0f}"
+        lines.append(f"| {layer} | {carries} | {parts} | {needed} |")
     return lines
 
 
@@ -289,7 +297,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", default="edge,ours,stock,models,talks")
-    parser.add_argument("--seconds", type=float, default=20, help="measured at each step")
+    parser.add_argument("--seconds", type=float, default=15, help="measured at each step")
     parser.add_argument("--json", type=Path, help="write every figure to this file, too")
     args = parser.parse_args()
     # Ended from outside, everything that was started is stopped all the same.

@@ -99,7 +99,10 @@ def _numbers(world: World) -> list[Object]:
 
 
 def _holder(obj: Object) -> str | None:
+    """Who has the number; one that is being given up is its client's until its phase changes."""
     claim = obj["spec"].get("claimRef")
+    if not claim and obj["status"]["phase"] == "Bound":
+        claim = obj["status"]["previousClaim"]
     return claim["name"] if claim else None
 
 

@@ -97,13 +97,13 @@ class _Asked(SipCall):
         self.whom: asyncio.Queue[str] = asyncio.Queue()
         self._answer, self._result, self._after = answer, result, after
 
-    async def _reply(self, request: str) -> None:
+    async def _reply(self, request: str, sender: tuple[str, int]) -> None:
         if not request.startswith("REFER "):
-            await super()._reply(request)
+            await super()._reply(request, sender)
             return
         found = re.search(r"^Refer-To:\s*<?([^>\r\n]+)", request, re.MULTILINE | re.IGNORECASE)
         self.whom.put_nowait(found[1] if found else "")
-        self._respond(request, self._answer)
+        self._respond(request, self._answer, sender)
         if self._answer.startswith("2"):
             await asyncio.sleep(self._after)
             number = re.search(r"^CSeq:\s*(\d+)", request, re.MULTILINE | re.IGNORECASE)

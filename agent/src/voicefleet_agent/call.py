@@ -18,6 +18,15 @@ from livekit.agents import AutoSubscribe, JobContext
 
 from voicefleet_agent import ahead, line, talk, tally, transfer
 from voicefleet_agent.audio import SAMPLE_RATE
+from voicefleet_agent.caller import (
+    CALLED_NUMBER,
+    CALLER_NUMBER,
+    ENDED,
+    hear,
+    settle,
+    until_answered,
+    until_gone,
+)
 from voicefleet_agent.conversation import Conversation, Ending
 from voicefleet_agent.listening import Ears
 from voicefleet_agent.live import Live
@@ -37,8 +46,6 @@ CALLER_TIMEOUT = 20.0
 """Seconds until a room with nobody in it, or without a media path, is given up.
 
 Callers ring for less."""
-ANSWER_TIMEOUT = 5.0
-"""Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
 LOST_TIMEOUT = 2.0
 """Seconds to find the caller whose call has lost its process: who is not there has hung up."""
 QUIET_LINE = 3.0
@@ -46,25 +53,9 @@ QUIET_LINE = 3.0
 DEAD_LINE = 15.0
 """and until this one is over; LiveKit SIP waits as long, where it is there itself."""
 
-# LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
-# then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
-# At last "hangup", before it leaves the room; where its leaving gets lost, the server notices 22 s
-# later.
-CALL_STATUS = "sip.callStatus"
-HUNG_UP = "hangup"
-CALLER_NUMBER = "sip.phoneNumber"
-CALLED_NUMBER = "sip.trunkPhoneNumber"
 _NO_MEDIA = "no media connection"
 _NEVER_TALKED = ("failed", _NO_MEDIA)
 """Why a call ended, where the caller heard nothing and it is our fault."""
-
-_ENDED = (
-    rtc.DisconnectReason.CLIENT_INITIATED,
-    rtc.DisconnectReason.ROOM_CLOSED,
-    rtc.DisconnectReason.ROOM_DELETED,
-    rtc.DisconnectReason.PARTICIPANT_REMOVED,
-)
-"""Somebody wanted it. Else a node has died, or was shut down."""
 
 log = logging.getLogger(LOGGER)
 
@@ -143,7 +134,7 @@ class _Call:
 
     async def _run(self) -> str:
         ctx = self._ctx
-        ctx.room.on("disconnected", lambda reason: _settle(self._gone, reason not in _ENDED))
+        ctx.room.on("disconnected", lambda reason: settle(self._gone, reason not in ENDED))
         # Made ahead as a rule; where the words are brand-new this runs beside connecting.
         greeting = self._start(
             ahead.speak_somehow(
@@ -170,7 +161,7 @@ class _Call:
                 caller = await ctx.wait_for_participant()
         except TimeoutError:
             return "no caller"
-        left = self._start(_until_gone(ctx.room, caller, self._gone))
+        left = self._start(until_gone(ctx.room, caller, self._gone))
         talking = self._start(self._talk(source, caller, publishing, greeting))
         try:
             claimed = self._start(self._until_claimed())
@@ -244,7 +235,7 @@ class _Call:
         conversation.hears(ears)
         self._conversation = conversation
         await (await publishing).wait_for_subscription()
-        await _until_answered(self._ctx.room, caller)
+        await until_answered(self._ctx.room, caller)
         try:
             if after != "lost":
                 await greeting
@@ -255,7 +246,7 @@ class _Call:
             return Ending("Transfer" if person else "Failed", "no voice speaks", person)
         self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
-        self._hearing = self._start(_hear(self._ctx.room, caller, ears, self._watch))
+        self._hearing = self._start(hear(self._ctx.room, caller, ears, self._watch))
         self._start(line.watch(self._ctx.room, record.quality))
         log.info(
             "greeted",
@@ -296,7 +287,7 @@ class _Call:
             quiet = time.monotonic() - since
             self._recorder.line(lost=quiet >= QUIET_LINE)
             if quiet >= DEAD_LINE:
-                _settle(self._gone, True)
+                settle(self._gone, True)
             await asyncio.sleep(1)
 
     async def _until_claimed(self) -> None:
@@ -381,82 +372,6 @@ def _read(find: Callable[[], Entry | None]) -> Entry | None:
             extra={"action": "JournalNotRead", "error": type(error).__name__},
         )
         return None
-
-
-async def _hear(
-    room: rtc.Room,
-    caller: rtc.RemoteParticipant,
-    ears: Ears,
-    watch: Callable[[rtc.Track], Coroutine[Any, Any, None]],
-) -> None:
-    """Listen to the caller's microphone, whenever it comes; `watch` a telephone's line."""
-    tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
-
-    def on_track(
-        track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
-    ) -> None:
-        if participant.identity == caller.identity:
-            tracks.put_nowait(track)
-
-    room.on("track_subscribed", on_track)
-    for publication in caller.track_publications.values():
-        if publication.track is not None and publication.track.kind == rtc.TrackKind.KIND_AUDIO:
-            tracks.put_nowait(publication.track)
-    while True:
-        track = await tracks.get()
-        phone = caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
-        watching = asyncio.create_task(watch(track)) if phone else None
-        try:
-            await ears.listen(track)
-        finally:
-            if watching is not None:
-                watching.cancel()
-
-
-async def _until_answered(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:
-    """Wait for the SIP call to be up; others (a browser, a test) are heard at once."""
-    if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
-        return
-    changed = asyncio.Event()
-
-    def on_change(*_: object) -> None:
-        changed.set()
-
-    room.on("participant_attributes_changed", on_change)
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT):
-            while caller.attributes.get(CALL_STATUS) != "active":
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        log.warning("no sign that the call is up; speaking", extra={"action": "AnswerUnknown"})
-    finally:
-        room.off("participant_attributes_changed", on_change)
-
-
-async def _until_gone(
-    room: rtc.Room, caller: rtc.RemoteParticipant, gone: asyncio.Future[bool]
-) -> bool:
-    """Return when the caller has left or the room is closed; True: against the caller's will."""
-
-    def on_left(participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == caller.identity:
-            _settle(gone, participant.disconnect_reason not in _ENDED)
-
-    def on_change(*_: object) -> None:
-        if caller.attributes.get(CALL_STATUS) == HUNG_UP:
-            _settle(gone, False)
-
-    room.on("participant_disconnected", on_left)
-    room.on("participant_attributes_changed", on_change)
-    if caller.identity not in room.remote_participants:
-        _settle(gone, False)
-    return await gone
-
-
-def _settle(gone: asyncio.Future[bool], cut_off: bool) -> None:
-    if not gone.done():
-        gone.set_result(cut_off)
 
 
 def _seconds_since(begun: float) -> float:

@@ -33,8 +33,9 @@ async def watch(room: rtc.Room, tell: Callable[[CallQuality], None]) -> None:
 
 def judge(stats: rtc.RtcStats) -> CallQuality | None:
     """None while no sound of the caller's has come."""
-    came = _audio(stats.subscriber_stats, "inbound_rtp")
-    sent = _audio(stats.publisher_stats, "remote_inbound_rtp")
+    # One connection may serve both directions.
+    both = [*stats.subscriber_stats, *stats.publisher_stats]
+    came, sent = _audio(both, "inbound_rtp"), _audio(both, "remote_inbound_rtp")
     samples = sum(one.inbound.total_samples_received for one in came)
     if not samples:
         return None

@@ -53,6 +53,8 @@ class Worker(AgentServer):
     """
 
     registered = False
+    begun = False
+    """It has been registered: before that there are no jobs to ask for."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -71,7 +73,7 @@ class Worker(AgentServer):
             log.error("call lost", extra={"action": "CallLost", "error": type(error).__name__})
 
     async def _run_ws(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        self.registered = True
+        self.registered = self.begun = True
         log.info("registered", extra={"action": "Registered", "workerID": self.id})
         try:
             await super()._run_ws(ws)
@@ -141,7 +143,7 @@ async def serve_health(
 
     async def health(_: web.Request) -> web.Response:
         ready = worker.registered and not worker.draining
-        under_way = {info.job.id for info in worker.active_jobs}
+        under_way = {info.job.id for info in worker.active_jobs} if worker.begun else set()
         tally.look(under_way)
         return web.json_response(
             {
@@ -238,8 +240,11 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
         await asyncio.sleep(RETRY_AHEAD)
 
 
-async def keep_house(settings: Settings, delivery: Delivery) -> None:
-    """Deliver records and sync the calendar: of two workers on the volume, one at a time."""
+async def keep_house(
+    worker: Worker, delivery: Delivery, config: AgentConfig, settings: Settings
+) -> None:
+    """Take over what a worker before has left, deliver records, sync the calendar: of two workers
+    on the volume, one at a time."""
     settings.housekeeping.parent.mkdir(parents=True, exist_ok=True)
     with settings.housekeeping.open("ab") as lock:
         while True:
@@ -248,7 +253,10 @@ async def keep_house(settings: Settings, delivery: Delivery) -> None:
                 break
             except BlockingIOError:
                 await asyncio.sleep(HOUSE_POLL)
-        await asyncio.gather(keep_synced(settings), delivery.run())
+        left = rescue.take_over_left(
+            Journal(settings.spool), config.agent_name, lambda: worker.registered
+        )
+        await asyncio.gather(left, keep_synced(settings), delivery.run())
 
 
 async def run(config: AgentConfig, settings: Settings) -> None:
@@ -262,14 +270,10 @@ async def run(config: AgentConfig, settings: Settings) -> None:
     started = asyncio.Event()
     worker.on("worker_started", started.set)
     delivery = Delivery(settings, patience=rescue.PATIENCE)
-    left = rescue.take_over_left(
-        Journal(settings.spool), config.agent_name, lambda: worker.registered
-    )
     health = await serve_health(worker, delivery, tally, config, settings)
     tried = asyncio.Event()
     greeting = asyncio.create_task(keep_phrases_ready(settings, tried))
-    keeping = asyncio.create_task(keep_house(settings, delivery))
-    rescuing = asyncio.create_task(left)
+    keeping = asyncio.create_task(keep_house(worker, delivery, config, settings))
 
     async def serve() -> None:
         # Not registered before it has something to say: a first caller would hear silence.
@@ -290,6 +294,6 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await serving
     finally:
-        for task in (greeting, keeping, rescuing, stopping):
+        for task in (greeting, keeping, stopping):
             task.cancel()
         await health.cleanup()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -36,7 +35,7 @@ def place(
         fail(f"--play: there is no file {play}")
     if not KEYS.fullmatch(press):
         fail("--press: digits, * and #; a comma waits two seconds, as in 0 or 4155550134#")
-    forward = None if to_uri else route(platform, number)["forwardTo"]
+    forward = None if to_uri else last_resort(platform, number)
     uri = to_uri or f"sip:{number}@{platform.address}:{platform.port('carrier')}"
     if output is Output.TABLE:
         err.print(f"calling {uri}", soft_wrap=True)
@@ -60,8 +59,11 @@ def place(
     return Exit.OK if call.answered else Exit.NOT_ANSWERED
 
 
-def route(platform: Platform, number: str) -> dict[str, Any]:
-    """What the carrier would do with a call to that number; ends the command where it cannot."""
+def last_resort(platform: Platform, number: str) -> str | None:
+    """Whom the carrier rings where nobody else takes the number's calls.
+
+    Ends the command where the platform does not run, or nobody has the number.
+    """
     try:
         answer = httpx.get(
             f"{platform.sandbox_url}/_sandbox/route", params={"number": number}, timeout=10
@@ -70,8 +72,8 @@ def route(platform: Platform, number: str) -> dict[str, Any]:
         fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
     if answer.status_code == 404:
         fail(f"nobody has {number}; see: kubectl get vc", Exit.NOT_ANSWERED)
-    found: dict[str, Any] = answer.raise_for_status().json()
-    return found
+    forward: str | None = answer.raise_for_status().json()["forwardTo"]
+    return forward
 
 
 def _plain(call: Call) -> dict[str, object]:

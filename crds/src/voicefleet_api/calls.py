@@ -109,7 +109,7 @@ class ProviderUse(ApiModel):
 class CallQuality(ApiModel):
     """The line, as the agent's end of it sees it: WebRTC statistics, of the whole call.
 
-    A telephone's own leg has none (LiveKit SIP sends no RTCP): what is lost there is concealed.
+    Not of the telephone's own leg: LiveKit SIP tells nothing of it, and fills what is lost there.
     """
 
     lost_percent: float = Field(ge=0, description="Of the caller's packets, from LiveKit to us.")

@@ -87,9 +87,8 @@ def _line(record: CallRecord) -> list[str]:
         found.append(f"{line.lost_percent:.1f} % of the caller's packets were lost {between}.")
     elif line.concealed_percent > MISSING_PERCENT:
         found.append(
-            f"{line.concealed_percent:.1f} % of the caller's sound was missing, and was not lost"
-            f" {between}: look at the network from the carrier to LiveKit SIP, and at that"
-            " machine's load."
+            f"{line.concealed_percent:.1f} % of the caller's sound came too late to be heard, and"
+            " no packet was lost: look at the load of the agent's and of LiveKit's machine."
         )
     if line.sent_lost_percent > MISSING_PERCENT:
         found.append(f"{line.sent_lost_percent:.1f} % of the agent's packets were lost {between}.")

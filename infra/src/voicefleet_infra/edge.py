@@ -25,7 +25,7 @@ from voicefleet_infra.services import SIP_NODES, Service, livekit_sip, program
 
 _CONFIG = Path(__file__).with_name("edge.cfg")
 CALLS_PER_SECOND = 30
-"""New calls that are let through. A bridge has 200 ports for sound, each taken until 30 s after."""
+"""New calls that are let through; a bridge has ports for the sound of 200."""
 
 
 def phone_line(platform: Platform) -> list[Service]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 BASE_PORT = 16000
 ZONE = "fleet.test"
-RTP_PORTS = 200
+RTP_PORTS = 400
 """UDP ports for calls' sound, of each SIP bridge: two a call."""
 
 # Steps above the base. 53, 60 and 443 are to be recognised: DNS, SIP, HTTPS.

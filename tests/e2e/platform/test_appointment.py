@@ -56,7 +56,7 @@ class SpeakingPlatform(WholePlatform):
 
     def _services(self) -> list[services.Service]:
         gateways = (services.gateway(self.platform, name) for name in ("stt", "tts"))
-        return [*super()._services(), *gateways]
+        return [*super()._services(), services.carrier(self.platform), *gateways]
 
     def start_portal(self) -> None:
         self._start(services.portal(self.platform, self._cluster.kubeconfig_of("portal")))

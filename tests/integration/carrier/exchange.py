@@ -13,14 +13,15 @@ import httpx
 from support.netns import NETWORK, Host, Lab
 from support.stack import until
 from voicefleet_cli.phone import Call, dial
-from voicefleet_infra.probes import sip_answers
+from voicefleet_infra.probes import http_ok, sip_answers
 
 PORT = 5060
 NO_REPLY_SECONDS = 1.0
 CALLER, OWNER = "+15005550006", "+14155550199"
 FORWARD = "https://twimlets.com/forward?PhoneNumber=%2B14155550199"
 _ACCOUNT = "AC" + "1" * 32
-_SANDBOX = "http://127.0.0.1:12111"
+_SANDBOX_PORT = 12111
+_SANDBOX = f"http://127.0.0.1:{_SANDBOX_PORT}"
 """On the carrier's own loopback."""
 
 
@@ -96,10 +97,12 @@ def exchange(lab: Lab, folder: Path) -> Exchange:
     _start(made.carrier, folder / "edge.log", edge)
 
     def up() -> bool:
-        with made.caller.inside():
-            return sip_answers(made.carrier.address, PORT)
+        with made.carrier.inside():
+            return http_ok(_SANDBOX_PORT, "/_sandbox/health") and sip_answers(
+                made.carrier.address, PORT
+            )
 
-    until(up, f"the edge does not answer: {(folder / 'edge.log').read_text()[-2000:]}")
+    until(up, f"the carrier does not answer; see the logs in {folder}")
     return made
 
 

@@ -1,9 +1,11 @@
-"""Everything of ours is dead; what is hosted at the carrier still rings the owner's phone."""
+"""Everything of ours is dead; what is hosted at the carrier still rings the owner's phone.
+
+The tests run in this order: the last one kills the platform.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,11 +44,8 @@ class Line(Stack):
             os.killpg(self.pids[name], signal.SIGKILL)
 
 
-@pytest.fixture
-def stack() -> Iterator[Line]:
-    for program in ("kamailio", "baresip"):
-        if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin"):
-            pytest.skip(f"{program} is not installed: make provision")
+@pytest.fixture(scope="module")
+def stack(programs: None) -> Iterator[Line]:
     if not binary("livekit-sip").exists():
         pytest.skip("livekit-sip is not built: make provision")
     with Line() as running:
@@ -56,20 +55,6 @@ def stack() -> Iterator[Line]:
             )
         running.start_operator()
         yield running
-
-
-def test_the_owners_phone_rings_when_all_of_ours_is_dead(stack: Line, tmp_path: Path) -> None:
-    stack.apply(client("bereft", telephony={"fallback": {"forwardTo": OWNER}}))
-    number = stack.wait("bereft", "Answering")["status"]["primaryNumber"]
-    address = stack.platform.address
-    edge = f"{address}:{stack.platform.port('carrier')}"
-    says = tone(tmp_path / "hello.wav", 900, seconds=60, rate=8000)
-    with answering(address, OWNER, edge, tmp_path / "owner", says=says):
-        stack.die()
-        call = dial(f"sip:{number}@{edge}", caller="+15005550006", address=address, seconds=1)
-    assert call.answered, call
-    assert call.answered_after is not None
-    assert call.answered_after < 6
 
 
 def test_the_last_resort_is_put_back_where_somebody_took_it_away(stack: Line) -> None:
@@ -89,3 +74,17 @@ def test_the_last_resort_is_put_back_where_somebody_took_it_away(stack: Line) ->
     assert route()["forwardTo"] is None
     stack.kubectl("annotate", "vc", "robbed", "voicefleet.dev/reconcile-at=now")
     until(lambda: route()["forwardTo"] == OWNER, "the last resort stays away")
+
+
+def test_the_owners_phone_rings_when_all_of_ours_is_dead(stack: Line, tmp_path: Path) -> None:
+    stack.apply(client("bereft", telephony={"fallback": {"forwardTo": OWNER}}))
+    number = stack.wait("bereft", "Answering")["status"]["primaryNumber"]
+    address = stack.platform.address
+    edge = f"{address}:{stack.platform.port('carrier')}"
+    says = tone(tmp_path / "hello.wav", 900, seconds=60, rate=8000)
+    with answering(address, OWNER, edge, tmp_path / "owner", says=says):
+        stack.die()
+        call = dial(f"sip:{number}@{edge}", caller="+15005550006", address=address, seconds=1)
+    assert call.answered, call
+    assert call.answered_after is not None
+    assert call.answered_after < 6

@@ -30,9 +30,9 @@ from voicefleet_models.settings import read
 
 pytestmark = pytest.mark.integration
 COMMAND = Path(sys.executable).with_name("voicefleet")
-TURNS = 4
+TURNS = 5
 """Of the first caller; one of them is an open question."""
-FACT = "We are at 12 Harbor Street."
+FACT = "Parking behind the building is free."
 
 
 class Model(BaseHTTPRequestHandler):

@@ -82,6 +82,9 @@ async def test_a_list_that_came_late_is_removed(driver: TwilioDriver, mark: Mark
     lists = driver._client.api.v2010.account.sip.credential_lists
     await lists.create_async(friendly_name=f"voicefleet/{FLEET}")
     await lists.create_async(friendly_name="somebody else's")
+    for each in await lists.list_async():
+        if len(await each.credentials.list_async()) == 1:
+            await each.credentials.create_async(mine.username, mine.password)
     assert (await driver.inventory()).outbound_user == ""
     await driver.termination.open(sid)
     assert (await driver.inventory()).outbound_user == mine.username

@@ -77,7 +77,8 @@ def test_a_flood_is_held_at_the_edge(lab: SipLab) -> None:
     finals = []
     for call in calls:
         with call:
-            finals.append(call.wait(0.3).final)
+            # Shorter than calls ring that nobody takes: those end with 503, too.
+            finals.append(call.wait(0.05).final)
     time.sleep(1)
     assert finals.count(503) >= 20, finals
     lab.until_preferred()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from support.media import free_port
 from voicefleet_agent import tally, worker
 from voicefleet_agent.records.delivery import Delivery
 from voicefleet_agent.settings import Settings
 from voicefleet_agent.tally import Tally, note
 from voicefleet_agent.worker import is_ours
+from voicefleet_api.agentconfig import AgentConfig
 
 pytestmark = pytest.mark.unit
 
@@ -116,3 +120,23 @@ async def test_one_keeps_house_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
     await until(["green"])
     green.cancel()
     await asyncio.gather(blue, green, return_exceptions=True)
+
+
+async def test_the_health_page_answers_before_there_are_jobs(tmp_path: Path) -> None:
+    own = replace(settings(tmp_path, "blue"), health_port=free_port())
+    config = AgentConfig(
+        client_id="vc-1", agent_name="a", livekit_url="ws://x", business_name="B", greeting="H"
+    )
+    count = Tally(own.tally)
+    page = await worker.serve_health(
+        worker.build(config, own, count), Delivery(own), count, config, own
+    )
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{own.health_port}/") as answer,
+        ):
+            said = await answer.json()
+            assert (answer.status, said["registered"], said["activeCalls"]) == (503, False, 0)
+    finally:
+        await page.cleanup()

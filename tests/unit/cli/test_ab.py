@@ -48,6 +48,7 @@ def test_callers_are_counted_and_not_calls() -> None:
     found = [
         record(5, "+1", "A", booked=True),  # who calls again and books has booked
         record(1, "+1", "A"),
+        record(7, "+1", "A"),
         record(2, "+2", "A"),
         record(3, "+3", "A", booked=True),  # one too many
         record(4, None, "A", booked=True),  # could be anybody

@@ -83,7 +83,10 @@ def test_a_good_call_has_no_diagnosis() -> None:
             "5.0 % of the caller's packets",
         ),
         ({"quality": LINE.model_copy(update={"sent_lost_percent": 5.0})}, "agent's packets"),
-        ({"quality": LINE.model_copy(update={"concealed_percent": 8.0})}, "from the carrier to"),
+        (
+            {"quality": LINE.model_copy(update={"concealed_percent": 8.0})},
+            "came too late to be heard",
+        ),
         ({"quality": LINE.model_copy(update={"jitter_ms": 45.0})}, "jitter 45 ms"),
         ({"quality": LINE.model_copy(update={"round_trip_ms": 400.0})}, "400 ms apart"),
     ],

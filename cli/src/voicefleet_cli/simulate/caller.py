@@ -133,7 +133,6 @@ def _patterns(
         for sentence in sentences:
             yield _pattern(str(locale.data["say"][sentence])), keys
     for question in asks.items:
-        # Of a question for the day or the time of the appointment the key says so.
         yield _pattern(question.text), (question.key, question.slot, *question.choices[:1])
     if profession is not None:
         yield _pattern(profession.booking.confirmation), ("confirm",)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from voicefleet_api.calls import CallEvent, CallRecord
-from voicefleet_cli.call import route
+from voicefleet_cli.call import last_resort
 from voicefleet_cli.calls import Portal
 from voicefleet_cli.simulate.dial import Exchange, Live
 from voicefleet_cli.telephone.signalling import NotAnswered
@@ -24,7 +24,7 @@ async def exchange(
     platform: Platform, number: str, name: str, namespace: str
 ) -> AsyncIterator[Exchange]:
     """While it is open, the client's calls are followed. Ends the command where there is none."""
-    route(platform, number)
+    last_resort(platform, number)
     client_id = Portal.of(platform, None).client_id(name, namespace)
     path = f"/api/clients/{client_id}"
     async with httpx.AsyncClient(

@@ -34,15 +34,13 @@ class Client:
     def models(self) -> str:
         """What hears, thinks and speaks in its calls: the first of each."""
         pipeline = self.config.pipeline
-        hears, thinks, speaks = pipeline.stt[0], pipeline.llm[0], pipeline.tts[0]
+        stt, llm, tts = pipeline.stt[0], pipeline.llm[0], pipeline.tts[0]
         parts = (
-            ("STT", hears.provider, hears.model),
-            ("LLM", thinks.provider, thinks.model),
-            ("TTS", speaks.provider, speaks.voice),
+            ("STT", stt.provider, stt.model),
+            ("LLM", llm.provider, llm.model),
+            ("TTS", tts.provider, tts.voice),
         )
-        return ", ".join(
-            f"{part} {provider}{f' {name}' if name else ''}" for part, provider, name in parts
-        )
+        return ", ".join(" ".join(filter(None, part)) for part in parts)
 
     def scenarios(self, among: Sequence[Scenario]) -> list[Scenario]:
         """Those that fit it."""

@@ -18,16 +18,19 @@ _RESEND = 0.5
 """Seconds without any answer until an INVITE is sent again, doubled each time (17.1.1.2)."""
 
 
+_Address = tuple[str, int]
+
+
 class NotAnswered(Exception):
     """The call was refused or nobody answered; the text is the last SIP status."""
 
 
 class _Socket(asyncio.DatagramProtocol):
     def __init__(self) -> None:
-        self.came: asyncio.Queue[str] = asyncio.Queue()
+        self.came: asyncio.Queue[tuple[str, _Address]] = asyncio.Queue()
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self.came.put_nowait(data.decode(errors="replace"))
+    def datagram_received(self, data: bytes, addr: _Address) -> None:
+        self.came.put_nowait((data.decode(errors="replace"), addr))
 
     def error_received(self, exc: Exception) -> None:
         """Nobody is there (any more): what waits for an answer runs out of time."""
@@ -51,15 +54,14 @@ class SipCall:
         self._wire: asyncio.DatagramTransport | None = None
         self._following: asyncio.Task[None] | None = None
 
-    async def open(
-        self, address: str, port: int, number: str, caller: str, rtp: int
-    ) -> tuple[str, int]:
+    async def open(self, address: str, port: int, number: str, caller: str, rtp: int) -> _Address:
         """Call `number` at that SIP server, from the server's own address, with sound at our port
         `rtp`. Once answered, says where the other side wants its sound; raises NotAnswered."""
         loop = asyncio.get_running_loop()
         self._wire, self._signals = await loop.create_datagram_endpoint(
-            _Socket, local_addr=(address, 0), remote_addr=(address, port)
+            _Socket, local_addr=(address, 0)
         )
+        self._next = address, port
         self._here = "{}:{}".format(*self._wire.get_extra_info("sockname"))
         self._uri, self._caller = f"sip:{number}@{address}:{port}", caller
         offer = (
@@ -75,6 +77,8 @@ class SipCall:
         self._routes = [*reversed(_headers(answer, "Record-Route"))]
         contact = re.search(r"<([^>]+)>", _header(answer, "Contact"))
         self._uri = contact[1] if contact else self._uri
+        # What follows goes to the next proxy that wants it, else straight to who has answered.
+        self._next = _place((*self._routes, self._uri)[0], self._next)
         self._send("ACK", invite)
         self._following = asyncio.create_task(self._follow(invite))
         return _media_of(answer)
@@ -100,7 +104,7 @@ class SipCall:
                 self._send("INVITE", number, offer, branch)
                 while True:
                     try:
-                        text = await asyncio.wait_for(self._signals.came.get(), wait)
+                        text, _ = await asyncio.wait_for(self._signals.came.get(), wait)
                     except TimeoutError:
                         self._send("INVITE", number, offer, branch)
                         wait *= 2
@@ -137,31 +141,31 @@ class SipCall:
             f"Call-ID: {self._id}\r\nCSeq: {number} {method}\r\nContact: {me}\r\n"
             f"{headers}Content-Length: {len(body)}\r\n\r\n{body}"
         )
-        self._wire.sendto(message.encode())
+        self._wire.sendto(message.encode(), self._next)
 
     async def _follow(self, invite: int) -> None:
         """Answer what the other side asks; a BYE ends the call."""
         assert self._wire is not None
         while True:
-            text = await self._signals.came.get()
+            text, sender = await self._signals.came.get()
             if text.startswith("SIP/2.0"):
                 if text.startswith("SIP/2.0 2") and " INVITE" in _header(text, "CSeq"):
                     self._send("ACK", invite)  # the first one was lost (13.2.2.4)
                 continue
             self.requests.append(text.split(" ", 1)[0])
-            await self._reply(text)
+            await self._reply(text, sender)
 
-    async def _reply(self, request: str) -> None:
-        self._respond(request, "200 OK")
+    async def _reply(self, request: str, sender: _Address) -> None:
+        self._respond(request, "200 OK", sender)
         if request.startswith("BYE "):
             self.gone.set()
 
-    def _respond(self, request: str, status: str) -> None:
+    def _respond(self, request: str, status: str, sender: _Address) -> None:
         assert self._wire is not None
         lines = request.split("\r\n")
         kept = [line for line in lines if re.match(r"(Via|From|To|Call-ID|CSeq):", line)]
         self._wire.sendto(
-            "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]).encode()
+            "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]).encode(), sender
         )
 
 
@@ -179,7 +183,13 @@ def _header(message: str, name: str) -> str:
     return next(iter(_headers(message, name)), "")
 
 
-def _media_of(message: str) -> tuple[str, int]:
+def _place(uri: str, otherwise: _Address) -> _Address:
+    """Host and port of a SIP URI."""
+    found = re.search(r"sips?:(?:[^@>]*@)?([^:;>]+)(?::(\d+))?", uri)
+    return (found[1], int(found[2] or 5060)) if found else otherwise
+
+
+def _media_of(message: str) -> _Address:
     """Where the other side wants its sound (SDP, RFC 8866)."""
     host = re.search(r"^c=IN IP4 (\S+)", message, re.MULTILINE)
     port = re.search(r"^m=audio (\d+)", message, re.MULTILINE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -51,37 +52,48 @@ class Termination:
         self._trunks = client.trunking.v1.trunks
         self._sid: str | None = None
         """Of the list, once it is known to hold the credential."""
+        self._late: list[str] = []
+        """Lists that there are beside it."""
         self._making = asyncio.Lock()
 
     async def open(self, trunk_sid: str) -> Credential:
         """Let our credential call out over the trunk; repeats change nothing."""
         list_sid = await self._list()
-        if list_sid not in await self._guards(trunk_sid):
+        guards = await self._guards(trunk_sid)
+        if list_sid not in guards:
             with errors():
                 await self._trunks(trunk_sid).credentials_lists.create_async(
                     credential_list_sid=list_sid
                 )
+        await self._take_off(trunk_sid, [sid for sid in guards if sid != list_sid])
+        await self._drop_late()
         return self.credential
 
     async def close(self, trunk_sid: str) -> None:
         """Take that back; fine where it, or the trunk, is gone."""
         try:
-            for sid in await self._guards(trunk_sid):
-                if sid == await self._list():
-                    with errors():
-                        await self._trunks(trunk_sid).credentials_lists(sid).delete_async()
+            await self._take_off(trunk_sid, await self._guards(trunk_sid))
         except Gone:
             return
 
+    async def _take_off(self, trunk_sid: str, lists: Sequence[str]) -> None:
+        for sid in lists:
+            with errors():
+                await self._trunks(trunk_sid).credentials_lists(sid).delete_async()
+
     @repeated
     async def _guards(self, trunk_sid: str) -> list[str]:
+        """Lists of ours that the trunk goes by."""
         with errors():
             found = await self._trunks(trunk_sid).credentials_lists.list_async(page_size=_PAGE)
-        return [str(entry.sid) for entry in found]
+        return [str(entry.sid) for entry in found if entry.friendly_name == self._name]
 
-    async def user(self) -> str:
-        """Who may call out; empty where the list is not there, or is not as `open` leaves it."""
-        found = await self._ours()
+    async def user(self, *, opened: bool) -> str:
+        """Who may call out; empty where the list is not there, or is not as `open` leaves it.
+
+        Nobody is asked while no trunk is `opened`.
+        """
+        found = await self._ours() if opened else []
         if len(found) == 1:
             [sid] = found
             if [entry.username for entry in await self._members(sid)] == [self.credential.username]:
@@ -103,20 +115,24 @@ class Termination:
             with errors():
                 made = await self._lists.create_async(friendly_name=self._name)
             lists[str(made.sid)] = []
-        # Of two, one came late and is empty.
-        sid, *others = sorted(lists, key=lambda each: (not lists[each], each))
+        # Of two, one came late; trunks may go by it, so it is dropped at last.
+        sid, *self._late = sorted(lists, key=lambda each: (not lists[each], each))
         members = self._lists(sid).credentials
+        user = self.credential.username
+        ours = next((entry for entry in lists[sid] if entry.username == user), None)
         with errors():
-            if all(entry.username != self.credential.username for entry in lists[sid]):
-                await members.create_async(
-                    username=self.credential.username, password=self.credential.password
-                )
+            if ours is None:
+                await members.create_async(username=user, password=self.credential.password)
             for entry in lists[sid]:
-                if entry.username != self.credential.username:
+                if entry is not ours:
                     await members(entry.sid).delete_async()
-            for other in others:
-                await self._lists(other).delete_async()
         return sid
+
+    async def _drop_late(self) -> None:
+        async with self._making:
+            while self._late:
+                with errors():
+                    await self._lists(self._late.pop()).delete_async()
 
     @repeated
     async def _ours(self) -> list[str]:

@@ -133,9 +133,11 @@ class TwilioDriver:
                 await self.origination(sid)
 
         await asyncio.gather(*map(read, self._to_be_read([trunk.sid for trunk in mine])))
-        found = TelephonyInventory(outbound_user=await self.termination.user())
+        found = TelephonyInventory()
         found.numbers.update((number.sid, number_of(number)) for number in numbers)
         found.trunks.update((t.sid, trunk_of(t, self._urls.get(t.sid))) for t in mine)
+        opened = any(trunk.calls_out for trunk in found.trunks.values())
+        found.outbound_user = await self.termination.user(opened=opened)
         return found
 
     def _to_be_read(self, sids: Sequence[str]) -> list[str]:

@@ -13,6 +13,8 @@ from voicefleet_operator.planning.rollout import judge, moved_seconds, verdict
 
 ROLLOUT_POLL = 5.0
 """Seconds between two looks at the calls of a new version."""
+ROLLOUT_WAITS = ("RollingOut", "Draining")
+"""What is waited for then."""
 _UNTIL_ASKED = (
     "; it is tried again when the spec changes, or the annotation voicefleet.dev/reconcile-at"
 )

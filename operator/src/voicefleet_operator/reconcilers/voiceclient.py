@@ -56,7 +56,12 @@ from voicefleet_operator.reconcilers.report import (
     tell_voice,
     truths,
 )
-from voicefleet_operator.reconcilers.rollout import ROLLOUT_POLL, follow, retry_rollout
+from voicefleet_operator.reconcilers.rollout import (
+    ROLLOUT_POLL,
+    ROLLOUT_WAITS,
+    follow,
+    retry_rollout,
+)
 from voicefleet_operator.reconcilers.secrets import client_secrets, read_recording
 from voicefleet_operator.reconcilers.settling import forget_all, outdated, settle
 from voicefleet_operator.store import key_of
@@ -419,7 +424,7 @@ class _Pass:
             raise Retry(outcome.retry_after, self.onboarding.next_look(None))
         if any(finding.reason == "AwaitingPayment" for finding in found):
             return self.onboarding.next_look(_PAYMENT_POLL)
-        if self.status.rollout is not None and self.status.rollout.phase != "RolledBack":
+        if any(wait.reason in ROLLOUT_WAITS for wait in remaining.waits):
             return self.onboarding.next_look(ROLLOUT_POLL)
         wanting = any(f.type == ConditionType.VOICE_READY and not f.status for f in found)
         return self.onboarding.next_look(_VOICE_POLL if wanting else None)

@@ -1,0 +1,110 @@
+"""The caller in the room: when their call is up, what they say, and when they are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from livekit import rtc
+
+from voicefleet_agent.listening import Ears
+from voicefleet_agent.logs import LOGGER
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
+# LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
+# then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
+# At last "hangup", before it leaves the room; where its leaving gets lost, the server notices 22 s
+# later.
+CALL_STATUS = "sip.callStatus"
+HUNG_UP = "hangup"
+CALLER_NUMBER = "sip.phoneNumber"
+CALLED_NUMBER = "sip.trunkPhoneNumber"
+ENDED = (
+    rtc.DisconnectReason.CLIENT_INITIATED,
+    rtc.DisconnectReason.ROOM_CLOSED,
+    rtc.DisconnectReason.ROOM_DELETED,
+    rtc.DisconnectReason.PARTICIPANT_REMOVED,
+)
+"""Somebody wanted it. Else a node has died, or was shut down."""
+
+log = logging.getLogger(LOGGER)
+
+
+async def hear(
+    room: rtc.Room,
+    caller: rtc.RemoteParticipant,
+    ears: Ears,
+    watch: Callable[[rtc.Track], Coroutine[Any, Any, None]],
+) -> None:
+    """Listen to the caller's microphone, whenever it comes; `watch` a telephone's line."""
+    tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
+
+    def on_track(
+        track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        if participant.identity == caller.identity:
+            tracks.put_nowait(track)
+
+    room.on("track_subscribed", on_track)
+    for publication in caller.track_publications.values():
+        if publication.track is not None and publication.track.kind == rtc.TrackKind.KIND_AUDIO:
+            tracks.put_nowait(publication.track)
+    while True:
+        track = await tracks.get()
+        phone = caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
+        watching = asyncio.create_task(watch(track)) if phone else None
+        try:
+            await ears.listen(track)
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+
+async def until_answered(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:
+    """Wait for the SIP call to be up; others (a browser, a test) are heard at once."""
+    if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
+        return
+    changed = asyncio.Event()
+
+    def on_change(*_: object) -> None:
+        changed.set()
+
+    room.on("participant_attributes_changed", on_change)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            while caller.attributes.get(CALL_STATUS) != "active":
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        log.warning("no sign that the call is up; speaking", extra={"action": "AnswerUnknown"})
+    finally:
+        room.off("participant_attributes_changed", on_change)
+
+
+async def until_gone(
+    room: rtc.Room, caller: rtc.RemoteParticipant, gone: asyncio.Future[bool]
+) -> bool:
+    """Return when the caller has left or the room is closed; True: against the caller's will."""
+
+    def on_left(participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == caller.identity:
+            settle(gone, participant.disconnect_reason not in ENDED)
+
+    def on_change(*_: object) -> None:
+        if caller.attributes.get(CALL_STATUS) == HUNG_UP:
+            settle(gone, False)
+
+    room.on("participant_disconnected", on_left)
+    room.on("participant_attributes_changed", on_change)
+    if caller.identity not in room.remote_participants:
+        settle(gone, False)
+    return await gone
+
+
+def settle(gone: asyncio.Future[bool], cut_off: bool) -> None:
+    """The caller is gone; the first word about it holds."""
+    if not gone.done():
+        gone.set_result(cut_off)
