@@ -22,6 +22,9 @@ from voicefleet_api.agentconfig import AgentConfig
 
 pytestmark = pytest.mark.unit
 
+CONFIG = AgentConfig(
+    client_id="vc-1", agent_name="a", livekit_url="ws://x", business_name="B", greeting="H"
+)
 ROOM = "call-vc-aaaaaaaaaa-_{}_XuPAG7xkdfXw"
 
 
@@ -103,7 +106,8 @@ async def test_one_keeps_house_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
 
     def keep(slot: str) -> asyncio.Task[Any]:
         own = settings(tmp_path, slot)
-        return asyncio.create_task(worker.keep_house(own, Delivery(own)))
+        built = worker.build(CONFIG, own, Tally(own.tally))
+        return asyncio.create_task(worker.keep_house(built, Delivery(own), CONFIG, own))
 
     async def until(slots: list[str]) -> None:
         deadline = time.monotonic() + 5
@@ -124,12 +128,9 @@ async def test_one_keeps_house_at_a_time(tmp_path: Path, monkeypatch: pytest.Mon
 
 async def test_the_health_page_answers_before_there_are_jobs(tmp_path: Path) -> None:
     own = replace(settings(tmp_path, "blue"), health_port=free_port())
-    config = AgentConfig(
-        client_id="vc-1", agent_name="a", livekit_url="ws://x", business_name="B", greeting="H"
-    )
     count = Tally(own.tally)
     page = await worker.serve_health(
-        worker.build(config, own, count), Delivery(own), count, config, own
+        worker.build(CONFIG, own, count), Delivery(own), count, CONFIG, own
     )
     try:
         async with (
