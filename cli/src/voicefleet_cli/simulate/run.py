@@ -61,7 +61,7 @@ async def texts(
                 caller = cast(scenario, client.config)
                 record = await rehearse(scenario, client.config, caller, model)
             except ModelUnavailable as error:
-                yield _failed(scenario, client, f"text, {name}", played_by, str(error))
+                yield _called(scenario, client, f"text, {name}", played_by, error)
             else:
                 yield _called(scenario, client, f"text, {name}", played_by, record)
 
@@ -88,7 +88,7 @@ async def calls(
                 caller = cast(scenario, client.config)
                 rang = await ring(scenario, client.config, caller, exchange, speak, shown, audio)
             except (NotAnswered, ProviderFailed, ModelUnavailable) as error:
-                return _failed(scenario, client, client.models, played_by, str(error))
+                return _called(scenario, client, client.models, played_by, error)
         made = _called(scenario, client, client.models, played_by, rang.record)
         made.audio, made.answers_ms, made.cut_offs = audio.name, rang.answers_ms, rang.cut_offs
         return made
@@ -104,8 +104,18 @@ async def calls(
 
 
 def _called(
-    scenario: Scenario, client: Client, models: str, played_by: str, record: CallRecord
+    scenario: Scenario,
+    client: Client,
+    models: str,
+    played_by: str,
+    came: CallRecord | Exception,
 ) -> Called:
+    """What came of a call: its record, or why it did not come about, a fact that is wrong."""
+    record = None
+    if isinstance(came, Exception):
+        facts = [Fact(what="call", right=False, wanted="a call to the end", found=str(came))]
+    else:
+        record, facts = came, judged(scenario, came, client.config)
     return Called(
         scenario=scenario.name,
         manner=scenario.manner,
@@ -114,20 +124,6 @@ def _called(
         models=models,
         played_by=played_by,
         emergency=scenario.emergency,
-        facts=judged(scenario, record, client.config),
+        facts=facts,
         record=record,
-    )
-
-
-def _failed(scenario: Scenario, client: Client, models: str, played_by: str, why: str) -> Called:
-    """A call that did not come about counts as a fact that is wrong."""
-    return Called(
-        scenario=scenario.name,
-        manner=scenario.manner,
-        goal=scenario.goal,
-        client=client.name,
-        models=models,
-        played_by=played_by,
-        emergency=scenario.emergency,
-        facts=[Fact(what="call", right=False, wanted="a call to the end", found=why)],
     )
