@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,55 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.controlplane import free_platform
+from support.switchboard import Switchboard
 from voicefleet_cli import phone
 from voicefleet_cli.telephone.signalling import SipCall
 from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_cli.telephone.sound import RATE
-from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.tools import binary
 
 
 @contextmanager
 def bridge(folder: Path) -> Iterator[Platform]:
     """Redis, LiveKit and its SIP bridge; the test is skipped where a program is missing."""
-    for program in ("baresip", "redis-server"):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    for name in ("livekit-server", "livekit-sip"):
-        if not binary(name).exists():
-            pytest.skip(f"{name} is not built: make provision")
-    platform = free_platform(folder)
-    if platform.address == "127.0.0.1":
-        pytest.skip("baresip does not call from loopback, and this machine has no other address")
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for make in (services.redis, services.livekit, services.livekit_sip):
-            service = make(platform)
-            if service.name == "livekit-sip":
-                # Else it refuses calls where less than a tenth of the machine is idle.
-                with platform.path("livekit-sip.yaml").open("a") as config:
-                    config.write("max_cpu_utilization: 1\n")
-            log = platform.folder("logs") / f"{service.name}.log"
-            with log.open("wb") as output:
-                environment = {**os.environ, **service.environment}
-                processes.append(
-                    subprocess.Popen(service.command, stdout=output, stderr=output, env=environment)
-                )
-            deadline = time.monotonic() + 30
-            while not service.ready():
-                assert time.monotonic() < deadline, log.read_text()[-2000:]
-                time.sleep(0.1)
-        yield platform
-    finally:
-        for process in reversed(processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    if not shutil.which("baresip"):
+        pytest.skip("baresip is not installed")
+    with Switchboard(folder) as running:
+        yield running.platform
 
 
 @contextmanager
