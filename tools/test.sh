@@ -6,7 +6,7 @@ run=(.venv/bin/python -m pytest)
 failed=0
 
 alone=(tests/e2e tests/integration/voice tests/integration/bench tests/integration/carrier
-  tests/integration/sip/test_failover.py)
+  tests/integration/sip tests/integration/infra/test_sip_media.py)
 "${run[@]}" "${alone[@]}" || failed=1
 
 matrix=$(mktemp)

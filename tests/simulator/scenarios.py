@@ -212,7 +212,10 @@ SCENARIOS = [
     *(
         Scenario(f"connect callers by calls of ours, although at {name} {Fault.KILLED_LATE}",
                  _warm, _client, mishap=(name, Fault.KILLED_LATE))
-        for name in ("twilio POST */SIP/CredentialLists.json", "livekit CreateSIPOutboundTrunk")
+        for name in (
+            "twilio POST */SIP/CredentialLists.json",
+            "twilio POST */SIP/CredentialLists/*/Credentials.json",
+        )
     ),
     Scenario(
         "restart, although the cache is stale", _restart, _client,

@@ -19,6 +19,7 @@ from support.stand_ins import Gateways
 from support.switchboard import Switchboard
 from voicefleet_api import professions
 from voicefleet_cli.telephone.hearing import sounds
+from voicefleet_cli.telephone.signalling import SipCall
 from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_cli.telephone.sound import RATE, Samples
 
@@ -56,6 +57,7 @@ class Phone:
     """When a process was killed, by the line's clock."""
     idle: set[int] = field(default_factory=set)
     """The worker's processes that are in no call."""
+    call: SipCall = field(default_factory=SipCall)
     line: SipLine = field(default_factory=lambda: SipLine(np.zeros(RATE)))
     calling: bool = False
 
@@ -63,7 +65,8 @@ class Phone:
         return self.words, 0.9
 
     async def ring(self, number: str, caller: str = CALLER) -> None:
-        self.line = SipLine(np.zeros(RATE))
+        self.call = SipCall()
+        self.line = SipLine(np.zeros(RATE), self.call)
         self.kills = []
         platform = self.switchboard.platform
         await self.line.open(platform.address, platform.port("sip"), number, caller)
@@ -74,7 +77,8 @@ class Phone:
         """A telephone without a network says no goodbye."""
         if self.calling:
             self.calling = False
-            self.line.gone = self.line.gone or not network
+            if not network:
+                self.call.gone.set()
             await self.line.hang_up()
 
     async def quiet(self, gap: float = 0.8) -> None:

@@ -126,13 +126,15 @@ class Switchboard:
                     ),
                 )
             )
-            yield
-            await livekit.sip.delete_dispatch_rule(
-                api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=made.sip_dispatch_rule_id)
-            )
-            await livekit.sip.delete_trunk(
-                api.DeleteSIPTrunkRequest(sip_trunk_id=trunk.sip_trunk_id)
-            )
+            try:
+                yield
+            finally:
+                await livekit.sip.delete_dispatch_rule(
+                    api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=made.sip_dispatch_rule_id)
+                )
+                await livekit.sip.delete_trunk(
+                    api.DeleteSIPTrunkRequest(sip_trunk_id=trunk.sip_trunk_id)
+                )
 
     def _stop(self) -> None:
         for process in reversed(self._processes.values()):
