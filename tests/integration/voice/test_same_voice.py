@@ -69,7 +69,9 @@ async def calls(gateways: Gateways, voice: str | None, folder: Path) -> list[Arr
         found = [ahead.find(phrases, chosen.speaker, text) for text in essential("en-US")]
         sounds = [b"".join(sound for sound in found if sound is not None)]
         for sentences in CALLS:
-            pieces = [p for text in sentences async for p in chosen.speaker.speak(text)]
+            # On a busy machine a voice may be late, and another says it: not what is asked here.
+            speaker = chosen.speaker.preferred
+            pieces = [p for text in sentences async for p in speaker.speak(text)]
             sounds.append(b"".join(pieces))
     return [embedding(over_the_phone(sound)) for sound in sounds]
 

@@ -35,7 +35,8 @@ _PAGE = 1000
 _WIDE_SEARCH = 200
 _PRIORITY_STEP = 10
 _WEIGHT = 10
-_DOMAINS = 5
+_DOMAINS = 30
+"""A client that lets its trunk go and wants it back uses one up; each costs three requests."""
 _TRANSFERS = "enable-all"
 """Also to phones (https://www.twilio.com/docs/sip-trunking/call-transfer)."""
 _AT_ONCE = 8
