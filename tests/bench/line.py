@@ -9,38 +9,22 @@ from collections.abc import Awaitable
 import numpy as np
 from livekit import api, rtc
 
-from voicefleet_cli.telephone.line import Tape
-from voicefleet_cli.telephone.sound import RATE, Samples, decode, encode
+from voicefleet_cli.telephone.line import Taped
+from voicefleet_cli.telephone.sound import RATE, Samples, decode
 
 FRAME = RATE // 100
 """Samples in 10 ms."""
 
 
-class RoomLine:
+class RoomLine(Taped):
     """A participant of a LiveKit room, with the sound of a telephone (8 kHz, G.711)."""
 
     def __init__(self, noise: Samples) -> None:
-        """`noise` goes on, repeated, for as long as the line is open."""
+        super().__init__(noise, FRAME)
         self.room = rtc.Room()
         self.gone = False
-        self._noise = noise
         self._source = rtc.AudioSource(RATE, 1, queue_size_ms=0)
-        self._saying: Samples = np.zeros(0)
-        self._said = asyncio.Event()
-        self._frames = 0
-        self.began = 0.0
-        """Monotonic time of the clock's zero."""
-        self._mouth = Tape()
-        self._ear = Tape()
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def now(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def last_loud(self) -> float | None:
-        return self._ear.last_loud
 
     async def open(self, url: str, token: str) -> None:
         """Join, and begin to send the noise; who dispatches the agent is the room's business."""
@@ -55,16 +39,6 @@ class RoomLine:
         await self.room.local_participant.publish_track(track, options)
         self._go(self._send())
 
-    async def say(self, speech: Samples) -> tuple[float, float]:
-        start = self._frames * FRAME / RATE
-        self._saying = speech
-        self._said.clear()
-        await self._said.wait()
-        return start, start + len(speech) / RATE
-
-    def recordings(self) -> tuple[Samples, Samples]:
-        return self._mouth.samples(), self._ear.samples()
-
     async def hang_up(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -74,21 +48,8 @@ class RoomLine:
 
     async def _send(self) -> None:
         """A frame every 10 ms, by the clock."""
-        self._frames = round(self.now * RATE / FRAME)
-        while True:
-            wait = self._frames * FRAME / RATE - self.now
-            if wait > 0:
-                await asyncio.sleep(wait)
-            block = np.pad(self._saying[:FRAME], (0, max(0, FRAME - len(self._saying))))
-            at = self._frames * FRAME
-            self._frames += 1
-            if len(self._saying):
-                self._saying = self._saying[FRAME:]
-                if not len(self._saying):
-                    self._said.set()
-            block = decode(encode(block + self._noise.take(range(at, at + FRAME), mode="wrap")))
-            self._mouth.add(block, self._frames * FRAME / RATE)
-            pcm = (block * 32767).astype("<i2").tobytes()
+        async for coded in self._spoken():
+            pcm = (decode(coded) * 32767).astype("<i2").tobytes()
             await self._source.capture_frame(rtc.AudioFrame(pcm, RATE, 1, FRAME))
 
     async def _listen(self, track: rtc.Track) -> None:

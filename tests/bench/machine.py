@@ -25,6 +25,7 @@ from voicefleet_api import professions, tokens
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.receptionist import Fact, OpeningHours
 from voicefleet_infra import services
+from voicefleet_infra.platform import Platform
 from voicefleet_infra.services import Service
 
 _WARM_SECONDS = 180.0
@@ -84,6 +85,20 @@ def config(name: str, url: str) -> AgentConfig:
     )
 
 
+def instant_gateways(platform: Platform) -> Service:
+    """Gateways that answer at once, in the place of the models'."""
+    # By it they know clients' tokens.
+    platform.secret("models-key", stand_ins.KEY)
+    folder = services.models_folder(platform)
+    sockets = [folder / f"{name}.sock" for name in services.GATEWAYS]
+    return Service(
+        "instant",
+        (sys.executable, str(Path(__file__).with_name("instant.py")), str(folder)),
+        str(folder),
+        lambda: all(socket.exists() for socket in sockets),
+    )
+
+
 class Machine(ControlPlane):
     """`with Machine() as machine:` runs LiveKit and the gateways; agents are added to it."""
 
@@ -101,7 +116,7 @@ class Machine(ControlPlane):
                 self._start(make(self.platform))
             self._models = services.models_folder(self.platform)
             if self._instant:
-                self._start_instant()
+                self._start(instant_gateways(self.platform))
             else:
                 for name in self.gateways:
                     self._start(services.gateway(self.platform, name), _FETCH_SECONDS)
@@ -117,23 +132,11 @@ class Machine(ControlPlane):
         """LiveKit's."""
         return f"ws://{self.platform.address}:{self.platform.port('livekit')}"
 
-    def _start_instant(self) -> None:
-        sockets = [self._models / f"{name}.sock" for name in services.GATEWAYS]
-        script = Path(__file__).parent / "instant.py"
-        self._start(
-            Service(
-                "instant",
-                (sys.executable, str(script), str(self._models)),
-                str(self._models),
-                lambda: all(socket.exists() for socket in sockets),
-            )
-        )
-
     def _environment(self, client: str) -> dict[str, str]:
         key = services.models_key(self.platform).read_text().strip()
         return {
             "LIVEKIT_URL": self.url,
-            "MODELS_TOKEN": stand_ins.TOKEN if self._instant else tokens.mint(key, client),
+            "MODELS_TOKEN": tokens.mint(key, client),
             "VOICEFLEET_MODELS": str(self._models),
         }
 

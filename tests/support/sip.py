@@ -18,16 +18,15 @@ from voicefleet_cli import phone
 from voicefleet_cli.telephone.signalling import SipCall
 from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_cli.telephone.sound import RATE
-from voicefleet_infra.platform import Platform
 
 
 @contextmanager
-def bridge(folder: Path) -> Iterator[Platform]:
-    """Redis, LiveKit and its SIP bridge; the test is skipped where a program is missing."""
+def bridge(folder: Path) -> Iterator[Switchboard]:
+    """For phones (baresip); the test is skipped where a program is missing."""
     if not shutil.which("baresip"):
         pytest.skip("baresip is not installed")
     with Switchboard(folder) as running:
-        yield running.platform
+        yield running
 
 
 @contextmanager

@@ -10,7 +10,11 @@ from typing import Any
 
 from aiohttp import web
 
-TOKEN = "token-of-the-client"
+from voicefleet_api import tokens
+
+KEY = "k" * 32
+"""Of the clients' tokens."""
+TOKEN = tokens.mint(KEY, "client")
 Hear = Callable[[bytes], Awaitable[tuple[str, float]]]
 """PCM to words and probability that they sound ended."""
 
@@ -68,7 +72,7 @@ class Gateways:
             await runner.cleanup()
 
     async def _before(self, request: web.Request) -> None:
-        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        tokens.bearer(KEY, request.headers.get("Authorization"))
         await asyncio.sleep(self.delay)
         part = {"/v1/transcriptions": "stt", "/v1/speech": "tts"}.get(request.path, "llm")
         if request.headers.get("Voicefleet-Priority") == "ahead":

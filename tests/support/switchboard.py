@@ -66,10 +66,6 @@ class Switchboard:
     def start(self, name: str) -> None:
         """Start a service and wait until it is ready."""
         service = _MAKE[name](self.platform)
-        if name == "livekit-sip":
-            # Else it refuses calls where less than a tenth of the machine is idle.
-            with self.platform.path("livekit-sip.yaml").open("a") as config:
-                config.write("max_cpu_utilization: 1\n")
         log = self.platform.folder("logs") / f"{service.name}.log"
         with log.open("ab") as output:
             self._processes[name] = subprocess.Popen(
@@ -99,12 +95,11 @@ class Switchboard:
         )
 
     @asynccontextmanager
-    async def number(
-        self,
-        number: str,
-        agent_name: str,
-    ) -> AsyncIterator[None]:
-        """A number whose calls from this machine's address go each into a room with that agent."""
+    async def number(self, number: str, agent: str = "", room: str = "") -> AsyncIterator[None]:
+        """A number whose calls from this machine's address go each into a room of its own with that
+        agent, or all into `room`."""
+        each = api.SIPDispatchRuleIndividual(room_prefix="call-")
+        all_ = api.SIPDispatchRuleDirect(room_name=room)
         async with self.livekit() as livekit:
             trunk = await livekit.sip.create_inbound_trunk(
                 api.CreateSIPInboundTrunkRequest(
@@ -118,11 +113,11 @@ class Switchboard:
             made = await livekit.sip.create_dispatch_rule(
                 api.CreateSIPDispatchRuleRequest(
                     trunk_ids=[trunk.sip_trunk_id],
-                    rule=api.SIPDispatchRule(
-                        dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix="call-")
-                    ),
+                    rule=api.SIPDispatchRule(dispatch_rule_direct=all_)
+                    if room
+                    else api.SIPDispatchRule(dispatch_rule_individual=each),
                     room_config=api.RoomConfiguration(
-                        agents=[api.RoomAgentDispatch(agent_name=agent_name)]
+                        agents=[api.RoomAgentDispatch(agent_name=agent)] if agent else []
                     ),
                 )
             )

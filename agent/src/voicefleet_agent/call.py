@@ -246,8 +246,16 @@ class _Call:
             return Ending("Transfer" if person else "Failed", "no voice speaks", person)
         self._start(self._live.providers.brief(dialogue.briefing()))
         self._start(mouth.run())
-        self._hearing = self._start(hear(self._ctx.room, caller, ears, self._watch))
-        self._start(line.watch(self._ctx.room, record.quality))
+        self._hearing = self._start(hear(self._ctx.room, caller, ears))
+
+        def silent(seconds: float) -> None:
+            # Noticed before LiveKit is sure of it.
+            if caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
+                record.line(lost=seconds >= QUIET_LINE)
+                if seconds >= DEAD_LINE:
+                    settle(self._gone, True)
+
+        self._start(line.watch(self._ctx.room, record.quality, silent))
         log.info(
             "greeted",
             extra={"action": "Greeted", "firstSoundSeconds": _seconds_since(self._begun)},
@@ -272,23 +280,6 @@ class _Call:
         log.info("talk taken up", extra={"action": "TalkTakenUp", "before": before.call_id})
         # What came of that call stands in its own record.
         return replace(before.talk, outcome=Outcome(slots=before.talk.outcome.slots)), "cut_off"
-
-    async def _watch(self, track: rtc.Track) -> None:
-        """Notice that the caller's line is dead, before LiveKit is sure of it.
-
-        A telephone sends all the time, also silence."""
-        assert self._recorder is not None
-        count, since = -1, time.monotonic()
-        while True:
-            stats = await track.get_stats()
-            now = sum(each.inbound_rtp.received.packets_received for each in stats)
-            if now != count:
-                count, since = now, time.monotonic()
-            quiet = time.monotonic() - since
-            self._recorder.line(lost=quiet >= QUIET_LINE)
-            if quiet >= DEAD_LINE:
-                settle(self._gone, True)
-            await asyncio.sleep(1)
 
     async def _until_claimed(self) -> None:
         """Return when the caller has rung again: this line is dead."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from livekit import rtc
 
@@ -33,13 +31,8 @@ ENDED = (
 log = logging.getLogger(LOGGER)
 
 
-async def hear(
-    room: rtc.Room,
-    caller: rtc.RemoteParticipant,
-    ears: Ears,
-    watch: Callable[[rtc.Track], Coroutine[Any, Any, None]],
-) -> None:
-    """Listen to the caller's microphone, whenever it comes; `watch` a telephone's line."""
+async def hear(room: rtc.Room, caller: rtc.RemoteParticipant, ears: Ears) -> None:
+    """Listen to the caller's microphone, whenever it comes."""
     tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
 
     def on_track(
@@ -53,14 +46,7 @@ async def hear(
         if publication.track is not None and publication.track.kind == rtc.TrackKind.KIND_AUDIO:
             tracks.put_nowait(publication.track)
     while True:
-        track = await tracks.get()
-        phone = caller.kind == rtc.ParticipantKind.PARTICIPANT_KIND_SIP
-        watching = asyncio.create_task(watch(track)) if phone else None
-        try:
-            await ears.listen(track)
-        finally:
-            if watching is not None:
-                watching.cancel()
+        await ears.listen(await tracks.get())
 
 
 async def until_answered(room: rtc.Room, caller: rtc.RemoteParticipant) -> None:

@@ -1,26 +1,31 @@
-"""How the line is, by WebRTC's statistics (W3C webrtc-stats), for the call's record."""
+"""How the caller's line is, by WebRTC's statistics (W3C webrtc-stats)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from livekit import rtc
 
 from voicefleet_api.calls import CallQuality
 from voicefleet_api.quality import mos
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 """Between two looks: as much of the end of a call is missing at most."""
 TIMEOUT = 2.0
 BRIDGE_MS = 60.0
 """LiveKit SIP's mixer holds so much, and a packet is 20 ms: what the line takes beside the rest."""
 
 
-async def watch(room: rtc.Room, tell: Callable[[CallQuality], None]) -> None:
-    """Look at the line until cancelled."""
+async def watch(
+    room: rtc.Room, tell: Callable[[CallQuality], None], silent: Callable[[float], None]
+) -> None:
+    """Look at the line until cancelled: `tell` how it is, and for how many seconds no packet has
+    come. A telephone sends all the time, also silence."""
+    count, since = 0, time.monotonic()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         # Not connected just now, or too busy to say: the last look stands.
@@ -29,13 +34,15 @@ async def watch(room: rtc.Room, tell: Callable[[CallQuality], None]) -> None:
                 stats = await room.get_rtc_stats()
             if (quality := judge(stats)) is not None:
                 tell(quality)
+                came = sum(one.received.packets_received for one in _audio(stats, "inbound_rtp"))
+                if came != count:
+                    count, since = came, time.monotonic()
+                silent(time.monotonic() - since)
 
 
 def judge(stats: rtc.RtcStats) -> CallQuality | None:
     """None while no sound of the caller's has come."""
-    # One connection may serve both directions.
-    both = [*stats.subscriber_stats, *stats.publisher_stats]
-    came, sent = _audio(both, "inbound_rtp"), _audio(both, "remote_inbound_rtp")
+    came, sent = _audio(stats, "inbound_rtp"), _audio(stats, "remote_inbound_rtp")
     samples = sum(one.inbound.total_samples_received for one in came)
     if not samples:
         return None
@@ -58,9 +65,11 @@ def judge(stats: rtc.RtcStats) -> CallQuality | None:
     )
 
 
-def _audio(stats: Iterable[Any], kind: str) -> list[Any]:
-    """Those of that kind (`RtcStats` is a protocol buffer's union) that are of sound."""
-    found = [getattr(each, kind) for each in stats if each.HasField(kind)]
+def _audio(stats: rtc.RtcStats, kind: Literal["inbound_rtp", "remote_inbound_rtp"]) -> list[Any]:
+    """Those of that kind (each is a protocol buffer's union) that are of sound."""
+    # One connection may serve both directions.
+    both = [*stats.subscriber_stats, *stats.publisher_stats]
+    found = [getattr(each, kind) for each in both if each.HasField(kind)]
     return [one for one in found if one.stream.kind == "audio"]
 
 

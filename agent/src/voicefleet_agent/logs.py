@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
 
-from pythonjsonlogger.json import JsonFormatter
+from voicefleet_api.logs import json_lines
 
 LOGGER = "voicefleet.agent"
 
@@ -27,15 +26,7 @@ def configure(client_id: str, level: str = "INFO") -> None:
     Job processes send their records to the worker, which adds `job_id` and `room_id` and writes
     them here.
     """
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        JsonFormatter(
-            ["levelname", "name", "message"],
-            timestamp=True,
-            rename_fields={"levelname": "level", "name": "logger"},
-            static_fields={"clientID": client_id},
-        )
-    )
+    handler = json_lines(clientID=client_id)
     handler.addFilter(_Discreet())
     root = logging.getLogger()
     root.handlers = [handler]

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+from aiohttp import ClientTimeout
 from pydantic import ValidationError
 
+from voicefleet_agent.providers.http import Endpoint
+from voicefleet_agent.providers.openai import OpenAIModel
 from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.base import problems
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import VoiceClientSpec
 from voicefleet_cli.console import fail, out
 from voicefleet_cli.plan import live, read
-from voicefleet_dialogue.acts import Act, End, ModelUnavailable, Say, Transfer
+from voicefleet_dialogue.acts import Act, End, Say, Transfer
 from voicefleet_dialogue.booking import Bookings
 from voicefleet_dialogue.booking.bookings import now
 from voicefleet_dialogue.dialogue import Dialogue
@@ -32,44 +35,14 @@ _KEYS = re.compile(r"\[([0-9*#]+)\]")
 """Keys of a phone, as in [1] or [4155550134#]."""
 
 
-class ChatModel:
-    """An OpenAI-compatible server; its address ends in /v1."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-
-    async def complete(
-        self, system: str, user: str, *, schema: Mapping[str, Any] | None = None, max_tokens: int
-    ) -> AsyncIterator[str]:
-        """Raises ModelUnavailable."""
-        body: dict[str, Any] = {
-            "model": "default",
-            "messages": [
-                {"role": "system", "content": system},
-                {"role": "user", "content": user},
-            ],
-            "max_tokens": max_tokens,
-            "temperature": 0,
-            "stream": True,
-        }
-        if schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": schema, "strict": True},
-            }
-        try:
-            async with (
-                httpx.AsyncClient(timeout=_MODEL_SECONDS) as http,
-                http.stream("POST", f"{self._url}/chat/completions", json=body) as answer,
-            ):
-                answer.raise_for_status()
-                async for line in answer.aiter_lines():
-                    data = line.removeprefix("data: ")
-                    if line.startswith("data: ") and data != "[DONE]":
-                        choices = json.loads(data)["choices"]
-                        yield (choices[0]["delta"].get("content") or "") if choices else ""
-        except (httpx.HTTPError, ValueError, KeyError, IndexError) as error:
-            raise ModelUnavailable(str(error)) from error
+@asynccontextmanager
+async def model_at(url: str) -> AsyncIterator[OpenAIModel]:
+    """An OpenAI-compatible server's; its address ends in /v1."""
+    endpoint = Endpoint(url.rstrip("/").removesuffix("/v1"))
+    try:
+        yield OpenAIModel(endpoint, "default", url, ClientTimeout(_MODEL_SECONDS))
+    finally:
+        await endpoint.aclose()
 
 
 def chat(
@@ -86,16 +59,21 @@ def chat(
     if model != "none" and not model.startswith(("http://", "https://")):
         fail("--model: none, or an address such as http://127.0.0.1:8080/v1")
     config = config_of(kubeconfig, client, file, namespace)
-    with tempfile.TemporaryDirectory() as folder:
-        dialogue = Dialogue(
-            config,
-            Bookings(Path(folder), config),
-            clock=now,
-            language_model=None if model == "none" else ChatModel(model),
-            caller=caller,
-            model_seconds=_MODEL_SECONDS,
-        )
-        asyncio.run(_talk(dialogue, sys.stdin, verbose=verbose))
+
+    async def talk() -> None:
+        async with AsyncExitStack() as opened:
+            server = None if model == "none" else await opened.enter_async_context(model_at(model))
+            dialogue = Dialogue(
+                config,
+                Bookings(Path(opened.enter_context(tempfile.TemporaryDirectory())), config),
+                clock=now,
+                language_model=server,
+                caller=caller,
+                model_seconds=_MODEL_SECONDS,
+            )
+            await _talk(dialogue, sys.stdin, verbose=verbose)
+
+    asyncio.run(talk())
 
 
 async def _talk(dialogue: Dialogue, lines: Iterable[str], *, verbose: bool) -> None:
@@ -165,5 +143,4 @@ def config_of(
     except Unmet as unmet:
         fail(f"{unmet.reason}: {unmet.message}")
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()]
-        fail(f"{client} is not valid: " + "; ".join(problems))
+        fail(f"{client} is not valid: {problems(error)}")

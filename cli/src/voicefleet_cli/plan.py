@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from voicefleet_api.base import problems
 from voicefleet_cli.console import Exit, Output, fail, out, print_json, table
 from voicefleet_infra.cluster import kubectl_path
 from voicefleet_operator.planning.desired import Unmet
@@ -58,10 +59,7 @@ def show(kubeconfig: Path | None, file: Path, namespace: str, output: Output) ->
     except Unmet as unmet:
         fail(f"{unmet.reason}: {unmet.message}")
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-        ]
-        fail(f"{file} is not valid: " + "; ".join(problems))
+        fail(f"{file} is not valid: {problems(error)}")
     except OSError as error:
         fail(str(error))
     if output is Output.JSON:

@@ -1,8 +1,8 @@
-"""What every model of the API shares: Kubernetes spelling and strictness."""
+"""What every model of the API shares: Kubernetes spelling, strictness, and how it complains."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 # Kubernetes API conventions: initialisms keep one case (clientID, checkoutURL).
 _INITIALISMS = {
@@ -41,3 +41,10 @@ class StatusModel(ApiModel):
     """Status is read tolerantly: an older controller may meet fields of a newer one."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def problems(error: ValidationError) -> str:
+    """Fields and reasons, five at most, without what was given."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    words = [f"{'.'.join(map(str, each['loc'])) or 'the body'}: {each['msg']}" for each in found]
+    return "; ".join(words[:5])

@@ -231,6 +231,9 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
             "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
             "use_external_ip": False,
             "nat_1_to_1_ip": platform.address,
+            # Of the machine's last second. Above it a bridge refuses the calls that we ask it for
+            # (a caller wants a person) and nobody who calls; a model that thinks takes all of it.
+            "max_cpu_utilization": 1,
             "logging": {"level": "info", "json": True},
         },
     )

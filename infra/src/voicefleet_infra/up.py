@@ -253,7 +253,10 @@ def _pending(client: dict[str, object]) -> bool:
 
 
 def known_platform(
-    home: Path, base_port: int | None, runtime: str | None, cluster: Path | None = None
+    home: Path,
+    base_port: int | None = None,
+    runtime: str | None = None,
+    cluster: Path | None = None,
 ) -> Platform:
     """The platform in that folder, as it was last brought up, unless told otherwise."""
     file = home / "platform.json"

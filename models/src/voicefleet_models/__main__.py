@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from pathlib import Path
 
-from pythonjsonlogger.json import JsonFormatter
-
-from voicefleet_api import tokens
+from voicefleet_api import logs, tokens
 from voicefleet_models import settings
 from voicefleet_models.gateway import Service, run
 
@@ -66,20 +63,6 @@ def _service(arguments: argparse.Namespace) -> Service:
     return Language(upstream)
 
 
-def _configure_logs(service: str) -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        JsonFormatter(
-            ["levelname", "name", "message"],
-            timestamp=True,
-            rename_fields={"levelname": "level", "name": "logger"},
-            static_fields={"service": service},
-        )
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("voicefleet").setLevel(logging.INFO)
-
-
 def main() -> int:
     """Exit status: 0, 1 where the key or the model is not usable."""
     arguments = _arguments()
@@ -88,7 +71,7 @@ def main() -> int:
         if arguments.command == "token":
             print(tokens.mint(key, arguments.client))
             return 0
-        _configure_logs(arguments.command)
+        logs.configure(arguments.command)
         asyncio.run(run(_service(arguments), key, arguments.socket))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

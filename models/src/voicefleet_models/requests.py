@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from voicefleet_api.base import problems
 from voicefleet_models.gateway import BadRequest
 
 M = TypeVar("M", bound=BaseModel)
@@ -16,9 +17,4 @@ def parse(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-        words = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
-            for problem in problems
-        ]
-        raise BadRequest("; ".join(words[:5])) from None
+        raise BadRequest(problems(error)) from None

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
-from pythonjsonlogger.json import JsonFormatter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from voicefleet_api import logs
 from voicefleet_portal.clients import Cluster
 from voicefleet_portal.live import Live
 from voicefleet_portal.mail import Mailer, MailServer
@@ -121,17 +121,7 @@ async def _serve(arguments: argparse.Namespace, key: str) -> None:
 def main() -> int:
     """Exit status: 0, 1 where the key, the socket or the port is not usable."""
     arguments = _arguments()
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        JsonFormatter(
-            ["levelname", "name", "message"],
-            timestamp=True,
-            rename_fields={"levelname": "level", "name": "logger"},
-            static_fields={"service": "portal"},
-        )
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("voicefleet").setLevel(logging.INFO)
+    logs.configure("portal")
     try:
         asyncio.run(_serve(arguments, arguments.secret_file.read_text().strip()))
     except (OSError, ValueError) as error:

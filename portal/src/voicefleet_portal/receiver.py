@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from voicefleet_api import tokens
+from voicefleet_api.base import problems
 from voicefleet_api.calls import CallEvent, CallRecord
 from voicefleet_portal.live import Live
 from voicefleet_portal.store import SIDES, BadName, Busy, Full, Store, TooLarge
@@ -117,12 +118,7 @@ def _parse(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-        words = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
-            for problem in problems[:5]
-        ]
-        raise HTTPException(400, "; ".join(words)) from None
+        raise HTTPException(400, problems(error)) from None
 
 
 def _same_call(request: Request, call_id: str) -> None:

@@ -7,7 +7,6 @@ import secrets
 import wave
 from array import array
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from math import pi, sin
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from livekit import api, rtc
 
 from support.sip import bridge
+from support.switchboard import Switchboard
 from voicefleet_cli.phone import Call, dial
 from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
@@ -27,17 +27,14 @@ CALLERS_TONE, OURS = 500, 900
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def switchboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switchboard]:
     with bridge(tmp_path_factory.mktemp("sip")) as running:
         yield running
 
 
-@asynccontextmanager
-async def livekit(platform: Platform) -> AsyncIterator[api.LiveKitAPI]:
-    key, secret = services.livekit_keys(platform)
-    url = f"http://127.0.0.1:{platform.port('livekit')}"
-    async with api.LiveKitAPI(url, key, secret) as client:
-        yield client
+@pytest.fixture
+def platform(switchboard: Switchboard) -> Platform:
+    return switchboard.platform
 
 
 @pytest.fixture
@@ -47,29 +44,10 @@ def room() -> str:
 
 
 @pytest.fixture
-async def number(platform: Platform, room: str) -> AsyncIterator[str]:
+async def number(switchboard: Switchboard, room: str) -> AsyncIterator[str]:
     """A number whose calls from this machine's address go into the room."""
-    async with livekit(platform) as client:
-        trunk = await client.sip.create_inbound_trunk(
-            api.CreateSIPInboundTrunkRequest(
-                trunk=api.SIPInboundTrunkInfo(
-                    name="test", numbers=[NUMBER], allowed_addresses=[f"{platform.address}/32"]
-                )
-            )
-        )
-        rule = await client.sip.create_dispatch_rule(
-            api.CreateSIPDispatchRuleRequest(
-                trunk_ids=[trunk.sip_trunk_id],
-                rule=api.SIPDispatchRule(
-                    dispatch_rule_direct=api.SIPDispatchRuleDirect(room_name=room)
-                ),
-            )
-        )
+    async with switchboard.number(NUMBER, room=room):
         yield NUMBER
-        await client.sip.delete_dispatch_rule(
-            api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule.sip_dispatch_rule_id)
-        )
-        await client.sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=trunk.sip_trunk_id))
 
 
 def tone(hertz: int, seconds: float) -> array[int]:

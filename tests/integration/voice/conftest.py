@@ -21,6 +21,7 @@ import pytest
 
 from support.media import LiveKit, free_port
 from support.speech import speak
+from support.stand_ins import TOKEN
 
 RATE = 16_000
 LOUD = 400
@@ -79,7 +80,7 @@ class Agent:
     def start(self) -> None:
         self.models.mkdir()
         (self.folder / "secrets").mkdir()
-        (self.folder / "secrets" / "MODELS_TOKEN").write_text("token-of-the-client")
+        (self.folder / "secrets" / "MODELS_TOKEN").write_text(TOKEN)
         self.configure()
         self.launch()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.stand_ins import Gateways
+from support.stand_ins import TOKEN, Gateways
 from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.providers.build import Providers
 from voicefleet_agent.providers.chain import Resting
@@ -30,7 +30,7 @@ CARTESIA = {
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("VOICEFLEET_MODELS", str(tmp_path))
     monkeypatch.setenv("VOICEFLEET_SECRETS", str(tmp_path))
-    monkeypatch.setenv("MODELS_TOKEN", "token-of-the-client")
+    monkeypatch.setenv("MODELS_TOKEN", TOKEN)
     (tmp_path / "PROVIDER_cartesia").write_text("key-of-the-client")
     return Settings.from_env()
 

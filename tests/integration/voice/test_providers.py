@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from support.cloud import SECOND, Vendor
-from support.stand_ins import Gateways
+from support.stand_ins import TOKEN, Gateways
 from voicefleet_agent.providers import Fit, ProviderFailed
 from voicefleet_agent.providers.build import Providers
 from voicefleet_agent.providers.chain import Resting
@@ -36,7 +36,7 @@ async def vendor() -> AsyncIterator[tuple[Vendor, str]]:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("VOICEFLEET_MODELS", str(tmp_path))
     monkeypatch.setenv("VOICEFLEET_SECRETS", str(tmp_path))
-    monkeypatch.setenv("MODELS_TOKEN", "token-of-the-client")
+    monkeypatch.setenv("MODELS_TOKEN", TOKEN)
     (tmp_path / "PROVIDER_cloud").write_text("key-of-the-client\n")
     return Settings.from_env()
 

@@ -7,11 +7,9 @@ caller is connected with are tones.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
 import wave
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +20,11 @@ from livekit import api
 
 from integration.voice.conftest import Agent
 from integration.voice.test_talk import hears, record
-from support.media import LiveKit, free_port
+from support.media import free_port
 from support.sip import Carrier, answering, bridge
 from support.stand_ins import Gateways
+from support.switchboard import Switchboard
 from voicefleet_cli.phone import Call, dial
-from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
 
 pytestmark = pytest.mark.integration
@@ -40,7 +38,7 @@ SUMMARY = "This is the assistant of Bright Smile, with 5 0 0, 5 5 5, 0 0 0 6 on 
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switchboard]:
     with bridge(tmp_path_factory.mktemp("sip")) as running:
         yield running
 
@@ -75,65 +73,19 @@ class Line:
 
 @pytest.fixture
 async def line(
-    platform: Platform, tmp_path: Path, tones: Callable[[str], bytes]
+    livekit: Switchboard, agent: Agent, tones: Callable[[str], bytes]
 ) -> AsyncIterator[Line]:
-    key, secret = services.livekit_keys(platform)
-    server = LiveKit(tmp_path, key, secret, platform.port("livekit"))
-    name = f"agent-{secrets.token_hex(4)}"
-    config = {
-        "clientID": "vc-0000000001",
-        "agentName": name,
-        "livekitURL": f"ws://{platform.address}:{platform.port('livekit')}",
-        "businessName": "Bright Smile",
-        "profession": "dentist",
-        "timeZone": "America/New_York",
-        "greeting": "How can I help you?",
-        "contacts": [{"name": "the owner", "phone": OWNER}],
-    }
-    agent = Agent(server, tmp_path / "agent", config)
-    agent.folder.mkdir()
-    agent.start()
-    url = f"http://127.0.0.1:{platform.port('livekit')}"
+    agent.configure(
+        greeting="How can I help you?", contacts=[{"name": "the owner", "phone": OWNER}]
+    )
     async with (
         Gateways(agent.models, hear=hears("yes"), speak=tones),
-        api.LiveKitAPI(url, key, secret) as lk,
-        _routed(lk, platform, name),
+        livekit.livekit() as lk,
+        livekit.number(NUMBER, agent.name),
     ):
         await agent.registered()
         await agent.logged("PhrasesReady")
-        yield Line(platform, agent, lk)
-        agent.stop()
-
-
-@asynccontextmanager
-async def _routed(lk: api.LiveKitAPI, platform: Platform, agent: str) -> AsyncIterator[None]:
-    trunk = await lk.sip.create_inbound_trunk(
-        api.CreateSIPInboundTrunkRequest(
-            trunk=api.SIPInboundTrunkInfo(
-                name="test", numbers=[NUMBER], allowed_addresses=[f"{platform.address}/32"]
-            )
-        )
-    )
-    rule = await lk.sip.create_dispatch_rule(
-        api.CreateSIPDispatchRuleRequest(
-            dispatch_rule=api.SIPDispatchRuleInfo(
-                trunk_ids=[trunk.sip_trunk_id],
-                rule=api.SIPDispatchRule(
-                    dispatch_rule_individual=api.SIPDispatchRuleIndividual(room_prefix="call-")
-                ),
-                room_config=api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=agent)]),
-            )
-        )
-    )
-    try:
-        yield
-    finally:
-        await lk.sip.delete_dispatch_rule(
-            api.DeleteSIPDispatchRuleRequest(sip_dispatch_rule_id=rule.sip_dispatch_rule_id)
-        )
-        out = await lk.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())
-        for each in (trunk, *out.items):
-            await lk.sip.delete_trunk(api.DeleteSIPTrunkRequest(sip_trunk_id=each.sip_trunk_id))
+        yield Line(livekit.platform, agent, lk)
 
 
 def tone(path: Path, hertz: int, *, after: float = 0, seconds: float = 30) -> Path:

@@ -188,7 +188,7 @@ def test_the_platform_is_remembered(tmp_path: Path) -> None:
     (tmp_path / "platform.json").write_text(
         '{"basePort": 26000, "runtime": "process", "cluster": "/etc/kube"}'
     )
-    platform = known_platform(tmp_path, None, None)
+    platform = known_platform(tmp_path)
     assert (platform.base_port, platform.runtime) == (26000, "process")
     assert platform.kubeconfig == Path("/etc/kube")
     assert known_platform(tmp_path, 36000, "podman").base_port == 36000

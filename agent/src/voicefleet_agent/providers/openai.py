@@ -6,18 +6,23 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import aiohttp
+
 from voicefleet_agent.providers.base import ProviderFailed
-from voicefleet_agent.providers.http import Endpoint
+from voicefleet_agent.providers.http import TIMEOUT, Endpoint
 from voicefleet_dialogue.acts import ModelUnavailable
 
 
 class OpenAIModel:
     """A `LanguageModel`; `endpoint` is the address below which `/v1` lies."""
 
-    def __init__(self, endpoint: Endpoint, model: str, name: str) -> None:
+    def __init__(
+        self, endpoint: Endpoint, model: str, name: str, limit: aiohttp.ClientTimeout = TIMEOUT
+    ) -> None:
         self.name = name
         self._endpoint = endpoint
         self._model = model
+        self._limit = limit
 
     async def complete(
         self,
@@ -43,7 +48,9 @@ class OpenAIModel:
                 "json_schema": {"name": "answer", "strict": True, "schema": schema},
             }
         try:
-            async with self._endpoint.post("/v1/chat/completions", json=body) as response:
+            async with self._endpoint.post(
+                "/v1/chat/completions", json=body, limit=self._limit
+            ) as response:
                 async for line in response.content:
                     event = line.strip()
                     if not event.startswith(b"data:"):

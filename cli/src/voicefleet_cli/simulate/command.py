@@ -18,7 +18,7 @@ from voicefleet_agent.providers.local import LocalSpeaker, gateway
 from voicefleet_agent.providers.openai import OpenAIModel
 from voicefleet_api import tokens
 from voicefleet_api.agentconfig import AgentConfig
-from voicefleet_cli.chat import ChatModel, config_of
+from voicefleet_cli.chat import config_of, model_at
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, table
 from voicefleet_cli.plan import live, read
 from voicefleet_cli.simulate import run
@@ -150,17 +150,19 @@ async def _run(
     report: Report,
 ) -> None:
     gateways = Gateways(platform)
-    player = _model(gateways, wanted.played_by) if wanted.played_by != SCRIPT else None
+    player: LanguageModel | None = None
 
     def cast(scenario: Scenario, config: AgentConfig) -> Caller:
         return Played(scenario, config, player) if player else Script(scenario, config)
 
     async with AsyncExitStack() as opened:
         opened.push_async_callback(gateways.aclose)
+        if wanted.played_by != SCRIPT:
+            player = await _model(opened, gateways, wanted.played_by)
         for client in clients:
             called: AsyncIterator[Called]
             if wanted.text:
-                models = {name: _model(gateways, name) for name in wanted.models}
+                models = {name: await _model(opened, gateways, name) for name in wanted.models}
                 called = run.texts(client, scenarios, models, cast, wanted.played_by)
             else:
                 wanted.folder.mkdir(parents=True, exist_ok=True)
@@ -180,12 +182,12 @@ async def _run(
                     err.print(f"{sign} {call.scenario}", style="dim")
 
 
-def _model(gateways: Gateways, words: str) -> LanguageModel | None:
+async def _model(opened: AsyncExitStack, gateways: Gateways, words: str) -> LanguageModel | None:
     if words == NONE:
         return None
     if words == LOCAL:
         return OpenAIModel(gateways.language, "default", "Local")
-    return ChatModel(words)
+    return await opened.enter_async_context(model_at(words))
 
 
 def _number(kubeconfig: Path | None, wanted: Wanted) -> str:

@@ -12,11 +12,9 @@ import secrets
 import struct
 import time
 
-import numpy as np
-
-from voicefleet_cli.telephone.line import Tape
+from voicefleet_cli.telephone.line import Taped
 from voicefleet_cli.telephone.signalling import KEYS, PCMU, SipCall
-from voicefleet_cli.telephone.sound import RATE, Samples, decode, encode
+from voicefleet_cli.telephone.sound import RATE, Samples, decode
 
 FRAME = RATE // 50
 """Samples in a packet of 20 ms."""
@@ -30,28 +28,15 @@ class _Socket(asyncio.DatagramProtocol):
         self.came.put_nowait((time.monotonic(), data))
 
 
-class SipLine:
-    """A call to a number, with a noise that goes on for as long as it lasts."""
+class SipLine(Taped):
+    """A call to a number."""
 
     def __init__(self, noise: Samples, call: SipCall | None = None) -> None:
-        self._noise = noise
-        self._saying: Samples = np.zeros(0)
-        self._said = asyncio.Event()
+        super().__init__(noise, FRAME)
         self._key: list[bytes] = []
         """Payloads of a key that is being pressed, one a packet."""
-        self._frames = 0
-        self.began = time.monotonic()
-        self._mouth, self._ear = Tape(), Tape()
         self._tasks: list[asyncio.Task[None]] = []
         self._call = call or SipCall()
-
-    @property
-    def now(self) -> float:
-        return time.monotonic() - self.began
-
-    @property
-    def last_loud(self) -> float | None:
-        return self._ear.last_loud
 
     @property
     def gone(self) -> bool:
@@ -76,13 +61,6 @@ class SipLine:
             raise
         self._tasks = [asyncio.create_task(work) for work in (self._speak(media), self._listen())]
 
-    async def say(self, speech: Samples) -> tuple[float, float]:
-        start = self._frames * FRAME / RATE
-        self._saying = speech
-        self._said.clear()
-        await self._said.wait()
-        return start, start + len(speech) / RATE
-
     def press(self, key: str) -> None:
         """Press a key of the phone for 160 ms; its end is said three times (RFC 4733, 2.5.1.4)."""
         code = "0123456789*#".index(key)
@@ -90,9 +68,6 @@ class SipLine:
             struct.pack("!BBH", code, 10 | (0x80 if packet >= 8 else 0), FRAME * min(packet, 8))
             for packet in range(1, 11)
         ]
-
-    def recordings(self) -> tuple[Samples, Samples]:
-        return self._mouth.samples(), self._ear.samples()
 
     async def hang_up(self) -> None:
         for task in self._tasks:
@@ -106,23 +81,9 @@ class SipLine:
 
     async def _speak(self, media: tuple[str, int]) -> None:
         """A packet every 20 ms, by the clock."""
-        source = secrets.randbits(32)
-        self._frames = round(self.now * RATE / FRAME)
-        first = self._frames
-        while True:
-            wait = self._frames * FRAME / RATE - self.now
-            if wait > 0:
-                await asyncio.sleep(wait)
-            block = np.pad(self._saying[:FRAME], (0, max(0, FRAME - len(self._saying))))
-            if len(self._saying):
-                self._saying = self._saying[FRAME:]
-                if not len(self._saying):
-                    self._said.set()
-            at = self._frames * FRAME
-            coded = encode(block + self._noise.take(range(at, at + FRAME), mode="wrap"))
-            self._frames += 1
-            self._mouth.add(decode(coded), self._frames * FRAME / RATE)
-            packet = self._frames - first
+        source, packet = secrets.randbits(32), 0
+        async for coded in self._spoken():
+            packet += 1
             kind, stamp = PCMU, packet
             if self._key:
                 # All packets of a key bear the time of the first.

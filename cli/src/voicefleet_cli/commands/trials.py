@@ -1,21 +1,63 @@
-"""The words of `voicefleet simulate`."""
+"""Trying this machine's models, and a receptionist with callers of all kinds.
+
+Models are slow to load: only these commands need them.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from voicefleet_cli.console import Output, fail
+from voicefleet_cli.context import known, kubeconfig
 from voicefleet_cli.options import Form, Home
 from voicefleet_infra.platform import default_home
-from voicefleet_infra.up import known_platform
 
+app = typer.Typer()
 _MODEL = "none, local (the machine's), or the address of an OpenAI-compatible server (http://…/v1)"
 
 
+@app.command()
+def tune(
+    home: Home = default_home(),  # noqa: B008
+    target_ms: Annotated[
+        float, typer.Option(min=1, help="Milliseconds that callers should wait at most.")
+    ] = 800,
+    percentile: Annotated[
+        float, typer.Option(min=1, max=100, help="Share of the answers, %, that keep to it.")
+    ] = 95,
+    candidate: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, help="A models.yaml whose language model is tried, too."),
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with your own callers' turns."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Only measure the present configuration.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")
+    ] = False,
+    output: Form = Output.TABLE,
+) -> None:
+    """Try what this machine can run and write the best to models.yaml. Exit 2: target missed."""
+    from voicefleet_cli import tune as command
+    from voicefleet_cli.tuning import Target
+
+    target = Target(target_ms, percentile)
+    raise typer.Exit(
+        command.tune(
+            known(home), target, candidate or [], recordings, output,
+            measure=measure, dry_run=dry_run,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def simulate(
     client: Annotated[
         str, typer.Argument(help="Name of the VoiceClient; with --text also none: practice ones.")
@@ -57,7 +99,6 @@ def simulate(
     Exit 2: fewer facts are right than --at-least says, or an emergency was not escalated. Calls by
     telephone are real: what they book stands in the client's calendar.
     """
-    # Its models are slow to load: only this command needs them.
     from voicefleet_cli.simulate import command
 
     models = model or [command.NONE]
@@ -72,6 +113,4 @@ def simulate(
         client=client, namespace=namespace, file=file, scenario=scenario, scenarios=scenarios,
         text=text, models=models, played_by=played_by, jobs=jobs, at_least=at_least, folder=report,
     )  # fmt: skip
-    platform = known_platform(home.absolute(), None, None)
-    kubeconfig = None if os.environ.get("KUBECONFIG") else platform.kubeconfig
-    raise typer.Exit(command.simulate(platform, kubeconfig, wanted, output))
+    raise typer.Exit(command.simulate(known(home), kubeconfig(home), wanted, output))
