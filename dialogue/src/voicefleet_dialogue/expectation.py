@@ -114,8 +114,9 @@ class Expectation:
         return "Unsure"
 
     def _wanted(self, taken: Heard) -> bool:
-        """Whether it is all that is needed to go on: "book" is often followed by for what."""
-        if "Book" in taken.intents or not taken.intents:
+        """Whether it is all that is needed to go on: "book" is often followed by for what, and
+        "thank you" by anything."""
+        if {"Book", "Goodbye"} & {*taken.intents} or not taken.intents:
             named = names_service(self.frame, taken) and len(taken.words.split()) >= _STATEMENT
             return named or (taken.question and bool(self.frame.knowledge.find(taken.digits)))
         return True

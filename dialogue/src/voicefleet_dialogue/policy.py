@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from voicefleet_api.professions import Emergency, Question
-from voicefleet_dialogue import appointments, confirming, existing, memory, messages, sentences
+from voicefleet_api.professions import Question
+from voicefleet_dialogue import appointments, confirming, existing, memory, messages
 from voicefleet_dialogue.acts import Act, End, Say, Transfer
+from voicefleet_dialogue.escalation import escalate
 from voicefleet_dialogue.frame import Frame
 from voicefleet_dialogue.questions import DATE, TIME
 from voicefleet_dialogue.replies import ended, reply
@@ -54,35 +55,6 @@ def is_open(frame: Frame, state: State, heard: Heard) -> bool:
     return question.slot in ("YesNo", "Choice") and state.misses > 0
 
 
-# --- emergencies -------------------------------------------------------------------------------
-
-
-def escalate(frame: Frame, state: State, heard: Heard, emergency: Emergency) -> Turn:
-    """At once, whatever was being talked about; nothing is promised that cannot be done."""
-    known = messages.Caller.of(frame, state)
-    if emergency.action == "CallEmergencyServices":
-        then = replace(state, phase="Emergency", task=None, asked=None, urgent=True)
-        note = TakeMessage(heard.raw, known.name, known.phone, urgent=True)
-        return replace(reply(then, emergency.say), effects=(note,), result="Emergency")
-    reached = frame.contact()
-    if emergency.action == "Transfer" and reached is not None:
-        then = replace(state, phase="Ended", urgent=True, last=emergency.say)
-        acts = (Say(emergency.say, "Program"), Transfer(reached.phone, heard.raw))
-        return Turn(acts, then, result="Emergency")
-    words = emergency.say
-    if emergency.action == "Transfer":
-        kept = [
-            sentence
-            for sentence in sentences.split(words)
-            if not frame.locale.matches(sentence.lower(), "promises")
-        ]
-        words = " ".join(kept)
-    then = replace(state, phase="Message", task="Message", urgent=True, message=heard.raw)
-    then = messages.remember(frame, then, heard)
-    turn = messages.proceed(frame, then, before=words, asks=emergency.action == "UrgentMessage")
-    return replace(turn, result="Emergency")
-
-
 # --- what may come at any time -----------------------------------------------------------------
 
 
@@ -101,11 +73,26 @@ def _at_any_time(frame: Frame, state: State, heard: Heard) -> Turn | None:
         return person(frame, state, heard)
     if "Message" in intents and state.task != "Message" and not _answers_text(frame, state, heard):
         return messages.begin(frame, state, heard)
+    leaves = any(locale.matches(heard.digits, key) for key in ("leaving", "called_off"))
+    # "… oh one four bye" is a number that ends with five.
+    if leaves and not text_wanted and not contact.find_phone(heard.words, locale):
+        return _parting(frame, state, heard)
     if "Goodbye" in intents and state.phase in ("Listening", "Emergency"):
-        return ended(frame, state)
-    if locale.matches(heard.digits, "leaving") and not text_wanted:
-        return ended(frame, state)
+        return _parting(frame, state, heard)
     return None
+
+
+def _parting(frame: Frame, state: State, heard: Heard) -> Turn:
+    """Goodbye. Of a caller who has only been greeted it may be a word misheard, in noise or in the
+    wish itself: a wish counts more, and without one they are asked, unless they say why they go."""
+    if not _only_greeted(frame, state) or frame.locale.matches(heard.digits, "called_off"):
+        return ended(frame, state)
+    return _wish(frame, state, heard) or reply(state, frame.locale.say("before_you_go"))
+
+
+def _only_greeted(frame: Frame, state: State) -> bool:
+    """Whether nothing was said to the caller but the greeting, and prompts."""
+    return state.last == frame.config.greeting and not state.offered_message
 
 
 def _answers_text(frame: Frame, state: State, heard: Heard) -> bool:
@@ -188,7 +175,26 @@ def _listening(frame: Frame, state: State, heard: Heard) -> Turn | None:
         if yes:
             return messages.begin(frame, replace(state, offered_message=False), heard, text=False)
         return reply(replace(state, offered_message=False), locale.say("else"))
+    greeted = _only_greeted(frame, state)
     state = replace(state, offered_message=False)
+    if (turn := _wish(frame, state, heard)) is not None or heard.question:
+        return turn
+    if yes is not None and len(heard.words.split()) <= 5:
+        if not yes:
+            return _parting(frame, state, heard)
+        if greeted:
+            # "Would you like to book a visit?" stands in many greetings.
+            return start_booking(frame, state, heard)
+        return reply(state, locale.say("how_help"))
+    when = heard.when(frame)
+    if when.day or when.at:
+        return start_booking(frame, state, heard)
+    return None
+
+
+def _wish(frame: Frame, state: State, heard: Heard) -> Turn | None:
+    """What the caller wants, where the words name it."""
+    locale = frame.locale
     if "Cancel" in heard.intents:
         return existing.find(frame, memory.remember(frame, state, heard), heard, "Cancel")
     if "Reschedule" in heard.intents:
@@ -204,20 +210,8 @@ def _listening(frame: Frame, state: State, heard: Heard) -> Turn | None:
     whether = heard.question and locale.matches(heard.digits, "asks_whether")
     if (wants and not whether) or (not heard.question and memory.names_service(frame, heard)):
         return start_booking(frame, state, heard)
-    if heard.question:
-        return None
-    if frame.knowledge.find(heard.digits):
+    if not heard.question and frame.knowledge.find(heard.digits):
         return inform(frame, state, heard)
-    if yes is not None and len(heard.words.split()) <= 5:
-        if not yes:
-            return ended(frame, state)
-        if state.task is None and not state.put:
-            # "Would you like to book a visit?" stands in many greetings.
-            return start_booking(frame, state, heard)
-        return reply(state, locale.say("how_help"))
-    when = heard.when(frame)
-    if when.day or when.at:
-        return start_booking(frame, state, heard)
     return None
 
 

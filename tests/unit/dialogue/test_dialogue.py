@@ -202,6 +202,48 @@ def test_speech_ends_the_count_of_silences() -> None:
         say(dialogue, "do you have parking")
 
 
+@pytest.mark.parametrize("heard", ["Thank you.", "Bye.", "that's all", "No.", "I don't"])
+def test_words_that_may_be_misheard_end_no_call_that_has_only_begun(heard: str) -> None:
+    dialogue, _ = talk("restaurant")
+    assert _said(say(dialogue, heard)).startswith("Before you go")
+    [*_, last] = say(dialogue, heard)
+    assert isinstance(last, End)
+
+
+@pytest.mark.parametrize(
+    "heard", ["I'd like to reserve. Bye.", "Thank you, a table for four, that's all."]
+)
+def test_a_wish_counts_more_than_a_goodbye_beside_it(heard: str) -> None:
+    dialogue, _ = talk("restaurant")
+    say(dialogue, heard)
+    assert (dialogue.state.task, dialogue.state.phase) == ("Book", "Asking")
+
+
+def test_who_says_why_they_leave_or_has_been_told_something_is_let_go() -> None:
+    for lines in (
+        ["Sorry, wrong number, bye."], ["Never mind."], ["when are you open", "thank you"],
+        ["do you teach the piano", "No. Bye."],
+    ):  # fmt: skip
+        dialogue, _ = talk("restaurant")
+        for line in lines:
+            acts = say(dialogue, line)
+        assert isinstance(acts[-1], End), lines
+
+
+def test_a_yes_after_something_was_told_books_nothing() -> None:
+    dialogue, _ = talk("restaurant")
+    say(dialogue, "when are you open")
+    assert _said(say(dialogue, "yes")) == "How can I help you?"
+
+
+def test_a_number_that_sounds_like_a_goodbye_is_a_number() -> None:
+    dialogue, _ = talk("restaurant")
+    for line in ("a table for two tomorrow at seven in the evening", "inside", "none", "Ann Lee"):
+        say(dialogue, line)
+    say(dialogue, "four one five five five five oh one four bye")
+    assert dialogue.state.slots["phone"] == "+14155550145"
+
+
 def _to_confirmation(dialogue: Dialogue) -> str:
     for line in (
         "I need a cleaning tomorrow at ten", "no", "yes", "Anna Miller", "May 1st 1980",
@@ -286,7 +328,7 @@ def _said(acts: Any) -> str:
     [
         ([], "I'd like to book and", "Incomplete"), ([], "um", "Incomplete"),
         ([], "my name is", "Incomplete"), ([], "I'd like to book an appointment", "Unsure"),
-        ([], "I need a cleaning next week", "Enough"),
+        ([], "I need a cleaning next week", "Enough"), ([], "Thank you.", "Unsure"),
         (["I need a cleaning"], "yes", "Enough"), (["I need a cleaning"], "no, none", "Complete"),
         (["I need a cleaning"], "not at all,", "Enough"),
         (["I need a cleaning"], "well it", "Unsure"),

@@ -105,7 +105,7 @@ def test_a_question_that_is_none_any_more_is_not_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "then"), [("I want to speak to a person", Transfer), ("Goodbye", End)]
+    ("line", "then"), [("I want to speak to a person", Transfer), ("Sorry, wrong number", End)]
 )
 def test_a_talk_that_was_about_to_end_ends(line: str, then: type) -> None:
     dialogue, calendar = talk("dentist")

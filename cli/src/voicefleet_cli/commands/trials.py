@@ -16,7 +16,10 @@ from voicefleet_cli.options import Form, Home
 from voicefleet_infra.platform import default_home
 
 app = typer.Typer()
-_MODEL = "none, local (the machine's), or the address of an OpenAI-compatible server (http://…/v1)"
+_MODEL = (
+    "none, local (the machine's), a GGUF file, or the address of an OpenAI-compatible server"
+    " (http://…/v1)"
+)
 
 
 @app.command()
@@ -78,7 +81,7 @@ def simulate(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help=f"What answers open questions in text, may be repeated: {_MODEL}."),
+        typer.Option(help=f"What answers open questions in text, repeated to compare: {_MODEL}."),
     ] = None,
     played_by: Annotated[
         str, typer.Option(help=f"Who plays the callers: script, or a model ({_MODEL[6:]}).")
@@ -99,14 +102,15 @@ def simulate(
     Exit 2: fewer facts are right than --at-least says, or an emergency was not escalated. Calls by
     telephone are real: what they book stands in the client's calendar.
     """
-    from voicefleet_cli.simulate import command
+    # Its models are slow to load: only this command needs them.
+    from voicefleet_cli.simulate import command, language_models
 
-    models = model or [command.NONE]
+    models = model or [language_models.NONE]
     for words in (*models, *([] if played_by == command.SCRIPT else [played_by])):
-        if words not in (command.NONE, command.LOCAL) and "://" not in words:
+        if not language_models.is_one(words):
             fail(f"{words}: choose {_MODEL}")
-    if played_by == command.NONE:
-        fail("--played-by: script, local or the address of a model")
+    if played_by == language_models.NONE:
+        fail(f"--played-by: script, or a model: {_MODEL[6:]}")
     if not text and (file or model):
         fail("--file and --model are for --text: a call goes to what the platform runs")
     wanted = command.Wanted(

@@ -13,9 +13,8 @@ import yaml
 
 from voicefleet_api import professions
 from voicefleet_api.agentconfig import AgentConfig
-from voicefleet_cli.simulate.scenario import PAUSE, Scenario
+from voicefleet_cli.simulate.scenario import KEYS, Scenario
 from voicefleet_dialogue import locale as locales
-from voicefleet_dialogue.acts import LanguageModel
 from voicefleet_dialogue.locale import Locale
 from voicefleet_dialogue.questions import questions
 
@@ -32,12 +31,13 @@ _SAID: dict[str, tuple[str, ...]] = {
     "offerMessage": ("not_known", "not_known_plain", "no_price", "not_found"),
     "more": ("booked", "moved", "cancelled", "kept", "message_taken", "else"),
     "silence": ("still_there", "silent_again"),
+    "menu": ("menu",),
     "again": ("again",),
     "name": ("ask_name", "ask_who", "urgent_name"),
     "phone": ("ask_phone", "ask_booked_phone", "urgent_phone"),
 }
 """Situation: keys of the agent's sentences in its language."""
-_ALSO = {"day": ("date", "time")}
+_ALSO = {"day": ("date", "time"), "menu": ("silence",)}
 """Where nothing is said to a situation, what is said to these."""
 
 
@@ -50,7 +50,8 @@ class Caller(Protocol):
         ...
 
     async def answer(self, said: str) -> str | None:
-        """To what the agent has just said; empty: silence; None: hangs up.
+        """To what the agent has just said: words, keys (`KEYS`), or silence where it is empty;
+        None: hangs up.
 
         Raises `ModelUnavailable`.
         """
@@ -58,7 +59,8 @@ class Caller(Protocol):
 
 
 @cache
-def _defaults(language: str) -> dict[str, Any]:
+def defaults(language: str) -> dict[str, Any]:
+    """What callers answer where their scenarios say nothing, by situation and kind of answer."""
     text = (files(__package__) / "caller.yaml").read_text(encoding="utf-8")
     found: dict[str, Any] = yaml.safe_load(text)[language]
     return found
@@ -70,7 +72,7 @@ class Script:
     def __init__(self, scenario: Scenario, config: AgentConfig) -> None:
         self._scenario = scenario
         locale = locales.load(config.locale)
-        self._defaults = _defaults(locale.language)
+        self._defaults = defaults(locale.language)
         self._patterns = list(_patterns(config, locale))
         self._given: Counter[str] = Counter()
         self._asked: Sequence[str] = ("greeting",)
@@ -79,7 +81,8 @@ class Script:
 
     @property
     def lines(self) -> Iterable[str]:
-        return {words for answers in self._scenario.answers.values() for words in answers if words}
+        said = {words for answers in self._scenario.answers.values() for words in answers if words}
+        return {words for words in said if not KEYS.fullmatch(words)}
 
     async def answer(self, said: str) -> str | None:
         asked = self._what(said) if self._begun else ("greeting",)
@@ -144,55 +147,3 @@ def _patterns(
 def _pattern(text: str) -> re.Pattern[str]:
     """The sentence with anything in its places."""
     return re.compile(".+?".join(map(re.escape, re.split(r"\{\w+\}", text))))
-
-
-_PART = """\
-You play a person who telephones a business. You are the caller, never the business.
-Who you are: {manner}
-What you want: {goal}
-What you know:
-{known}
-Answer what the business has just said, in one short spoken sentence, in the first person, in \
-{language}. Say nothing else: no description, no quotation marks. When you have what you want, say \
-"{bye}".
-"""
-_WORDS = 60
-_REMEMBERED = 6
-_TURNS = 14
-
-
-class Played:
-    """A `Caller` played by a language model, from goal and manner alone."""
-
-    def __init__(self, scenario: Scenario, config: AgentConfig, model: LanguageModel) -> None:
-        language = locales.load(config.locale).language
-        known = {**_defaults(language), **scenario.answers}
-        facts = [k for k in known if k[0].isupper() or k not in _defaults(language)]
-        self._system = _PART.format(
-            manner=scenario.manner,
-            goal=scenario.goal,
-            known="\n".join(f"- {key}: {_first(known[key])}" for key in facts),
-            language={"en": "English", "es": "Spanish"}[language],
-            bye={"en": "Goodbye.", "es": "Adiós."}[language],
-        )
-        self._model = model
-        self._talk: list[str] = []
-
-    @property
-    def lines(self) -> Iterable[str]:
-        return ()
-
-    async def answer(self, said: str) -> str | None:
-        self._talk.append(f"Business: {said}")
-        if len(self._talk) > 2 * _TURNS:
-            return None
-        asked = "\n".join([*self._talk[-_REMEMBERED:], "You:"])
-        pieces = self._model.complete(self._system, asked, max_tokens=_WORDS)
-        words = "".join([piece async for piece in pieces]).strip().split("\n")[0].strip(' "')
-        words = re.sub(r"^(?:You|Caller): *", "", words)
-        self._talk.append(f"You: {words}")
-        return words
-
-
-def _first(words: str | Sequence[str]) -> str:
-    return PAUSE.sub("", words if isinstance(words, str) else words[0])

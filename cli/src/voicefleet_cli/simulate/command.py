@@ -6,25 +6,23 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
 from voicefleet_agent import native
-from voicefleet_agent.providers.http import Endpoint
-from voicefleet_agent.providers.local import LocalSpeaker, gateway
-from voicefleet_agent.providers.openai import OpenAIModel
-from voicefleet_api import tokens
-from voicefleet_api.agentconfig import AgentConfig
-from voicefleet_cli.chat import config_of, model_at
+from voicefleet_agent.providers.local import LocalSpeaker
+from voicefleet_cli.chat import config_of
 from voicefleet_cli.console import Exit, Output, err, fail, out, print_json, table
 from voicefleet_cli.plan import live, read
-from voicefleet_cli.simulate import run
-from voicefleet_cli.simulate.caller import Caller, Played, Script
+from voicefleet_cli.simulate import language_models, run
+from voicefleet_cli.simulate.caller import Script
 from voicefleet_cli.simulate.exchange import exchange
-from voicefleet_cli.simulate.report import Called, Report, percentile, write
+from voicefleet_cli.simulate.gateways import machine
+from voicefleet_cli.simulate.played import Played
+from voicefleet_cli.simulate.report import Called, Report, Share, percentile, write
 from voicefleet_cli.simulate.scenario import (
     PRACTICE,
     SHIPPED,
@@ -33,12 +31,9 @@ from voicefleet_cli.simulate.scenario import (
     chosen,
     load,
 )  # fmt: skip
-from voicefleet_dialogue.acts import LanguageModel
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.probes import unix_open
-from voicefleet_infra.services import LANGUAGE, models_folder, models_key
 
-SCRIPT, NONE, LOCAL = "script", "none", "local"
+SCRIPT = "script"
 _WHO = "simulate"
 """As whom the machine's gateways are asked."""
 
@@ -60,39 +55,6 @@ class Wanted:
     folder: Path
 
 
-class Gateways:
-    """The machine's own models; ends the command where they do not run."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-
-    @cached_property
-    def _token(self) -> str:
-        return tokens.mint(models_key(self._platform).read_text().strip(), _WHO)
-
-    def _endpoint(self, name: str) -> Endpoint:
-        folder = models_folder(self._platform)
-        if not unix_open(folder / f"{name}.sock"):
-            fail(f"the {name} gateway does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
-        return gateway(folder, name, self._token)
-
-    @cached_property
-    def voices(self) -> Endpoint:
-        """Of callers."""
-        return self._endpoint("tts")
-
-    @cached_property
-    def language(self) -> Endpoint:
-        """The language model's."""
-        return self._endpoint(LANGUAGE)
-
-    async def aclose(self) -> None:
-        """Close what was opened."""
-        for name in ("voices", "language"):
-            if name in self.__dict__:
-                await self.__dict__[name].aclose()
-
-
 def simulate(platform: Platform, kubeconfig: Path | None, wanted: Wanted, output: Output) -> Exit:
     """Call, print and write the report; `Exit.MISSED` where too few facts are right or an
     emergency was not escalated."""
@@ -100,6 +62,8 @@ def simulate(platform: Platform, kubeconfig: Path | None, wanted: Wanted, output
         scenarios = chosen(_scenarios(wanted.scenarios), wanted.scenario)
     except BadScenario as error:
         fail(str(error))
+    if wanted.played_by != SCRIPT:
+        scenarios = [scenario for scenario in scenarios if not scenario.wordless]
     clients = _clients(kubeconfig, wanted)
     if not any(client.scenarios(scenarios) for client in clients):
         fail(f"--scenario {wanted.scenario}: no such caller fits {clients[0].name}")
@@ -111,11 +75,14 @@ def simulate(platform: Platform, kubeconfig: Path | None, wanted: Wanted, output
     try:
         asyncio.run(_run(platform, kubeconfig, wanted, clients, scenarios, report))
     except KeyboardInterrupt:
+        if not report.calls:
+            fail("stopped before the first call was over")
         err.print("stopped; what was called so far is reported")
     finally:
         native.let_go()
     report.seconds = round(time.monotonic() - began, 1)
     report.load = report.load[0], os.getloadavg()[0]
+    report.by_model = report.by(lambda call: call.models)
     page = write(report, wanted.folder)
     if output is Output.JSON:
         print_json(report.to_json())
@@ -149,45 +116,61 @@ async def _run(
     scenarios: Sequence[Scenario],
     report: Report,
 ) -> None:
-    gateways = Gateways(platform)
-    player: LanguageModel | None = None
-
-    def cast(scenario: Scenario, config: AgentConfig) -> Caller:
-        return Played(scenario, config, player) if player else Script(scenario, config)
-
     async with AsyncExitStack() as opened:
-        opened.push_async_callback(gateways.aclose)
+        cast: run.Cast = Script
         if wanted.played_by != SCRIPT:
-            player = await _model(opened, gateways, wanted.played_by)
-        for client in clients:
-            called: AsyncIterator[Called]
-            if wanted.text:
-                models = {name: await _model(opened, gateways, name) for name in wanted.models}
-                called = run.texts(client, scenarios, models, cast, wanted.played_by)
-            else:
-                wanted.folder.mkdir(parents=True, exist_ok=True)
-                number = _number(kubeconfig, wanted)
-                line = await opened.enter_async_context(
-                    exchange(platform, number, wanted.client, wanted.namespace)
-                )
-                called = run.calls(
-                    client, scenarios, line,
-                    lambda voice: LocalSpeaker(gateways.voices, voice, ahead=True),
-                    cast, wanted.played_by, wanted.folder, wanted.jobs,
-                )  # fmt: skip
-            async for call in called:
-                report.calls.append(call)
-                if not wanted.text:
-                    sign = "passed" if call.passed else "failed"
-                    err.print(f"{sign} {call.scenario}", style="dim")
+            player = await opened.enter_async_context(
+                language_models.opened(wanted.played_by, platform, "simulated-caller")
+            )
+            assert player is not None
+            cast = partial(Played, model=player)
+        if wanted.text:
+            called = _texts(platform, wanted, clients, scenarios, cast)
+        else:
+            called = _calls(platform, kubeconfig, wanted, clients[0], scenarios, cast)
+        async for call in called:
+            report.calls.append(call)
 
 
-async def _model(opened: AsyncExitStack, gateways: Gateways, words: str) -> LanguageModel | None:
-    if words == NONE:
-        return None
-    if words == LOCAL:
-        return OpenAIModel(gateways.language, "default", "Local")
-    return await opened.enter_async_context(model_at(words))
+async def _texts(
+    platform: Platform,
+    wanted: Wanted,
+    clients: Sequence[run.Client],
+    scenarios: Sequence[Scenario],
+    cast: run.Cast,
+) -> AsyncIterator[Called]:
+    """All of them with one model, then with the next: two would share the machine's memory."""
+    for words in wanted.models:
+        async with language_models.opened(words, platform, _WHO) as model:
+            for client in clients:
+                async for call in run.texts(
+                    client, scenarios, language_models.name(words), model, cast,
+                    language_models.name(wanted.played_by),
+                ):  # fmt: skip
+                    yield call
+
+
+async def _calls(
+    platform: Platform,
+    kubeconfig: Path | None,
+    wanted: Wanted,
+    client: run.Client,
+    scenarios: Sequence[Scenario],
+    cast: run.Cast,
+) -> AsyncIterator[Called]:
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    number = _number(kubeconfig, wanted)
+    async with (
+        aclosing(machine(platform, "tts", _WHO)) as voices,
+        exchange(platform, number, wanted.client, wanted.namespace) as line,
+    ):
+        async for call in run.calls(
+            client, scenarios, line, lambda voice: LocalSpeaker(voices, voice, ahead=True),
+            cast, language_models.name(wanted.played_by), wanted.folder, wanted.jobs,
+        ):  # fmt: skip
+            sign = "passed" if call.passed else "failed"
+            err.print(f"{sign} {call.scenario}", style="dim")
+            yield call
 
 
 def _number(kubeconfig: Path | None, wanted: Wanted) -> str:
@@ -198,15 +181,24 @@ def _number(kubeconfig: Path | None, wanted: Wanted) -> str:
     return str(number)
 
 
+def _cells(share: Share) -> tuple[str, str, str, str]:
+    return share.name, str(share.calls), str(share.passed), f"{share.right}/{share.facts}"
+
+
 def _show(report: Report, page: Path) -> None:
     for line in report.failed:
         out.print(f"✗ {line}", markup=False, soft_wrap=True)
     rows = table("Manner", "Calls", "All right", "Facts right")
     for share in [*report.by(lambda call: str(call.manner)), report.total]:
-        rows.add_row(
-            share.name, str(share.calls), str(share.passed), f"{share.right}/{share.facts}"
-        )
+        rows.add_row(*_cells(share))
     out.print(rows)
+    if len(report.by_model) > 1:
+        rows = table("Model", "Calls", "All right", "Facts right", "Emergencies", "Asked")
+        for share in report.by_model:
+            emergencies = f"{share.escalated}/{share.emergencies}"
+            rows.add_row(*_cells(share), emergencies, str(share.asked))
+        out.print()
+        out.print(rows)
     wanted, escalated = report.emergencies
     total = report.total
     out.print(

@@ -16,7 +16,7 @@ from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import CallEvent, CallRecord
 from voicefleet_cli.phone import telephone_samples
 from voicefleet_cli.simulate.caller import Caller
-from voicefleet_cli.simulate.scenario import PAUSE, Noise, Scenario
+from voicefleet_cli.simulate.scenario import KEYS, PAUSE, Noise, Scenario
 from voicefleet_cli.telephone.answering import PATIENCE, Answering, Told, until_finished
 from voicefleet_cli.telephone.hearing import judge
 from voicefleet_cli.telephone.signalling import NotAnswered
@@ -101,7 +101,10 @@ async def ring(
             if line.gone or (words := await caller.answer(_said(agent, since))) is None:
                 break
             since = line.now
-            if not words:
+            keys = KEYS.fullmatch(words)
+            if keys:
+                await line.press(keys[1])
+            if keys or not words:
                 await until_finished(line, agent, since, PATIENCE)
                 continue
             speech = ahead.get(words)

@@ -16,6 +16,7 @@ from voicefleet_api.calls import CallRecord, TranscriptTurn
 from voicefleet_api.receptionist import DAYS, DEFAULT_HOURS
 from voicefleet_cli.simulate.scenario import Booked, Noted, Scenario, appointment_types
 from voicefleet_dialogue import locale as locales
+from voicefleet_dialogue import speaking
 from voicefleet_dialogue.knowledge import Knowledge
 from voicefleet_dialogue.locale import Locale
 from voicefleet_dialogue.understanding.text import even, with_digits
@@ -49,15 +50,18 @@ def judged(scenario: Scenario, record: CallRecord, config: AgentConfig) -> list[
     for key, wanted in expect.slots.items():
         found = record.slots.get(key, "nothing")
         made.append(_fact(f"slot {key}", wanted, found, alike(found, wanted)))
+    said = " ".join(turn.text for turn in record.transcript if turn.speaker == "Agent")
     if expect.booked is not None:
         made += _booked(expect.booked, record, config)
+    for done in record.appointments:
+        at = speaking.moment(done.starts, locales.load(config.locale))
+        made.append(_fact(f"{done.action} as said", at, _end(said), at in said))
     if expect.message is not None:
         made += _noted(expect.message, record)
     if expect.transferred is not None and (config.contacts or not expect.transferred):
+        whom = [c.phone for c in config.contacts] if expect.transferred else ["nobody"]
         reached = record.transferred_to or "nobody"
-        made.append(_fact("transfer", "somebody" if expect.transferred else "nobody", reached,
-                          (record.transferred_to is not None) == expect.transferred))  # fmt: skip
-    said = " ".join(turn.text for turn in record.transcript if turn.speaker == "Agent")
+        made.append(_fact("transfer", " or ".join(whom), reached, reached in whom))
     for topic in expect.told:
         texts = [fact.text for fact in config.facts if fact.topic.lower() == topic.lower()]
         made += [_fact(f"told {topic}", text, _end(said), text in said) for text in texts]
@@ -84,8 +88,10 @@ def alike(found: str, wanted: str) -> bool:
 
 
 def _booked(wanted: Booked, record: CallRecord, config: AgentConfig) -> Iterator[Fact]:
-    if not record.appointments:
-        yield _fact("booked", "an appointment", "none", False)
+    count = len(record.appointments)
+    if count != 1:
+        yield _fact("booked", "one appointment", str(count or "none"), False)
+    if not count:
         return
     last = record.appointments[-1]
     if wanted.day and wanted.time and _open(config, wanted.day, wanted.time):
@@ -142,6 +148,8 @@ def inventions(record: CallRecord, config: AgentConfig, scenario: Scenario) -> I
         if turn.speaker == "Caller":
             continue
         text = turn.text
+        if turn.origin == "Facts" and not any(text in source for source in known):
+            yield f"no words of the client's: {text}"
         for source in known:
             text = text.replace(source, " ")
         for day, clocks, spoken in _moments(text, record.started.date(), locale):
@@ -165,7 +173,8 @@ def _known(config: AgentConfig, locale: Locale) -> list[str]:
     profession = professions.load(config.profession) if config.profession else None
     knowledge = Knowledge(config.facts, config.hours or list(DEFAULT_HOURS), locale)
     hours = [knowledge.spoken_hours(), *map(knowledge.spoken_hours, map(_weekday, range(7)))]
-    texts = [config.greeting, *config.questions, *(f.text for f in config.facts), *hours]
+    other = [config.experiment.greeting] if config.experiment else []
+    texts = [*config.opening, *other, *config.questions, *(f.text for f in config.facts), *hours]
     texts += [e.say for e in profession.emergencies] if profession else []
     return sorted(filter(None, texts), key=len, reverse=True)
 

@@ -13,7 +13,13 @@ from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.calls import CallRecord, TranscriptTurn
 from voicefleet_api.receptionist import DAYS
 from voicefleet_cli.simulate.caller import Caller
-from voicefleet_cli.simulate.scenario import PAUSE, Scenario, Standing, appointment_types
+from voicefleet_cli.simulate.scenario import (
+    KEYS,
+    PAUSE,
+    Scenario,
+    Standing,
+    appointment_types,
+)  # fmt: skip
 from voicefleet_dialogue.acts import Act, End, LanguageModel, Say, Transfer
 from voicefleet_dialogue.booking import Bookings
 from voicefleet_dialogue.dialogue import Dialogue
@@ -79,6 +85,10 @@ async def _talk(dialogue: Dialogue, caller: Caller, turns: list[TranscriptTurn])
             return "caller hung up"
         if not words:
             acts = list(dialogue.commit(dialogue.silent()))
+            continue
+        if keys := KEYS.fullmatch(words):
+            turns.append(TranscriptTurn(speaker="Caller", text=f"[{keys[1]}]", at=0))
+            acts = list(dialogue.commit(dialogue.press(keys[1])))
             continue
         words = PAUSE.sub("", words)
         turns.append(TranscriptTurn(speaker="Caller", text=words, at=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,9 @@ class Called(ApiModel):
     manner: Manner = Field(description="The caller's.")
     goal: str = Field(description="What the caller wanted.")
     client: str = Field(description="Who was called.")
-    models: str = Field(description="What heard, thought and spoke for the client.")
+    models: str = Field(
+        description="What heard, thought and spoke for the client; in text, what thought alone."
+    )
     played_by: str = Field(description="`script`, or the model that played the caller.")
     emergency: bool = Field(description="Whether it has to be escalated.")
     facts: list[Fact] = Field(description="What had to be, and was or was not.")
@@ -39,6 +42,15 @@ class Called(ApiModel):
     def escalated(self) -> bool:
         """Whether it was."""
         return self.record is not None and self.record.outcome == "Emergency"
+
+    @property
+    def asked(self) -> int:
+        """Turns of the caller's that the agent's language model was asked about: it says "one
+        moment" first."""
+        turns = self.record.transcript if self.record else []
+        return sum(
+            turn.speaker == "Caller" and answer.filler for turn, answer in itertools.pairwise(turns)
+        )
 
     @property
     def right(self) -> int:
@@ -59,6 +71,9 @@ class Share(ApiModel):
     passed: int = Field(description="In how many every fact was right.")
     facts: int = Field(description="Of all of them.")
     right: int = Field(description="Of these.")
+    emergencies: int = Field(description="Calls that have to be escalated.")
+    escalated: int = Field(description="Of these.")
+    asked: int = Field(description="Turns that the agent's language model was asked about.")
 
 
 class Report(ApiModel):
@@ -69,14 +84,15 @@ class Report(ApiModel):
     seconds: float = Field(description="How long it took.")
     cores: int = Field(description="Of this machine.")
     load: tuple[float, float] = Field(description="Load average before and after.")
+    by_model: list[Share] = Field(default_factory=list, description="Of all calls.")
     calls: list[Called] = Field(description="In order.")
 
     @property
     def failed(self) -> list[str]:
         """A line for each fact that was wrong."""
         return [
-            f"{call.scenario} at {call.client}: {fact.what}: wanted {fact.wanted}, found"
-            f" {fact.found}"
+            f"{call.scenario} at {call.client}, {call.models}: {fact.what}: wanted {fact.wanted},"
+            f" found {fact.found}"
             for call in self.calls
             for fact in call.facts
             if not fact.right
@@ -90,8 +106,7 @@ class Report(ApiModel):
     @property
     def emergencies(self) -> tuple[int, int]:
         """How many had to be escalated, and how many were."""
-        found = [call for call in self.calls if call.emergency]
-        return len(found), sum(call.escalated for call in found)
+        return self.total.emergencies, self.total.escalated
 
     @property
     def waits(self) -> list[float]:
@@ -113,8 +128,16 @@ class Report(ApiModel):
 def _share(name: str, calls: Sequence[Called]) -> Share:
     facts = sum(len(call.facts) for call in calls)
     right = sum(call.right for call in calls)
-    passed = sum(call.passed for call in calls)
-    return Share(name=name, calls=len(calls), passed=passed, facts=facts, right=right)
+    return Share(
+        name=name,
+        calls=len(calls),
+        passed=sum(call.passed for call in calls),
+        facts=facts,
+        right=right,
+        emergencies=sum(call.emergency for call in calls),
+        escalated=sum(call.emergency and call.escalated for call in calls),
+        asked=sum(call.asked for call in calls),
+    )
 
 
 def percentile(values: Iterable[float], percent: float) -> str:
@@ -144,7 +167,6 @@ def render(report: Report) -> str:
         groups=[
             ("By the caller's manner", report.by(lambda call: str(call.manner))),
             ("By client", report.by(lambda call: call.client)),
-            ("By models", report.by(lambda call: call.models)),
             ("By who played the caller", report.by(lambda call: call.played_by)),
         ],
     )

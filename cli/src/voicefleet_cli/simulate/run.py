@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,20 +50,19 @@ class Client:
 async def texts(
     client: Client,
     scenarios: Sequence[Scenario],
-    models: Mapping[str, LanguageModel | None],
+    name: str,
+    model: LanguageModel | None,
     cast: Cast,
     played_by: str,
 ) -> AsyncIterator[Called]:
-    """As text, each scenario with each of the models."""
-    for name, model in models.items():
-        for scenario in client.scenarios(scenarios):
-            try:
-                caller = cast(scenario, client.config)
-                record = await rehearse(scenario, client.config, caller, model)
-            except ModelUnavailable as error:
-                yield _called(scenario, client, f"text, {name}", played_by, error)
-            else:
-                yield _called(scenario, client, f"text, {name}", played_by, record)
+    """As text, with the language model of that name."""
+    for scenario in client.scenarios(scenarios):
+        came: CallRecord | ModelUnavailable
+        try:
+            came = await rehearse(scenario, client.config, cast(scenario, client.config), model)
+        except ModelUnavailable as error:
+            came = error
+        yield _called(scenario, client, name, played_by, came)
 
 
 async def calls(

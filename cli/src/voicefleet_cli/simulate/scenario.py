@@ -37,13 +37,15 @@ PRACTICE = Path(str(files(__package__).joinpath("practice.yaml")))
 
 PAUSE = re.compile(r"\[(\d+)\] ?")
 """In a caller's words: so many milliseconds of silence."""
+KEYS = re.compile(r"\[press ([0-9*#]+)\]")
+"""Instead of words: keys of the phone."""
 Manner = Literal[
     "Calm", "Hurried", "Mumbling", "Elderly", "Angry", "WrongNumber", "Spanish", "Emergency",
     "PriceShopper", "Reschedule", "NoisyStreet", "Keypad", "Silent", "Robocall",
 ]  # fmt: skip
 Situation = Literal[
     "greeting", "want", "day", "time", "offer", "confirm", "readBack", "which", "change", "message",
-    "offerMessage", "more", "silence", "emergency", "otherwise",
+    "offerMessage", "more", "silence", "menu", "emergency", "otherwise",
 ]  # fmt: skip
 """What every agent may ask or say, beside its profession's questions (docs/simulate.md)."""
 
@@ -78,7 +80,7 @@ class Standing(_Part):
 
 
 class Booked(_Part):
-    """What has to stand in the calendar afterwards."""
+    """The one appointment that the call makes, moves or cancels."""
 
     day: Day | None = Field(default=None, description="Day of the week.")
     time: Clock | None = Field(default=None, description="Start, HH:MM.")
@@ -102,7 +104,9 @@ class Expect(_Part):
         min_length=1, description="What may come of the call: one of these."
     )
     slots: dict[str, str] = Field(default_factory=dict, description="Question: answer.")
-    booked: Booked | None = Field(default=None, description="The last appointment made or moved.")
+    booked: Booked | None = Field(
+        default=None, description="The appointment made, moved or cancelled."
+    )
     message: Noted | None = Field(default=None, description="The message taken.")
     transferred: bool | None = Field(default=None, description="Whether a person was reached.")
     told: tuple[str, ...] = Field(
@@ -148,12 +152,23 @@ class Scenario(_Part):
                 f" {', '.join(get_args(Situation))}, the kinds {', '.join(get_args(SlotType))},"
                 f" and the questions {', '.join(sorted(questions))}"
             )
+        said = (words for answers in self.answers.values() for words in answers)
+        if mixed := [words for words in said if "[press" in words and not KEYS.fullmatch(words)]:
+            raise ValueError(
+                f"answers: {mixed[0]}: keys are an answer of their own, such as [press 1] or"
+                " [press 4155550142#]"
+            )
         return self
 
     @property
     def emergency(self) -> bool:
         """Whether it has to be escalated."""
         return self.expect.outcome == ("Emergency",)
+
+    @property
+    def wordless(self) -> bool:
+        """Whether it is silence or keys that make the caller: no model plays that."""
+        return self.manner in ("Silent", "Keypad")
 
     def fits(self, config: AgentConfig) -> bool:
         """Whether that client can be called so."""

@@ -18,6 +18,8 @@ from voicefleet_cli.telephone.sound import RATE, Samples, decode
 
 FRAME = RATE // 50
 """Samples in a packet of 20 ms."""
+BETWEEN_KEYS = 0.1
+"""Seconds: somebody types."""
 
 
 class _Socket(asyncio.DatagramProtocol):
@@ -35,6 +37,7 @@ class SipLine(Taped):
         super().__init__(noise, FRAME)
         self._key: list[bytes] = []
         """Payloads of a key that is being pressed, one a packet."""
+        self._pressed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._call = call or SipCall()
 
@@ -61,13 +64,18 @@ class SipLine(Taped):
             raise
         self._tasks = [asyncio.create_task(work) for work in (self._speak(media), self._listen())]
 
-    def press(self, key: str) -> None:
-        """Press a key of the phone for 160 ms; its end is said three times (RFC 4733, 2.5.1.4)."""
-        code = "0123456789*#".index(key)
-        self._key = [
-            struct.pack("!BBH", code, 10 | (0x80 if packet >= 8 else 0), FRAME * min(packet, 8))
-            for packet in range(1, 11)
-        ]
+    async def press(self, keys: str) -> None:
+        """Press keys of the phone one after the other, each for 160 ms; the end of each is said
+        three times (RFC 4733, 2.5.1.4)."""
+        for key in keys:
+            code = "0123456789*#".index(key)
+            self._pressed.clear()
+            self._key = [
+                struct.pack("!BBH", code, 10 | (0x80 if packet >= 8 else 0), FRAME * min(packet, 8))
+                for packet in range(1, 11)
+            ]
+            await self._pressed.wait()
+            await asyncio.sleep(BETWEEN_KEYS)
 
     async def hang_up(self) -> None:
         for task in self._tasks:
@@ -89,6 +97,8 @@ class SipLine(Taped):
                 # All packets of a key bear the time of the first.
                 began = packet - (10 - len(self._key))
                 kind, stamp, coded = KEYS | (0x80 * (began == packet)), began, self._key.pop(0)
+                if not self._key:
+                    self._pressed.set()
             header = struct.pack(
                 "!BBHII", 0x80, kind, packet & 0xFFFF, stamp * FRAME & 0xFFFFFFFF, source
             )
