@@ -18,6 +18,8 @@ from simulator.apiserver import Object
 from simulator.world import World
 
 CARRIER, STRANGER = "192.0.2.7", "198.51.100.7"
+_PLAIN = api.SIPMediaEncryption.SIP_MEDIA_ENCRYPT_DISABLE
+_ENCRYPTED = api.SIPMediaEncryption.SIP_MEDIA_ENCRYPT_REQUIRE
 
 
 def call(world: World, number: str) -> set[str]:
@@ -28,13 +30,18 @@ def call(world: World, number: str) -> set[str]:
     if held["trunk_sid"] is None:
         url = held["voice_url"] or ""
         return {f"+{url.rpartition('%2B')[2]}"} if url else set()
-    urls = world.paid.listed("origination_url")
-    if not any(url["trunk_sid"] == held["trunk_sid"] and url["enabled"] for url in urls):
+    trunk = next(t for t in world.paid.listed("trunk") if t["sid"] == held["trunk_sid"])
+    urls = [
+        url["sip_url"]
+        for url in world.paid.listed("origination_url")
+        if url["trunk_sid"] == trunk["sid"] and url["enabled"]
+    ]
+    if not any(url.endswith(";transport=tls") or not trunk["secure"] for url in urls):
         return set()
-    return invite(world, number)
+    return invite(world, number, srtp=trunk["secure"])
 
 
-def invite(world: World, number: str, source: str = CARRIER) -> set[str]:
+def invite(world: World, number: str, source: str = CARRIER, *, srtp: bool = False) -> set[str]:
     """Whose agents an INVITE reaches at LiveKit: names of businesses."""
     trunks = [t for t in world.livekit.trunks.values() if _admits(t, source)]
     exact = [trunk for trunk in trunks if number in trunk.numbers]
@@ -42,6 +49,8 @@ def invite(world: World, number: str, source: str = CARRIER) -> set[str]:
         # LiveKit refuses the call.
         return set()
     found = exact or [trunk for trunk in trunks if not trunk.numbers]
+    if found and found[0].media_encryption == (_PLAIN if srtp else _ENCRYPTED):
+        return set()
     trunk = found[0].sip_trunk_id if found else None
     rules = list(world.livekit.rules.values())
     led = [rule for rule in rules if trunk in rule.trunk_ids]

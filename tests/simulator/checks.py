@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from livekit import api
+
 from simulator.apiserver import Object
 from simulator.world import FIRST_WORDS, PLANS, World
 from voicefleet_operator.planning.observed import client_of
@@ -32,6 +34,7 @@ def problems(world: World, expected: dict[str, str], *, again: bool = False) -> 
         *_carrier(world, clients, expected),
         *_routing(world, clients, expected),
         *_way_out(world, clients),
+        *_encryption(world),
         *_placement(world, clients, expected),
         *_voices(world, clients),
         *_ledger(world),
@@ -190,6 +193,19 @@ def _way_out(world: World, clients: dict[str, Object]) -> Iterator[str]:
         mine = [i for i, t in world.livekit.outbound.items() if _owner(t.metadata) == client_id]
         if known != next(iter(mine), None):
             yield f"agents: {client_id} calls out over {known}, its trunks are {mine}"
+
+
+def _encryption(world: World) -> Iterator[str]:
+    """Carrier and LiveKit do as the fleet says, in both directions."""
+    fleet = world.kube.get("fleets", "default", "")
+    secure = bool(fleet and fleet["spec"]["telephony"].get("secure"))
+    required = api.SIPMediaEncryption.SIP_MEDIA_ENCRYPT_REQUIRE
+    sides = {t["sid"]: t["secure"] for t in world.paid.listed("trunk")}
+    for trunk in (*world.livekit.trunks.values(), *world.livekit.outbound.values()):
+        sides[trunk.sip_trunk_id] = trunk.media_encryption == required
+    for sid, encrypts in sides.items():
+        if encrypts != secure:
+            yield f"encryption: {sid} says {encrypts}, the fleet {secure}"
 
 
 def _owner(metadata: str) -> str:

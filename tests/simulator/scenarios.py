@@ -55,6 +55,20 @@ async def _refer(world: World) -> None:
     world.apply("a", telephony={"transfer": "Refer"})
 
 
+async def _encrypted(world: World) -> None:
+    await _warm(world)
+    await asyncio.sleep(30)
+    world.encrypt(True)
+
+
+async def _encrypt(world: World) -> None:
+    world.encrypt(True)
+
+
+async def _decrypt(world: World) -> None:
+    world.encrypt(False)
+
+
 async def _prompt(world: World) -> None:
     world.greet("words", "Good morning")
 
@@ -182,6 +196,8 @@ SCENARIOS = [
     Scenario("connect callers by calls of ours", _warm, before=_client),
     Scenario("connect callers by the carrier again", _refer, before=_warm),
     Scenario("delete with a way out", _delete, before=_warm),
+    Scenario("encrypt calls", _encrypt, before=_warm),
+    Scenario("encrypt calls no more", _decrypt, before=_encrypted),
     Scenario("clone a voice", _own_voice, before=_client),
     Scenario("clone another recording", _other_recording, before=_client_with_voice),
     Scenario("delete with a voice", _delete, before=_client_with_voice),

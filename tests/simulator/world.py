@@ -382,6 +382,12 @@ class World:
         words = {"spec": {"voice": {"clone": clone}}}
         self.kube.write(("receptionists", "default", "words"), {}, words)
 
+    def encrypt(self, secure: bool) -> None:
+        """Calls come by TLS and SRTP from now on, or in the clear again."""
+        uri = f"sip:192.0.2.1:5060{';transport=tls' if secure else ''}"
+        line = {"spec": {"telephony": {"secure": secure, "originationURIs": [uri]}}}
+        self.kube.write(("fleets", "", "default"), {}, line)
+
     def cancel_in_stripe(self) -> None:
         """Somebody cancels every subscription in Stripe's dashboard."""
         for subscription in self.paid.listed("subscription"):

@@ -45,7 +45,7 @@ def ring_together(stack: Stack, numbers: list[str], folder: Path) -> list[Path]:
 
 @contextmanager
 def answering(
-    address: str, number: str, carrier: str, folder: Path, *, says: Path
+    address: str, number: str, carrier: str, folder: Path, *, says: Path, encrypted: bool = False
 ) -> Iterator[None]:
     """A person's phone on this machine's `address` that takes every call and plays a sound file.
 
@@ -54,7 +54,8 @@ def answering(
     folder.mkdir()
     _configure(folder, number, address, says)
     (folder / "accounts").write_text(
-        f"<sip:{number}@{carrier}>;regint=60;answermode=auto;audio_codecs=PCMU/8000/1\n"
+        f"<sip:{number}@{carrier}>;regint=60;answermode=auto;audio_codecs=PCMU/8000/1"
+        + (";mediaenc=srtp-mand\n" if encrypted else "\n")
     )
     log = folder / "log"
     with log.open("wb") as output:

@@ -30,6 +30,7 @@ def cloned(**clone: Any) -> Manifest:
 
 
 ANY = {"request": {"areaCode": "415"}}
+TLS = "sip:192.0.2.1:5061;transport=tls"
 # (manifest, field that the error names, words that the message has)
 REFUSED: dict[str, tuple[Manifest, str, str]] = {
     # VoiceClient
@@ -158,6 +159,36 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         receptionist(contacts=[{"name": "help", "phone": "112"}]),
         "spec.contacts[0].phone",
         "so the agent tells callers in danger to dial it themselves",
+    ),
+    "an emergency number's extension": (
+        receptionist(contacts=[{"name": "help", "phone": "911;ext=1"}]),
+        "spec.contacts[0].phone",
+        "is an emergency number, which no call is connected to",
+    ),
+    "encrypted calls to an address without TLS": (
+        fleet(telephony={"secure": True, "originationURIs": [TLS, "sip:192.0.2.1:5060"]}),
+        "spec.telephony.originationURIs",
+        "end each URI with ;transport=tls",
+    ),
+    "a sandbox's edge as an URL": (
+        fleet(sandbox={"sipAddress": "sip:192.0.2.2:5060"}),
+        "spec.sandbox.sipAddress",
+        "must be a host and a port",
+    ),
+    "an extension with letters": (
+        receptionist(contacts=[{"name": "billing", "phone": "+14155550100;ext=2o4"}]),
+        "spec.contacts[0].phone",
+        "an extension of 1 to 8 digits, for example +14155550100;ext=204",
+    ),
+    "an extension as people write it": (
+        voice_client(telephony={"limits": {"transferTo": ["+14155550100 x204"]}}),
+        "spec.telephony.limits.transferTo[0]",
+        "behind it may stand an extension of 1 to 8 digits",
+    ),
+    "the last resort has an extension": (
+        voice_client(telephony={"fallback": {"forwardTo": "+14155550100;ext=204"}}),
+        "spec.telephony.fallback.forwardTo",
+        "nobody presses here: the carrier rings this phone by itself",
     ),
     "area code": (
         voice_client(**one_number(request={"areaCode": "115"})),
@@ -391,6 +422,14 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
 }
 
 ACCEPTED: dict[str, Manifest] = {
+    "encrypted calls": fleet(telephony={"secure": True, "originationURIs": [TLS]}),
+    "a sandbox with a SIP edge": fleet(sandbox={"sipAddress": "192.0.2.2:5060"}),
+    "a contact with an extension": receptionist(
+        contacts=[{"name": "billing", "phone": "+14155550100;ext=204"}]
+    ),
+    "an extension that callers may be connected to": voice_client(
+        telephony={"limits": {"transferTo": ["+14155550100;ext=204"]}}
+    ),
     "least": voice_client(),
     "words of one's own": voice_client(profession=None, receptionistRef={"name": "words"}),
     "no telephony": voice_client(telephony={"mode": "None", "numbers": None}),

@@ -57,7 +57,10 @@ class SipLab:
                 )
                 self._bridge[host.address] = (service, self._start(service, host))
             asyncio.run(self._wire())
-            uris = [service.address for service, _ in self._bridge.values()]
+            uris = [
+                services.sip_uris(self._at(host), node)
+                for host, node in zip(self.bridges, services.SIP_NODES, strict=True)
+            ]
             service = edge(self._at(self.door), uris, [f"{self.caller.address}/32"])
             self.edge = self._start(service, self.door, seen_from=self.caller)
         except BaseException:

@@ -59,6 +59,18 @@ Content-Length: 0
 
 ]]></send></scenario>
 """
+_OUT = """<send retrans="500"><![CDATA[
+{method} sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
+From: <sip:{caller}@[local_ip]:[local_port]>;tag=[pid]-[call_number]
+To: <sip:[service]@[remote_ip]:[remote_port]>{to}
+Call-ID: [call_id]
+CSeq: {number} {method}
+Contact: <sip:[local_ip]:[local_port]>
+Max-Forwards: 70
+{more}
+]]></send>
+"""
 
 
 def _said(method: str) -> str:
@@ -106,6 +118,45 @@ def server(host: Host, folder: Path, status: str = "200 OK") -> Server:
     )
     until(lambda: _taken(host), f"sipp does not listen: {(folder / 'log').read_text()}")
     return Server(started, log)
+
+
+def call_out(
+    host: Host,
+    folder: Path,
+    to: str,
+    number: str,
+    *,
+    caller: str,
+    status: int,
+    login: tuple[str, str] | None = None,
+) -> None:
+    """Call a number through `to` (address:port) as a trunk's owner does, and be refused.
+
+    Signs in with `login` (user, password) where it is given, and must be asked to (407). Fails
+    where the call ends in another way than with a refusal of that SIP status.
+    """
+
+    def refused(invite: int, status: int, more: str = "") -> str:
+        said = _OUT.format(
+            method="INVITE", number=invite, caller=caller, to="", more=f"{more}\n{_SOUND}".strip()
+        )
+        said += f'<recv response="100" optional="true"/><recv response="{status}" auth="true"/>\n'
+        return said + _OUT.format(
+            method="ACK", number=invite, caller=caller, to="[peer_tag_param]", more=_NO_BODY
+        )
+
+    steps = refused(1, 407 if login else status)
+    if login:
+        user, password = login
+        steps += refused(2, status, f"[authentication username={user} password={password}]")
+    file = folder / f"out-{status}.xml"
+    file.write_text(f'<?xml version="1.0"?><scenario name="out">{steps}</scenario>')
+    with host.inside():
+        done = subprocess.run(
+            ["sipp", to, "-sf", str(file), "-s", number, "-i", host.address, "-m", "1", "-nostdin"],
+            cwd=folder, capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
 def _taken(host: Host) -> bool:

@@ -22,6 +22,7 @@ from voicefleet_agent.caller import (
     CALLED_NUMBER,
     CALLER_NUMBER,
     ENDED,
+    first_caller,
     hear,
     settle,
     until_answered,
@@ -38,6 +39,7 @@ from voicefleet_agent.settings import Settings, read_timing
 from voicefleet_agent.speaking import QUEUE_MS, Mouth
 from voicefleet_api.callers import caller_in
 from voicefleet_api.calls import CallRecord
+from voicefleet_api.phonenumber import dialled
 from voicefleet_dialogue.dialogue import Dialogue
 from voicefleet_dialogue.replies import Break
 from voicefleet_dialogue.state import Outcome, Saved
@@ -158,7 +160,7 @@ class _Call:
         )
         try:
             async with asyncio.timeout(LOST_TIMEOUT if self._lost else CALLER_TIMEOUT):
-                caller = await ctx.wait_for_participant()
+                caller = await first_caller(ctx.room)
         except TimeoutError:
             return "no caller"
         left = self._start(until_gone(ctx.room, caller, self._gone))
@@ -317,23 +319,29 @@ class _Call:
     async def _connect(
         self,
         ending: Ending,
-        number: str,
+        phone: str,
         caller: rtc.RemoteParticipant,
         left: asyncio.Task[bool],
     ) -> Literal["Call", "Refer"] | None:
-        """With a person, by our call where the client has a trunk for it; how it succeeded."""
+        """With a person, by our call where that is wanted or needed; how it succeeded.
+
+        An extension is only for us to press: where we are refused the carrier is not asked.
+        """
         if caller.kind != rtc.ParticipantKind.PARTICIPANT_KIND_SIP:
             log.warning("only a phone call can be transferred", extra={"action": "NoTransfer"})
             return None
-        trunk, dialogue = self._live.config.outbound_trunk, self._dialogue
-        conversation = self._conversation
+        config, dialogue, conversation = self._live.config, self._dialogue, self._conversation
+        number, extension = dialled(phone)
+        trunk = config.outbound_trunk if config.transfer == "Warm" or extension else None
         if trunk is not None and conversation is not None and dialogue is not None:
             told = dialogue.handover(ending.reason)
             reached = await transfer.call(
-                self._ctx, caller, left, number, trunk, lambda: conversation.tell(told)
+                self._ctx, caller, left, phone, trunk, lambda: conversation.tell(told)
             )
             if reached != "Refused":
                 return "Call" if reached == "Connected" else None
+        if extension:
+            return None
         reached = await transfer.refer(self._ctx, caller, number)
         return "Refer" if reached == "Connected" else None
 

@@ -9,6 +9,7 @@ from livekit import rtc
 
 from voicefleet_agent.listening import Ears
 from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.transfer import PERSON
 
 ANSWER_TIMEOUT = 5.0
 """Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
@@ -28,7 +29,32 @@ ENDED = (
 )
 """Somebody wanted it. Else a node has died, or was shut down."""
 
+_CALLERS = (
+    rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
+    rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+)
+
 log = logging.getLogger(LOGGER)
+
+
+async def first_caller(room: rtc.Room) -> rtc.RemoteParticipant:
+    """Whoever is in the room, or comes first; not a `PERSON`, whom a caller has been waiting for
+    when the agent before this one died."""
+    found: asyncio.Future[rtc.RemoteParticipant] = asyncio.get_running_loop().create_future()
+
+    def on_active(participant: rtc.RemoteParticipant) -> None:
+        calls = participant.kind in _CALLERS and participant.identity != PERSON
+        if calls and not found.done():
+            found.set_result(participant)
+
+    room.on("participant_active", on_active)
+    try:
+        for participant in room.remote_participants.values():
+            if participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE:
+                on_active(participant)
+        return await found
+    finally:
+        room.off("participant_active", on_active)
 
 
 async def hear(room: rtc.Room, caller: rtc.RemoteParticipant, ears: Ears) -> None:

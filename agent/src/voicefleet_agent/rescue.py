@@ -22,6 +22,7 @@ from livekit.protocol.models import ParticipantInfo
 
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.records.journal import DEATHS, Journal
+from voicefleet_agent.transfer import PERSON
 
 PATIENCE = 15.0
 """Seconds after which nobody is expected to go on with a call any more."""
@@ -66,14 +67,18 @@ def _livekit() -> api.LiveKitAPI:
 
 
 async def waits(livekit: api.LiveKitAPI, room: str) -> bool:
-    """Whether a caller is there, and alone; where LiveKit does not say, it is assumed."""
+    """Whether a caller is there, and alone; where LiveKit does not say, it is assumed.
+
+    A `PERSON` whom the caller has left is nobody to talk with.
+    """
     try:
         found = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
     except api.TwirpError as error:
         return error.code != api.TwirpErrorCode.NOT_FOUND
     except (aiohttp.ClientError, TimeoutError):
         return True
-    return [each.kind in _CALLERS for each in found.participants].count(True) == 1
+    there = [each.identity for each in found.participants if each.kind in _CALLERS]
+    return len(there) == 1 and PERSON not in there
 
 
 async def take_over_left(journal: Journal, agent_name: str, registered: Callable[[], bool]) -> None:

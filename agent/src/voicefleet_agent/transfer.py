@@ -18,6 +18,7 @@ from livekit import api, rtc
 from livekit.agents import JobContext
 
 from voicefleet_agent.logs import LOGGER
+from voicefleet_api.phonenumber import dialled
 
 Reached = Literal["Connected", "Unanswered", "Refused"]
 """Refused: by whom we asked, so that another way may do."""
@@ -26,6 +27,8 @@ RING_SECONDS = 25
 """That the person's phone rings."""
 PERSON = "person"
 """Identity of the second call in the room."""
+_BEFORE_KEYS = "w" * 4
+"""2 s, for a switchboard to be ready for keys (livekit/media-sdk, dtmf.go: half a second each)."""
 # RFC 3261: Request Timeout, Temporarily Unavailable, Busy Here and Everywhere, Request Terminated.
 _NOT_TAKEN = frozenset({408, 480, 486, 487, 600})
 _TROUBLE = (api.ServerError, aiohttp.ClientError, OSError)
@@ -34,7 +37,7 @@ log = logging.getLogger(LOGGER)
 
 
 async def refer(ctx: JobContext, caller: rtc.RemoteParticipant, number: str) -> Reached:
-    """Have the carrier connect the caller with `number`; they hear it ring meanwhile."""
+    """Have the carrier connect the caller with `number` (E.164); they hear it ring meanwhile."""
     try:
         answer = await ctx.api.sip.transfer_sip_participant(
             api.TransferSIPParticipantRequest(
@@ -54,20 +57,23 @@ async def call(
     ctx: JobContext,
     caller: rtc.RemoteParticipant,
     left: asyncio.Task[bool],
-    number: str,
+    phone: str,
     trunk: str,
     tell: Callable[[], Awaitable[None]],
 ) -> Reached:
-    """Call `number` over that LiveKit trunk; returns when both talk. `left` ends with the caller.
+    """Call `phone` over that LiveKit trunk; returns when both talk. `left` ends with the caller.
 
+    An extension is pressed once the phone is answered (RFC 4733), while the caller hears it ring.
     `tell` says to the person, whom alone it is heard by, what it is about.
     """
     room = ctx.room
+    number, extension = dialled(phone)
     dialing = asyncio.create_task(
         ctx.api.sip.create_sip_participant(
             api.CreateSIPParticipantRequest(
                 sip_trunk_id=trunk,
                 sip_call_to=number,
+                dtmf=_BEFORE_KEYS + extension if extension else "",
                 room_name=room.name,
                 participant_identity=PERSON,
                 play_dialtone=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -35,7 +36,8 @@ def place(
         fail(f"--play: there is no file {play}")
     if not KEYS.fullmatch(press):
         fail("--press: digits, * and #; a comma waits two seconds, as in 0 or 4155550134#")
-    forward = None if to_uri else last_resort(platform, number)
+    route = None if to_uri else find_route(platform, number)
+    forward = route["forwardTo"] if route else None
     uri = to_uri or f"sip:{number}@{platform.address}:{platform.port('carrier')}"
     if output is Output.TABLE:
         err.print(f"calling {uri}", soft_wrap=True)
@@ -43,6 +45,7 @@ def place(
         call = dial(
             uri, caller=caller, address=source or platform.address, seconds=seconds,
             ring_seconds=ring, play=play, record=record, press=press,
+            encrypted=bool(route and route["secure"]),
         )  # fmt: skip
     except (NoPhone, BadSound) as error:
         fail(str(error))
@@ -59,8 +62,9 @@ def place(
     return Exit.OK if call.answered else Exit.NOT_ANSWERED
 
 
-def last_resort(platform: Platform, number: str) -> str | None:
-    """Whom the carrier rings where nobody else takes the number's calls.
+def find_route(platform: Platform, number: str) -> dict[str, Any]:
+    """What the carrier would do with a call to the number: `forwardTo` is its last resort, `secure`
+    whether the sound has to be encrypted.
 
     Ends the command where the platform does not run, or nobody has the number.
     """
@@ -72,8 +76,8 @@ def last_resort(platform: Platform, number: str) -> str | None:
         fail("the platform does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
     if answer.status_code == 404:
         fail(f"nobody has {number}; see: kubectl get vc", Exit.NOT_ANSWERED)
-    forward: str | None = answer.raise_for_status().json()["forwardTo"]
-    return forward
+    route: dict[str, Any] = answer.raise_for_status().json()
+    return route
 
 
 def _plain(call: Call) -> dict[str, object]:

@@ -52,19 +52,21 @@ def dial(
     play: Path | None = None,
     record: Path | None = None,
     press: str = "",
+    encrypted: bool = False,
 ) -> Call:
     """Call `uri` from this machine's `address` as `caller` (E.164); talk at most `seconds`.
 
     `play` is said as soon as the call is answered; `record` gets what the caller heard (WAV,
-    16 bit, 8 kHz); `press` is typed (`KEYS`) and sent as RFC 4733 says. Raises `NoPhone`,
-    `BadSound`.
+    16 bit, 8 kHz); `press` is typed (`KEYS`) and sent as RFC 4733 says. `encrypted` sound is SRTP
+    or nothing. Raises `NoPhone`, `BadSound`.
     """
     baresip = shutil.which("baresip")
     if baresip is None:
         raise NoPhone("baresip is not installed; run: apt-get install baresip")
     with tempfile.TemporaryDirectory(prefix="voicefleet-phone-") as folder:
         home = Path(folder)
-        _configure(home, caller, address, _sound(home, play, seconds + _SLACK_SECONDS))
+        sound = _sound(home, play, seconds + _SLACK_SECONDS)
+        _configure(home, caller, address, sound, encrypted=encrypted)
         command = [baresip, "-f", str(home), "-n", address, "-e", f"/dial {uri}"]
         with subprocess.Popen(
             command,
@@ -85,8 +87,10 @@ def dial(
     return Call(call.uri, call.answered, call.rang_after, call.answered_after, call.ended, kept)
 
 
-def _configure(home: Path, caller: str, address: str, sound: Path) -> None:
-    modules = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "stdio")
+def _configure(
+    home: Path, caller: str, address: str, sound: Path, *, encrypted: bool = False
+) -> None:
+    modules = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "stdio", "srtp")
     (home / "config").write_text(
         f"sip_listen {address}:0\nsip_verify_server no\n"
         f"audio_source aufile,{sound}\n"
@@ -95,7 +99,8 @@ def _configure(home: Path, caller: str, address: str, sound: Path) -> None:
         + "".join(f"module {name}.so\n" for name in modules)
     )
     (home / "accounts").write_text(
-        f"<sip:{caller}@{address}>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1\n"
+        f"<sip:{caller}@{address}>;regint=0;audio_codecs=PCMU/8000/1,PCMA/8000/1"
+        + (";mediaenc=srtp-mand\n" if encrypted else "\n")
     )
     (home / "contacts").write_text("")
 

@@ -6,6 +6,8 @@ so the next call uses the new words. Secrets are not in it.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from voicefleet_api.base import ApiModel
@@ -50,6 +52,9 @@ class AgentConfig(ApiModel):
         default_factory=list, description="What can be booked, instead of the profession's."
     )
     forward_to: str | None = Field(default=None, description="Whom to connect in need (E.164).")
+    transfer: Literal["Refer", "Warm"] = Field(
+        default="Refer", description="Who calls a person that has no extension: the carrier, or we."
+    )
     outbound_trunk: str | None = Field(
         default=None, description="LiveKit trunk to call a person over; None: the carrier connects."
     )

@@ -144,7 +144,7 @@ class CallRecord(ApiModel):
     slots: dict[str, str] = Field(default_factory=dict, description="What was found out.")
     appointments: list[BookedAppointment] = Field(default_factory=list, description="In order.")
     messages: list[Message] = Field(default_factory=list, description="Taken for the business.")
-    transferred_to: str | None = Field(default=None, description="Number, if transferred.")
+    transferred_to: str | None = Field(default=None, description="Phone, if transferred.")
     interruptions: int = Field(default=0, ge=0, description="Times the caller cut in.")
     latency: StageLatencies = Field(default=StageLatencies(), description="Median of the turns.")
     quality: CallQuality | None = Field(default=None, description="Of the line, where known.")

@@ -42,6 +42,10 @@ CarrierNetwork = Annotated[
 HTTPAddress = Annotated[
     str, Field(max_length=256, pattern=r"^https?://", json_schema_extra=rules.HTTP_URL)
 ]
+SIPAddress = Annotated[
+    str,
+    Field(max_length=128, pattern=r"^[^:/@\s]+:[0-9]+$", json_schema_extra=rules.SIP_ADDRESS),
+]
 PriceID = Annotated[str, Field(max_length=64, description="Id of the price, price_….")]
 
 
@@ -108,6 +112,8 @@ class BillingConfig(ApiModel):
 class TelephonyConfig(ApiModel):
     """Where calls come in."""
 
+    model_config = ConfigDict(json_schema_extra=rules.TELEPHONY_CONFIG)
+
     accounts: list[TelephonyAccount] = Field(
         default_factory=list,
         max_length=16,
@@ -125,6 +131,11 @@ class TelephonyConfig(ApiModel):
         max_length=64,
         description="Networks (CIDR) that calls reach the SIP bridges from: our SIP edge's, or the"
         " carrier's where there is none; all others are refused.",
+    )
+    secure: bool = Field(
+        default=False,
+        description="Whether calls are encrypted on their way between the carrier and us, both"
+        " signalling (TLS) and sound (SRTP); others are refused then.",
     )
     quarantine_days: int = Field(
         default=30,
@@ -212,6 +223,11 @@ class SandboxConfig(ApiModel):
     url: HTTPAddress = Field(description="Base address.")
     agent_url: HTTPAddress | None = Field(
         default=None, description="Where agents' pods reach its speech; the base address if unset."
+    )
+    sip_address: SIPAddress | None = Field(
+        default=None,
+        description="Its SIP edge (host:port), which calls out go to; a trunk's own domain,"
+        " which is Twilio's, if unset.",
     )
 
 

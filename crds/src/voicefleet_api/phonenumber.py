@@ -9,17 +9,27 @@ from pydantic import ConfigDict, Field
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation
-from voicefleet_api.names import CLIENT_ID_PATTERN, E164_PATTERN
+from voicefleet_api.names import CLIENT_ID_PATTERN, E164_PATTERN, EXTENSION, PHONE_PATTERN
 
 # The maxima of short codes are wider than their patterns, so that the rule's message is what shows.
 E164 = Annotated[str, Field(max_length=32, pattern=E164_PATTERN, json_schema_extra=rules.E164)]
 Destination = Annotated[
     str, Field(max_length=32, pattern=E164_PATTERN, json_schema_extra=rules.DESTINATION)
 ]
-"""A number that callers are connected to."""
+"""A number that the carrier rings by itself."""
+PersonsPhone = Annotated[
+    str, Field(max_length=48, pattern=PHONE_PATTERN, json_schema_extra=rules.PERSONS_PHONE)
+]
+"""A number that callers are connected to, and the extension that is pressed there, if any."""
 Phase = Literal["Pending", "Available", "Bound", "Released", "Quarantined", "Failed"]
 Source = Literal["Purchase", "Existing"]
 ReclaimPolicy = Literal["Release", "Retain"]
+
+
+def dialled(phone: str) -> tuple[str, str]:
+    """Number (E.164) and extension of a `PersonsPhone`; the extension may be empty."""
+    number, _, extension = phone.partition(EXTENSION)
+    return number, extension
 
 
 AreaCode = Annotated[

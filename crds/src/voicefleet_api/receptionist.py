@@ -10,7 +10,7 @@ from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName
 from voicefleet_api.names import KEY_PATTERN
-from voicefleet_api.phonenumber import Destination
+from voicefleet_api.phonenumber import PersonsPhone
 from voicefleet_api.professions import AppointmentType
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -103,7 +103,11 @@ class Contact(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         description="As the agent says it, for example 'the practice manager'."
     )
-    phone: Destination = Field(description="Number that rings, for example +14155550100.")
+    phone: PersonsPhone = Field(
+        description="Number that rings, for example +14155550100. Its extension, as in"
+        " +14155550100;ext=204, is pressed 2 s after the answer: such a person is always called by"
+        " us, as with the client's telephony.transfer: Warm, which the carrier bills."
+    )
     when: Literal["Always", "OpeningHours"] = Field(
         default="Always", description="Whether it rings when the business is closed, too."
     )

@@ -15,8 +15,10 @@ from voicefleet_api.names import (
     DNS_LABEL_PATTERN,
     DNS_ZONE_PATTERN,
     E164_PATTERN,
+    EXTENSION,
     KEY_PATTERN,
     OWN_VOICE,
+    PHONE_PATTERN,
     TIME_ZONE_PATTERN,
 )
 from voicefleet_api.professions import names as profession_names
@@ -92,14 +94,28 @@ E164 = text(
     "must be an E.164 number: '+', country code and number, 7 to 15 digits, no spaces or dashes,"
     " for example +14155550100",
 )
+_NO_EMERGENCY = rule(
+    r"!self.matches(r'^\+?[0-9]{0,3}(911|112|999|000|110|111|113|118|119)(;.*)?$')",
+    "is an emergency number, which no call is connected to: the emergency services must see where a"
+    " caller is, so the agent tells callers in danger to dial it themselves; name a person's phone",
+)
 DESTINATION = checked(
     *E164[KEY],
+    _NO_EMERGENCY,
     rule(
-        r"!self.matches(r'^\+?[0-9]{0,3}(911|112|999|000|110|111|113|118|119)$')",
-        "is an emergency number, which no call is connected to: the emergency services must see"
-        " where a caller is, so the agent tells callers in danger to dial it themselves; name a"
-        " person's phone",
+        f"!self.contains('{EXTENSION}')",
+        "has an extension, which nobody presses here: the carrier rings this phone by itself, also"
+        " when everything of ours is down; name a phone that is reached directly",
     ),
+)
+PERSONS_PHONE = checked(
+    rule(
+        f"self.matches(r'{PHONE_PATTERN}')",
+        "must be an E.164 number: '+', country code and number, 7 to 15 digits, no spaces or"
+        " dashes; behind it may stand an extension of 1 to 8 digits, for example"
+        " +14155550100;ext=204",
+    ),
+    _NO_EMERGENCY,
 )
 EMAIL = text(r"^[^@\s]+@[^@\s]+$", "must be an e-mail address, for example owner@business.example")
 TIME_ZONE = text(
@@ -122,6 +138,7 @@ CLIENT_ID = text(CLIENT_ID_PATTERN, "must be a client's identity (status.clientI
 CUSTOMER = text(r"^cus_", "must be the id of a Stripe customer, which begins with cus_")
 SUBSCRIPTION = text(r"^sub_", "must be the id of a Stripe subscription, which begins with sub_")
 SIP_URI = text(r"^sips?:.+$", "must be a SIP address, for example sip:sip.fleet.example:5060")
+SIP_ADDRESS = text(r"^[^:/@\s]+:[0-9]+$", "must be a host and a port, for example 192.0.2.1:5060")
 HTTP_URL = text(r"^https?://", "must begin with http:// or https://")
 WS_URL = text(r"^wss?://", "must begin with ws:// or wss://")
 CALDAV_URL = text(
@@ -302,6 +319,15 @@ PHONE_NUMBER_SPEC = checked(
 
 _NO_SANDBOX = (
     "(!has(self.{0}) || !has(self.{0}.accounts) || self.{0}.accounts.all(a, a.mode != 'Sandbox'))"
+)
+TELEPHONY_CONFIG = checked(
+    rule(
+        "!has(self.secure) || !self.secure"
+        " || self.originationURIs.all(u, u.endsWith(';transport=tls'))",
+        "with secure the carrier sends calls by TLS alone: end each URI with ;transport=tls, for"
+        " example sip:sip.fleet.example:5061;transport=tls",
+        ".originationURIs",
+    )
 )
 FLEET_SPEC = checked(
     rule(

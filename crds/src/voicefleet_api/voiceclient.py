@@ -11,7 +11,14 @@ from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.fleet import PlanName
 from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation, TimelineEntry
 from voicefleet_api.names import TIME_ZONE_PATTERN
-from voicefleet_api.phonenumber import E164, Destination, NumberRequest, ReclaimPolicy, Source
+from voicefleet_api.phonenumber import (
+    E164,
+    Destination,
+    NumberRequest,
+    PersonsPhone,
+    ReclaimPolicy,
+    Source,
+)
 from voicefleet_api.pipeline import Pipeline
 
 Email = Annotated[
@@ -125,12 +132,13 @@ class Limits(ApiModel):
     """What one client may use."""
 
     call_minutes: int = Field(default=30, ge=1, le=240, description="Longest call, in minutes.")
-    transfer_to: list[Annotated[Destination, Field(description="A person's phone.")]] | None = (
+    transfer_to: list[Annotated[PersonsPhone, Field(description="A person's phone.")]] | None = (
         Field(
             default=None,
             max_length=32,
-            description="Numbers that callers may be connected to, besides the fallback phone; a"
-            " Receptionist's other contacts are not called. If unset, all of its contacts are.",
+            description="Numbers that callers may be connected to, besides the fallback phone; one"
+            " without an extension stands for all of its extensions. A Receptionist's other"
+            " contacts are not called. If unset, all of its contacts are.",
         )
     )
 

@@ -25,7 +25,7 @@ class Transfer:
     """Connect the caller to a person; the words before it are a `Say`."""
 
     number: str
-    """E.164."""
+    """E.164, and the extension where there is one (`PersonsPhone`)."""
     reason: str
 
 

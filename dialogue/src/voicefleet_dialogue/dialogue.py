@@ -88,12 +88,13 @@ class Dialogue:
         """All that another dialogue of this client needs to go on."""
         done = self.outcome
         copy = replace(done, appointments=[*done.appointments], messages=[*done.messages])
-        return Saved(self._id, self._bookings, self.state, copy)
+        return Saved(self._id, self._bookings, self.state, copy, self._untransferred)
 
     def restore(self, saved: Saved) -> None:
         """Go on from there; what was done since it was saved is done, and said."""
         self._id, self._bookings = saved.id, saved.bookings
         self.state, self.outcome = saved.state, saved.outcome
+        self._untransferred = saved.untransferred
         self._forget_unknown()
         if (turn := self._done_since()) is not None:
             self.commit(turn)
@@ -176,7 +177,10 @@ class Dialogue:
             self.outcome.result = turn.result
         for act in turn.acts:
             if isinstance(act, Transfer):
-                self.outcome.transferred_to, self._untransferred = act.number, before
+                self.outcome.transferred_to = act.number
+                # After a break the same transfer comes again.
+                if before != "Transferred":
+                    self._untransferred = before
         return turn.acts
 
     def unreached(self, reason: str) -> Sequence[Act]:

@@ -136,3 +136,5 @@ class Saved:
     """How many it has made so far."""
     state: State
     outcome: Outcome
+    untransferred: Result = "HungUp"
+    """What the outcome's result is where the transfer comes to nothing."""

@@ -96,7 +96,7 @@ class Cluster:
         """
         self.apply(*_secrets(self._platform))
         wiring, file = _wiring(self._platform), self._platform.path("wiring.json")
-        there = self.kubectl("get", "fleet", "default", "--ignore-not-found", "-o", "name").strip()
+        there = self.kubectl("get", "fleet", "default", "--ignore-not-found", "-o", "json").strip()
         if not there:
             self.apply(fleet(self._platform))
         else:
@@ -104,6 +104,8 @@ class Cluster:
             changed = {key: value for key, value in wiring.items() if before.get(key) != value}
             if not changed:
                 return
+            if json.loads(there)["spec"].get("telephony", {}).get("secure"):
+                changed = _by_tls(changed)
             patch = json.dumps({"spec": _unflatten(changed)})
             self.kubectl("patch", "fleet", "default", "--type=merge", "-p", patch)
         write_private(file, json.dumps(wiring))
@@ -160,6 +162,7 @@ def fleet(platform: Platform) -> dict[str, Any]:
             "sandbox": {
                 "url": platform.sandbox_url,
                 "agentURL": f"http://{address}:{platform.port('sandbox')}",
+                "sipAddress": f"{address}:{platform.port('carrier')}",
             },
             "billing": {
                 "accounts": [{"name": "main", "mode": "Sandbox", "secretRef": ref("stripe")}]
@@ -205,6 +208,13 @@ def _wiring(platform: Platform) -> dict[str, Any]:
         **{key: spec[key] for key in ("sandbox", "livekit", "dns", "runtime")},
         **{f"telephony.{key}": telephony[key] for key in ("originationURIs", "carrierNetworks")},
     }
+
+
+def _by_tls(wiring: dict[str, Any]) -> dict[str, Any]:
+    """For a Fleet whose calls are encrypted; the edge takes both on one port."""
+    key = "telephony.originationURIs"
+    uris = [f"{uri};transport=tls" for uri in wiring.get(key, [])]
+    return wiring | ({key: uris} if uris else {})
 
 
 def _unflatten(paths: dict[str, Any]) -> dict[str, Any]:

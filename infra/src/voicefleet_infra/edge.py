@@ -10,6 +10,8 @@ that LiveKit does not know (it drops the call without a word), too many calls. O
 what it has been told to do for that case: the client's fallback phone rings. Who is not a carrier
 gets no answer at all.
 
+**Encrypted calls** come by TLS on the same port, and go on by TLS; the sound's keys are in them.
+
 **In a call** the edge has no part: no Record-Route, so requests and sound go between carrier and
 bridge, and its own end harms no call.
 """
@@ -19,44 +21,72 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import sip_answers
-from voicefleet_infra.services import SIP_NODES, Service, livekit_sip, program
+from voicefleet_infra.services import SIP_NODES, Service, livekit_sip, program, sip_uris
 
 _CONFIG = Path(__file__).with_name("edge.cfg")
 CALLS_PER_SECOND = 30
 """New calls that are let through; a bridge has ports for the sound of 200."""
+# A carrier is known by its address, and asked for no certificate; a bridge must have one.
+_TLS = """\
+[server:default]
+method = TLSv1.2+
+certificate = {certificate}
+private_key = {private_key}
+[client:default]
+method = TLSv1.2+
+verify_certificate = yes
+require_certificate = yes
+ca_list = {authority}
+"""
 
 
 def phone_line(platform: Platform) -> list[Service]:
     """The platform's bridges, and the edge before them; its carrier calls from its own address."""
     bridges = [livekit_sip(platform, node) for node in SIP_NODES]
-    uris = [bridge.address for bridge in bridges]
+    uris = [sip_uris(platform, node) for node in SIP_NODES]
     return [*bridges, edge(platform, uris, [f"{platform.address}/32"])]
 
 
-def edge(platform: Platform, bridges: Sequence[str], carriers: Sequence[str]) -> Service:
-    """The edge before these bridges (SIP addresses), preferred first; `carriers` are networks."""
+def edge(
+    platform: Platform, bridges: Sequence[tuple[str, str]], carriers: Sequence[str]
+) -> Service:
+    """The edge before these bridges (`sip_uris`), preferred first; `carriers` are networks."""
     listed = write_private(
         platform.path("sip-edge.list"),
-        "".join(f"1 {uri} 0 {len(bridges) - place}\n" for place, uri in enumerate(bridges)),
+        "".join(
+            f"{way} {uri} 0 {len(bridges) - place}\n"
+            for place, uris in enumerate(bridges)
+            for way, uri in enumerate(uris, start=1)
+        ),
     )
     host, port = platform.address, platform.port("sip-edge")
+    authority = sip_authority(platform)
+    certificate, private_key = authority.issue("sip-edge")
+    encryption = write_private(
+        platform.path("sip-edge.tls"),
+        _TLS.format(
+            certificate=certificate, private_key=private_key, authority=authority.certificate
+        ),
+    )
     given = {
         "CARRIERS": f'"{",".join(carriers)}"',
         "BRIDGES": f'"{listed}"',
+        "TLS_FILE": f'"{encryption}"',
         "CALLS_PER_SECOND": f'"{CALLS_PER_SECOND}"',
     }
     defines = (word for name, value in given.items() for word in ("-A", f"{name}={value}"))
     return Service(
         "sip-edge",
         (
-            *(program("kamailio"), "-DD", "-E", "-m", "32", "-M", "4", "-f", str(_CONFIG)),
+            *(program("kamailio"), "-DD", "-E", "-m", "64", "-M", "8", "-f", str(_CONFIG)),
             *defines,
-            *("-l", f"udp:{host}:{port}"),
+            *("-l", f"udp:{host}:{port}", "-l", f"tls:{host}:{port}"),
         ),
         f"sip:{host}:{port}",
         lambda: sip_answers(host, port),
-        inputs=(listed, _CONFIG),
+        inputs=(listed, encryption, certificate, _CONFIG),
         ports=("sip-edge",),
     )

@@ -1,4 +1,4 @@
-"""Certificates and keys of the control plane: one authority, made once, kept in the state."""
+"""Certificates and keys: authorities, made once, kept in the state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from voicefleet_infra.platform import write_private
+from voicefleet_infra.platform import Platform, write_private
 
 _YEARS = 10
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -87,6 +87,14 @@ class Authority:
         write_private(key_file, _key_text(key))
         write_private(certificate_file, _pem(certificate))
         return certificate_file, key_file
+
+
+def sip_authority(platform: Platform) -> Authority:
+    """Of those who speak SIP over TLS; by the control plane's they could sign in there.
+
+    Names are not compared: SIP's addresses are numbers (RFC 5922 is not what bridges go by).
+    """
+    return Authority(platform.folder("pki", "sip"))
 
 
 def _pem(certificate: x509.Certificate) -> str:

@@ -34,6 +34,8 @@ _STEPS = {
     "sip": 60,
     "sip-backup": 61,
     "sip-edge": 62,
+    "sips": 63,
+    "sips-backup": 64,
     "carrier": 70,
     "kubernetes": 443,
     "rtp": 1000,

@@ -18,6 +18,7 @@ import yaml
 
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.images.podman import write_containers_conf
+from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, cache_dir, write_private
 from voicefleet_infra.probes import gateway_state, http_ok, sip_answers, tcp_open, unix_open
 from voicefleet_infra.tools import binary
@@ -211,14 +212,22 @@ def _redis_client(platform: Platform) -> dict[str, str]:
     }
 
 
+def sip_uris(platform: Platform, node: str = "") -> tuple[str, str]:
+    """A bridge's addresses: by UDP, and by TLS."""
+    plain, tls = (f"sip:{platform.address}:{platform.port(f'{p}{node}')}" for p in ("sip", "sips"))
+    return plain, f"{tls};transport=tls"
+
+
 def livekit_sip(platform: Platform, node: str = "") -> Service:
     """A SIP bridge of LiveKit's: where the carrier sends calls. `node` is one of `SIP_NODES`.
 
     They share what Redis holds, trunks and rules, and nothing else: a call is one bridge's.
     """
     key, secret = livekit_keys(platform)
-    name, sip, rtp = (f"{word}{node}" for word in ("livekit-sip", "sip", "rtp"))
+    name, sip, sips, rtp = (f"{word}{node}" for word in ("livekit-sip", "sip", "sips", "rtp"))
     first = platform.port(rtp)
+    authority = sip_authority(platform)
+    certificate, private_key = authority.issue(name)
     config = _write_yaml(
         platform.path(f"{name}.yaml"),
         {
@@ -227,6 +236,10 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
             "ws_url": f"ws://127.0.0.1:{platform.port('livekit')}",
             "redis": _redis_client(platform),
             "sip_port": platform.port(sip),
+            "tls": {
+                "port": platform.port(sips),
+                "certs": [{"cert_file": str(certificate), "key_file": str(private_key)}],
+            },
             "listen_ip": platform.address,
             "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
             "use_external_ip": False,
@@ -242,8 +255,10 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
         (str(binary("livekit-sip")), f"--config={config}"),
         f"sip:{platform.address}:{platform.port(sip)}",
         lambda: sip_answers(platform.address, platform.port(sip)),
-        inputs=(config, *_built("livekit-sip")),
-        ports=(sip, rtp),
+        # Go trusts it beside the folder of the system's certificates.
+        environment={"SSL_CERT_FILE": str(authority.certificate)},
+        inputs=(config, certificate, *_built("livekit-sip")),
+        ports=(sip, sips, rtp),
     )
 
 
@@ -301,13 +316,24 @@ def sandbox(platform: Platform) -> Service:
 def carrier(platform: Platform) -> Service:
     """The sandbox's SIP edge: where people's phones call, and where the owner's is reached."""
     host, port = platform.address, platform.port("carrier")
-    command = (sys.executable, "-m", "voicefleet_sandbox.carrier", f"--host={host}")
+    authority = sip_authority(platform)
+    certificate, private_key = authority.issue("carrier")
     return Service(
         "carrier",
-        (*command, f"--port={port}", f"--sandbox={platform.sandbox_url}"),
+        (
+            sys.executable,
+            "-m",
+            "voicefleet_sandbox.carrier",
+            f"--host={host}",
+            f"--port={port}",
+            f"--sandbox={platform.sandbox_url}",
+            f"--certificate={certificate}",
+            f"--private-key={private_key}",
+            f"--ca={authority.certificate}",
+        ),
         f"sip:{host}:{port}",
         lambda: sip_answers(host, port),
-        inputs=_source("voicefleet_sandbox"),
+        inputs=(certificate, *_source("voicefleet_sandbox")),
         ports=("carrier",),
     )
 

@@ -35,6 +35,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "baresip": "baresip",
         # It brings kamailio itself.
         "kamailio": "kamailio-utils-modules",
+        "/usr/lib/*/kamailio/modules/tls.so": "kamailio-tls-modules",
     },
     "podman": {
         "podman": "podman",
@@ -63,7 +64,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "g++": "g++",
     },
 }
-"""What needs it -> program (or library, by its pkg-config name) -> Debian package."""
+"""What needs it -> program (or library, by its pkg-config name, or file) -> Debian package."""
 _UNITS = {
     "redis-server": "redis-server.service",
     "knot": "knot.service",
@@ -84,6 +85,7 @@ GO_PROGRAMS = {
 }
 _OWN_MODULES = ("ollama",)
 """With a `go.mod` of their own: what they need would change what the others are built from."""
+_ROOT = Path("/")
 _EXTRA_PATHS = "/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman"
 
 
@@ -109,17 +111,20 @@ def binary(name: str) -> Path:
 
 def missing_packages(*groups: str) -> list[str]:
     """Debian packages of those groups (all, where none is named) that this machine lacks."""
-    path = f"{os.environ.get('PATH', '')}:{_EXTRA_PATHS}"
     return [
         package
         for group in groups or tuple(PACKAGES)
-        for program, package in PACKAGES[group].items()
-        if not (
-            _has_library(program.removeprefix("lib:"))
-            if program.startswith("lib:")
-            else shutil.which(program, path=path)
-        )
+        for name, package in PACKAGES[group].items()
+        if not _is_there(name)
     ]
+
+
+def _is_there(name: str) -> bool:
+    if name.startswith("lib:"):
+        return _has_library(name.removeprefix("lib:"))
+    if name.startswith("/"):
+        return any(_ROOT.glob(name[1:]))
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_EXTRA_PATHS}") is not None
 
 
 def _has_library(name: str) -> bool:

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from voicefleet_sandbox import mail
-from voicefleet_sandbox.carrier import routing
+from voicefleet_sandbox.carrier import routing, termination
 from voicefleet_sandbox.faults import BadRule, Faults
 from voicefleet_sandbox.store import Store
 from voicefleet_sandbox.stripe import checkout, invoices
@@ -137,13 +137,23 @@ class Admin:
         return JSONResponse(found)
 
     async def carrier(self, request: Request) -> Response:
-        """What one call to a number tries, for the carrier's SIP edge."""
+        """What one call to a number tries, for the carrier's SIP edge; 401 where it has to sign in.
+
+        `?caller=` is the number that it shows, `user=` as whom it has signed in. First of all how
+        its sound has to be sent (`routing.sound`).
+        """
+        trunk = termination.trunk_of(self._store, request.query_params.get("caller", ""))
+        if trunk is not None:
+            known = termination.ha1(self._store, trunk, request.query_params.get("user", ""))
+            if known is None:
+                return JSONResponse({"error": "the trunk has no credential list"}, 403)
+            return PlainTextResponse(f"{routing.sound(trunk['secure'])}|{known}", 401)
         number = request.path_params["number"]
         found = routing.route(self._store, number)
         uris = routing.attempts(found, random.SystemRandom()) if found else []
-        if not uris:
+        if not found or not uris:
             return JSONResponse({"error": f"calls to {number} lead nowhere"}, 404)
-        return PlainTextResponse("|".join(uris))
+        return PlainTextResponse("|".join([routing.sound(found["secure"]), *uris]))
 
     # --- paying ---------------------------------------------------------------------------
 

@@ -1,7 +1,10 @@
-"""A carrier, two SIP servers of a customer's and two people's phones, each a host of its own."""
+"""A carrier, two SIP servers of a customer's and two people's phones, each a host of its own; and a
+carrier beside the whole platform, on this host."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +14,13 @@ from typing import Any, NamedTuple
 import httpx
 
 from support.netns import NETWORK, Host, Lab
-from support.stack import until
+from support.stack import Stack, until
 from voicefleet_cli.phone import Call, dial
+from voicefleet_infra import services
+from voicefleet_infra.edge import phone_line
+from voicefleet_infra.pki import Authority
 from voicefleet_infra.probes import http_ok, sip_answers
+from voicefleet_infra.services import Service
 
 PORT = 5060
 NO_REPLY_SECONDS = 1.0
@@ -23,6 +30,21 @@ _ACCOUNT = "AC" + "1" * 32
 _SANDBOX_PORT = 12111
 _SANDBOX = f"http://127.0.0.1:{_SANDBOX_PORT}"
 """On the carrier's own loopback."""
+
+
+class Line(Stack):
+    """The platform with its phone line and the carrier."""
+
+    def _services(self) -> list[Service]:
+        own = [*phone_line(self.platform), services.carrier(self.platform)]
+        return [*super()._services(), *own]
+
+    def die(self) -> None:
+        """Kill everything but the carrier."""
+        self.stop_operator()
+        for name in self.pids.keys() - {"sandbox", "carrier"}:
+            # Each is the leader of a group: kamailio is several processes.
+            os.killpg(self.pids[name], signal.SIGKILL)
 
 
 class Url(NamedTuple):
@@ -78,6 +100,16 @@ class Exchange:
         number: str = bought["phone_number"]
         return number
 
+    def let_out(self, number: str, user: str, password: str) -> None:
+        """Who signs in so may call out over the number's trunk."""
+        lists = f"/api/2010-04-01/Accounts/{_ACCOUNT}/SIP/CredentialLists"
+        made = self._post(f"{lists}.json", FriendlyName="test")["sid"]
+        self._post(f"{lists}/{made}/Credentials.json", Username=user, Password=password)
+        with self.carrier.inside():
+            route = httpx.get(f"{_SANDBOX}/_sandbox/route", params={"number": number}).json()
+        trunk = f"/trunking/v1/Trunks/{route['trunkSid']}"
+        self._post(f"{trunk}/CredentialLists", CredentialListSid=made)
+
     def call(self, number: str, *, seconds: float = 0.5, **options: Any) -> Call:
         """Call a number from the caller's phone."""
         with self.caller.inside():
@@ -94,6 +126,10 @@ def exchange(lab: Lab, folder: Path) -> Exchange:
     _start(made.carrier, folder / "sandbox.log", ["voicefleet_sandbox"])
     edge = ["voicefleet_sandbox.carrier", f"--host={made.carrier.address}", f"--sandbox={_SANDBOX}"]
     edge += [f"--networks={NETWORK}", f"--no-reply-seconds={NO_REPLY_SECONDS}"]
+    authority = Authority(folder / "pki")
+    certificate, private_key = authority.issue("carrier")
+    edge += [f"--certificate={certificate}", f"--private-key={private_key}"]
+    edge.append(f"--ca={authority.certificate}")
     _start(made.carrier, folder / "edge.log", edge)
 
     def up() -> bool:

@@ -5,56 +5,21 @@ The tests run in this order: the last one kills the platform.
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from integration.carrier.exchange import Line
 from support.phones import answering
-from support.stack import Stack, client, until
+from support.stack import client, until
 from support.tones import tone
 from voicefleet_cli.phone import dial
-from voicefleet_infra import services
-from voicefleet_infra.edge import phone_line
-from voicefleet_infra.services import Service
-from voicefleet_infra.tools import binary
 
 pytestmark = pytest.mark.integration
 
 OWNER = "+14155550199"
-CARRIERS = ("sandbox", "carrier")
-
-
-class Line(Stack):
-    """The platform with its phone line."""
-
-    def _services(self) -> list[Service]:
-        own = [*phone_line(self.platform), services.carrier(self.platform)]
-        return [*super()._services(), *own]
-
-    def die(self) -> None:
-        """Kill everything but the carrier."""
-        self.stop_operator()
-        for name in self.pids.keys() - set(CARRIERS):
-            # Each is the leader of a group: kamailio is several processes.
-            os.killpg(self.pids[name], signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def stack(programs: None) -> Iterator[Line]:
-    if not binary("livekit-sip").exists():
-        pytest.skip("livekit-sip is not built: make provision")
-    with Line() as running:
-        if running.platform.address == "127.0.0.1":
-            pytest.skip(
-                "baresip does not call from loopback, and this machine has no other address"
-            )
-        running.start_operator()
-        yield running
 
 
 def test_the_last_resort_is_put_back_where_somebody_took_it_away(stack: Line) -> None:

@@ -97,9 +97,10 @@ async def test_a_way_out(
     assert made == OutboundTrunk(made.id, "a.pstn.twilio.com", numbers, "u", mark)
     assert (await driver.inventory()).outbound == {made.id: made}
     changed = await driver.update_outbound(
-        made.id, mark=mark, **{**wanted, "username": "v", "password": "q"}
+        made.id, mark=mark, secure=True, **{**wanted, "username": "v", "password": "q"}
     )
-    assert changed == replace(made, username="v")
+    assert changed == replace(made, username="v", secure=True)
+    assert (await driver.inventory()).outbound == {made.id: changed}
     [seen] = (await raw.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())).items
     assert (seen.auth_username, seen.auth_password) == ("v", "q")
     for _ in range(2):
@@ -197,8 +198,9 @@ async def test_update_trunk(
         numbers=frozenset({"+14155550002"}),
         allowed_addresses=frozenset({"203.0.113.0/24"}),
         max_call_seconds=60,
+        secure=True,
     )
-    assert changed.id == made.id
+    assert (changed.id, made.secure, changed.secure) == (made.id, False, True)
     assert (await driver.inventory()).trunks == {made.id: changed}
     assert (changed.numbers, changed.max_call_seconds) == (frozenset({"+14155550002"}), 60)
     with pytest.raises(Gone):

@@ -164,8 +164,9 @@ async def test_trunk(driver: TwilioDriver, mark: Mark) -> None:
     assert await driver.find_trunk(mark.client_id) == made
     assert (await driver.inventory()).trunks == {made.sid: made}
     assert await make_trunk(driver, mark) == made
-    changed = await driver.update_trunk(made.sid, disaster_recovery_url=None)
+    changed = await driver.update_trunk(made.sid, disaster_recovery_url=None, secure=True)
     assert changed.disaster_recovery_url is None
+    assert (made.secure, changed.secure) == (False, True)
     assert await driver.find_trunk(mark.client_id) == changed
     for _ in range(2):
         await driver.delete_trunk(made.sid)

@@ -7,6 +7,8 @@ caller is connected with are tones.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 import shutil
 import wave
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +32,7 @@ from voicefleet_infra.platform import Platform
 pytestmark = pytest.mark.integration
 
 CALLER, NUMBER, OWNER = "+15005550006", "+14155550100", "+14155550177"
+EXTENSION = f"{OWNER};ext=204"
 RATE = 8000
 VOICE, CALLERS, OWNERS = 300, 700, 1100
 """Hertz."""
@@ -59,8 +62,10 @@ class Line:
             record=heard, press=press,
         )  # fmt: skip
 
-    async def way_out(self, port: int) -> None:
-        """Over a trunk to whoever answers there, as the operator makes one to the carrier."""
+    async def way_out(self, port: int, **config: Any) -> None:
+        """Over a trunk to whoever answers there, as the operator makes one to the carrier.
+
+        `config` is the agent's beside."""
         trunk = await self.lk.sip.create_outbound_trunk(
             api.CreateSIPOutboundTrunkRequest(
                 trunk=api.SIPOutboundTrunkInfo(
@@ -68,7 +73,7 @@ class Line:
                 )
             )
         )
-        self.agent.configure(outboundTrunk=trunk.sip_trunk_id)
+        self.agent.configure(outboundTrunk=trunk.sip_trunk_id, **config)
 
 
 @pytest.fixture
@@ -181,7 +186,7 @@ async def test_the_person_hears_who_calls_before_both_are_connected(
     line: Line, tmp_path: Path
 ) -> None:
     port = free_port()
-    await line.way_out(port)
+    await line.way_out(port, transfer="Warm")
     plays = tone(tmp_path / "owner.wav", OWNERS)
     folder = tmp_path / "owner"
     with answering(folder, OWNER, line.platform.address, port, plays):
@@ -209,42 +214,87 @@ async def test_the_person_hears_who_calls_before_both_are_connected(
     assert not any(VOICE in heard for heard in caller[before:])
 
 
-async def test_nobody_answers_our_call(line: Line, tmp_path: Path) -> None:
-    """The phone is busy: sipp refuses as such a one does."""
+async def test_an_extension_is_pressed_where_the_carrier_connects_all_others(
+    line: Line, tmp_path: Path
+) -> None:
+    """A client without `transfer: Warm`; the switchboard is a phone that gets keys (RFC 4733)."""
     port = free_port()
-    await line.way_out(port)
-    scenario = tmp_path / "busy.xml"
-    scenario.write_text(BUSY)
-    if not shutil.which("sipp"):
-        pytest.skip("sipp is not installed")
-    sipp = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", str(scenario), "-i", line.platform.address, "-p", str(port), "-m", "1",
-        "-nostdin", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        cwd=tmp_path,
-    )  # fmt: skip
-    try:
+    await line.way_out(port, contacts=[{"name": "billing", "phone": EXTENSION}])
+    folder = tmp_path / "switchboard"
+    plays = tone(tmp_path / "switchboard.wav", OWNERS)
+    with answering(folder, OWNER, line.platform.address, port, plays):
+        call = await line.call(
+            "0", seconds=10, play=tone(tmp_path / "said.wav", CALLERS, seconds=0),
+            heard=tmp_path / "heard.wav",
+        )  # fmt: skip
+        await line.agent.logged("CallEnded")
+    assert call.answered, call
+    pressed = re.findall(r"received event: '(.)' \(end=0\)", (folder / "log").read_text())
+    assert [key for key, _ in itertools.groupby(pressed)] == ["2", "0", "4"]
+    assert record(line.agent)["transferredTo"] == EXTENSION
+
+
+async def test_an_extension_that_is_refused_is_not_left_to_the_carrier(
+    line: Line, tmp_path: Path
+) -> None:
+    port = free_port()
+    await line.way_out(port, contacts=[{"name": "billing", "phone": EXTENSION}])
+    platform, carrier = line.platform, Carrier("202 Accepted", "200 OK")
+    async with refusing(line, port, "403 Forbidden", tmp_path):
+        await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
+        try:
+            await asyncio.sleep(2)
+            carrier.press("0")
+            await asyncio.sleep(6)
+        finally:
+            await carrier.hang_up()
+    await line.agent.logged("CallEnded")
+    assert said(record(line.agent))[-1] == ("Agent", UNREACHED)
+    assert carrier.asked.empty()
+
+
+async def test_nobody_answers_our_call(line: Line, tmp_path: Path) -> None:
+    port = free_port()
+    await line.way_out(port, transfer="Warm")
+    async with refusing(line, port, "486 Busy Here", tmp_path):
         call = await line.call(
             "0", seconds=10, play=tone(tmp_path / "said.wav", CALLERS, seconds=0),
             heard=tmp_path / "heard.wav",
         )  # fmt: skip
         assert call.answered
-        assert await asyncio.wait_for(sipp.wait(), 5) == 0
-    finally:
-        if sipp.returncode is None:
-            sipp.kill()
     await line.agent.logged("CallEnded")
     left = record(line.agent)
     assert said(left)[-1] == ("Agent", UNREACHED)
     assert left.get("transferredTo") is None
 
 
-BUSY = """<?xml version="1.0"?>
-<scenario name="busy">
+@asynccontextmanager
+async def refusing(line: Line, port: int, status: str, folder: Path) -> AsyncIterator[None]:
+    """A phone (sipp) that refuses one call with that status; it must have come by the end."""
+    scenario = folder / "refuses.xml"
+    scenario.write_text(REFUSES.format(status=status))
+    if not shutil.which("sipp"):
+        pytest.skip("sipp is not installed")
+    sipp = await asyncio.create_subprocess_exec(
+        "sipp", "-sf", str(scenario), "-i", line.platform.address, "-p", str(port), "-m", "1",
+        "-nostdin", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        cwd=folder,
+    )  # fmt: skip
+    try:
+        yield
+        assert await asyncio.wait_for(sipp.wait(), 5) == 0
+    finally:
+        if sipp.returncode is None:
+            sipp.kill()
+
+
+REFUSES = """<?xml version="1.0"?>
+<scenario name="refuses">
   <recv request="INVITE"/>
-  <send><![CDATA[SIP/2.0 486 Busy Here
+  <send><![CDATA[SIP/2.0 {status}
 [last_Via:]
 [last_From:]
-[last_To:];tag=busy
+[last_To:];tag=refused
 [last_Call-ID:]
 [last_CSeq:]
 Content-Length: 0

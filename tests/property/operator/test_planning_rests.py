@@ -31,7 +31,9 @@ def wanted(draw: st.DrawFn) -> Desired:
             activation=draw(st.sampled_from(["Immediately", "OnPayment"])),
         ),
         telephony=telephony(
-            numbers=tuple(claim(name) for name in names), calls_out=draw(st.booleans())
+            numbers=tuple(claim(name) for name in names),
+            calls_out=draw(st.booleans()),
+            secure=draw(st.booleans()),
         ),
     )
     return replace(

@@ -12,17 +12,21 @@ from livekit.protocol.agent import Job
 from livekit.protocol.models import ParticipantInfo, Room
 
 from voicefleet_agent import rescue
+from voicefleet_agent.transfer import PERSON
 
 pytestmark = pytest.mark.unit
 
-SIP, AGENT, EGRESS = (ParticipantInfo.Kind.Value(name) for name in ("SIP", "AGENT", "EGRESS"))
+SIP, AGENT, EGRESS = (
+    ParticipantInfo(kind=ParticipantInfo.Kind.Value(name)) for name in ("SIP", "AGENT", "EGRESS")
+)
+CALLED = ParticipantInfo(kind=ParticipantInfo.Kind.SIP, identity=PERSON)
 
 
 class LiveKit:
-    """A room with participants of these kinds, or an error."""
+    """A room with these participants, or an error."""
 
-    def __init__(self, *kinds: Any, error: str | None = None) -> None:
-        self.kinds, self.error = kinds, error
+    def __init__(self, *there: ParticipantInfo, error: str | None = None) -> None:
+        self.there, self.error = there, error
         self.deleted: list[str] = []
         self.room = self
 
@@ -35,7 +39,7 @@ class LiveKit:
     async def list_participants(self, _: api.ListParticipantsRequest) -> Any:
         if self.error:
             raise api.TwirpError(self.error, "", status=404)
-        return SimpleNamespace(participants=[ParticipantInfo(kind=kind) for kind in self.kinds])
+        return SimpleNamespace(participants=self.there)
 
     async def delete_room(self, request: api.DeleteRoomRequest) -> None:
         self.deleted.append(request.room)
@@ -47,7 +51,8 @@ class LiveKit:
         (LiveKit(SIP), True),
         (LiveKit(AGENT, SIP, EGRESS), True),
         (LiveKit(AGENT), False),
-        (LiveKit(SIP, SIP), False),  # connected with a person
+        (LiveKit(SIP, CALLED), False),  # connected with a person
+        (LiveKit(CALLED), False),
         (LiveKit(), False),
         (LiveKit(error=api.TwirpErrorCode.NOT_FOUND), False),
         (LiveKit(error=api.TwirpErrorCode.UNAVAILABLE), True),

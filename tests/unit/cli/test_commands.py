@@ -126,7 +126,7 @@ EDGE = f"sip:{NUMBER}@192.0.2.1:{BASE_PORT + 70}"
 
 
 def test_an_answer(tmp_path: Path, carrier: dict[str, Any], rung: dict[str, Call]) -> None:
-    carrier[NUMBER] = {"forwardTo": None}
+    carrier[NUMBER] = {"forwardTo": None, "secure": None}
     rung[EDGE] = how(EDGE, "hung up", answered=True)
     result = run(tmp_path, "call", NUMBER)
     assert result.exit_code == Exit.OK
@@ -134,12 +134,25 @@ def test_an_answer(tmp_path: Path, carrier: dict[str, Any], rung: dict[str, Call
 
 
 def test_no_answer(tmp_path: Path, carrier: dict[str, Any], rung: dict[str, Call]) -> None:
-    carrier[NUMBER] = {"forwardTo": "+15005550001"}
+    carrier[NUMBER] = {"forwardTo": "+15005550001", "secure": False}
     rung[EDGE] = how(EDGE, "486 Busy Here")
     result = run(tmp_path, "call", NUMBER)
     assert result.exit_code == Exit.NOT_ANSWERED
     assert "not answered: 486 Busy Here" in result.output
     assert "the carrier's last resort is +15005550001" in result.output
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_the_telephone_encrypts_where_the_number_s_trunk_does(
+    tmp_path: Path, carrier: dict[str, Any], monkeypatch: pytest.MonkeyPatch, secure: bool
+) -> None:
+    carrier[NUMBER] = {"forwardTo": None, "secure": secure}
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        call_command, "dial", lambda uri, **how_: asked.update(how_) or how(uri, "hung up")
+    )
+    run(tmp_path, "call", NUMBER)
+    assert asked["encrypted"] is secure
 
 
 @pytest.mark.usefixtures("carrier", "rung")

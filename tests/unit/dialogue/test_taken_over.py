@@ -104,6 +104,17 @@ def test_a_question_that_is_none_any_more_is_not_asked() -> None:
     assert (other.state.phase, other.state.asked) == ("Listening", None)
 
 
+def test_who_is_not_reached_after_a_break_has_booked_all_the_same() -> None:
+    dialogue, calendar, _ = before_the_yes(*BOOKING)
+    say(dialogue, "Yes, please.")
+    say(dialogue, "I want to speak to a person")
+    fresh = successor(dialogue, calendar, dialogue.saved)
+    fresh.commit(fresh.resume("lost"))
+    assert fresh.outcome.result == "Transferred"
+    fresh.unreached("went on")
+    assert fresh.outcome.result == "Booked"
+
+
 @pytest.mark.parametrize(
     ("line", "then"), [("I want to speak to a person", Transfer), ("Sorry, wrong number", End)]
 )

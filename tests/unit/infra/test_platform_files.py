@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import shlex
 import stat
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         services.redis(platform),
         services.livekit(platform),
         *(services.livekit_sip(platform, node) for node in services.SIP_NODES),
-        edges.edge(platform, ["sip:192.0.2.1:5060"], ["192.0.2.0/24"]),
+        edges.edge(platform, [services.sip_uris(platform)], ["192.0.2.0/24"]),
         services.dns(platform),
         services.sandbox(platform),
         services.carrier(platform),
@@ -104,7 +105,7 @@ def test_secrets_are_on_no_command_line_and_in_no_environment(
 @pytest.mark.usefixtures("every_service")
 def test_files_with_secrets_are_for_their_owner_alone(platform: Platform) -> None:
     secrets = [file.read_text() for file in platform.path("secrets").iterdir()]
-    keys = list(platform.path("pki").glob("*.key"))
+    keys = list(platform.path("pki").rglob("*.key"))
     private = [
         file
         for file in platform.home.rglob("*")
@@ -182,6 +183,25 @@ def test_wiring_is_the_part_of_the_fleet_that_the_machine_decides(platform: Plat
     }
     assert "plans" not in patch
     assert "billing" not in patch
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_what_the_machine_has_changed_is_written_once_and_encrypted_stays_encrypted(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, secure: bool
+) -> None:
+    patches: list[Any] = []
+
+    def kubectl(_: cluster.Cluster, verb: str, *words: str, **__: Any) -> str:
+        if verb == "patch":
+            patches.append(json.loads(words[-1])["spec"])
+        return json.dumps({"spec": {"telephony": {"secure": secure}}}) if verb == "get" else ""
+
+    monkeypatch.setattr(cluster.Cluster, "kubectl", kubectl)
+    for _ in range(2):
+        cluster.Cluster(platform).apply_fleet()
+    [patch] = patches
+    [uri] = patch["telephony"]["originationURIs"]
+    assert uri.endswith(";transport=tls") is secure
 
 
 def test_the_platform_is_remembered(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(tools, "_EXTRA_PATHS", "")
+    monkeypatch.setattr(tools, "_ROOT", tmp_path)
     return folder
 
 
@@ -33,6 +34,7 @@ def test_only_what_is_missing_is_named(bare: Path) -> None:
         "redis-server",
         "baresip",
         "kamailio-utils-modules",
+        "kamailio-tls-modules",
     ]
 
 
@@ -49,7 +51,7 @@ def test_without_root_the_command_is_said(bare: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ToolMissing) as said:
         tools.install_packages(lambda _: None, "platform")
     command = "sudo apt-get install --no-install-recommends redis-server knot baresip"
-    assert str(said.value).endswith(f"{command} kamailio-utils-modules")
+    assert str(said.value).endswith(f"{command} kamailio-utils-modules kamailio-tls-modules")
 
 
 def test_without_apt_the_packages_are_said(bare: Path) -> None:
@@ -58,10 +60,13 @@ def test_without_apt_the_packages_are_said(bare: Path) -> None:
 
 
 def test_nothing_is_run_where_nothing_is_missing(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for program in tools.PACKAGES["platform"]:
-        _put(bare, program)
+        _put(bare, program.rpartition("/")[2])
+    modules = tmp_path / "usr/lib/any-linux-gnu/kamailio/modules"
+    modules.mkdir(parents=True)
+    _put(modules, "tls.so")
     monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
     tools.install_packages(lambda _: pytest.fail("it installs"), "platform")
 

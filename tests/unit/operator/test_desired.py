@@ -136,6 +136,43 @@ def test_callers_are_connected_only_with_whom_the_agency_allows() -> None:
     assert contacts(transferTo=[]) == []
 
 
+EXTENSIONS = ReceptionistSpec.model_validate(
+    {
+        "contacts": [
+            {"name": "the owner", "phone": "+14155550101"},
+            {"name": "billing", "phone": "+14155550102;ext=204"},
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("transfer_to", "barred"),
+    [
+        (["+14155550101", "+14155550102"], ()),
+        (["+14155550102;ext=204"], ("the owner",)),
+        (["+14155550101", "+14155550102;ext=205"], ("billing",)),
+        ([], ("the owner", "billing")),
+    ],
+)
+def test_a_number_is_allowed_with_all_of_its_extensions_or_with_one(
+    transfer_to: list[str], barred: tuple[str, ...]
+) -> None:
+    wanted = wish(EXTENSIONS, telephony={**lines(1), "limits": {"transferTo": transfer_to}})
+    assert wanted.telephony is not None
+    assert wanted.telephony.barred == barred
+    assert wanted.telephony.calls_out is ("billing" not in barred)
+
+
+@pytest.mark.parametrize("transfer", ["Refer", "Warm"])
+def test_the_agent_is_told_who_connects_callers(transfer: str) -> None:
+    wanted = wish(EXTENSIONS, telephony={**lines(1), "transfer": transfer})
+    assert wanted.telephony is not None
+    assert wanted.telephony.calls_out
+    assert wanted.unit is not None
+    assert json.loads(wanted.unit.config_json)["transfer"] == transfer
+
+
 def test_a_recorded_client_says_so_first() -> None:
     def disclosure(**spec: object) -> object:
         unit = wish(**spec).unit

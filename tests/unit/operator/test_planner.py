@@ -11,6 +11,7 @@ import pytest
 from support.clients import billing, claim, desired, settled, telephony
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import nothing
+from voicefleet_operator.planning.health import findings
 from voicefleet_operator.planning.observed import NumberObject, Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
@@ -309,6 +310,12 @@ def test_a_way_out_is_repaired_on_both_sides() -> None:
         replace(well, outbound_trunks=(replace(way, address="elsewhere"),)),
     ):
         assert kinds(plan(wanted, broken)) == [ActionKind.UPDATE_OUTBOUND_TRUNK]
+    elsewhere = desired(telephony=telephony(calls_out=True, termination="192.0.2.7:5060"))
+    [moved] = plan(elsewhere, well).actions
+    assert moved.kind == ActionKind.UPDATE_OUTBOUND_TRUNK
+    assert assume(elsewhere, well, plan(elsewhere, well)).outbound_trunks[0].address == (
+        "192.0.2.7:5060"
+    )
     twice = replace(well, outbound_trunks=(way, replace(way, id="late")))
     [gone] = plan(wanted, twice).actions
     assert (gone.kind, gone.args) == (
@@ -316,11 +323,39 @@ def test_a_way_out_is_repaired_on_both_sides() -> None:
     )  # fmt: skip
 
 
+def test_encryption_goes_from_one_side_to_the_other_without_a_gap() -> None:
+    """At each step, what the carrier sends is what LiveKit takes."""
+    plain = desired(telephony=telephony(calls_out=True))
+    tls = ("sip:192.0.2.1:5060;transport=tls",)
+    secure = desired(telephony=telephony(calls_out=True, secure=True, origination=tls))
+    steps = [
+        ActionKind.SET_ORIGINATION,
+        ActionKind.UPDATE_CARRIER_TRUNK,
+        ActionKind.UPDATE_INBOUND_TRUNK,
+    ]
+    on, off = plan(secure, settled(plain)), plan(plain, settled(secure))
+    for first, second in itertools.pairwise(steps):
+        assert before(on, first, second)
+        assert before(off, second, first)
+    both = {*steps, ActionKind.UPDATE_OUTBOUND_TRUNK}
+    assert set(kinds(on)) == set(kinds(off)) == both
+    assert plan(secure, settled(secure)).actions == ()
+
+
 def test_without_a_way_out_none_is_left() -> None:
     observed = settled(desired(telephony=telephony(calls_out=True)))
     todo = plan(desired(), observed)
     assert kinds(todo) == [ActionKind.DELETE_OUTBOUND_TRUNK, ActionKind.CONFIGURE_UNIT]
     assert "outboundTrunk" not in json.loads(todo.actions[1].args["unit"].config_json)
+
+
+def test_contacts_that_are_not_called_are_named() -> None:
+    wanted = desired(telephony=telephony(barred=("the owner", "billing")))
+    observed = settled(wanted)
+    found = findings(wanted, observed, plan(wanted, observed), [])
+    [line] = [each for each in found if each.type == ConditionType.TELEPHONY_READY]
+    assert line.status
+    assert "not connected with the owner, billing" in line.message
 
 
 def test_a_trunk_that_may_not_transfer_is_let() -> None:

@@ -15,9 +15,11 @@ pytestmark = pytest.mark.unit
 NUMBER, OWNER = "+14155550100", "+14155550199"
 
 
-def found(*urls: tuple[str, int, int], forward: str | None = None) -> dict[str, Any]:
+def found(
+    *urls: tuple[str, int, int], forward: str | None = None, secure: bool = False
+) -> dict[str, Any]:
     shown = [{"sipUrl": url, "priority": p, "weight": w} for url, p, w in urls]
-    return {"number": NUMBER, "originationUrls": shown, "forwardTo": forward}
+    return {"number": NUMBER, "originationUrls": shown, "forwardTo": forward, "secure": secure}
 
 
 def test_by_priority_then_the_owners_phone() -> None:
@@ -43,3 +45,11 @@ def test_equal_priorities_by_weight() -> None:
     assert {order[3][-1] for order in orders} == {"d"}
     # Each is tried once, whatever comes first.
     assert all(len(set(order)) == 4 for order in orders)
+
+
+def test_a_secure_trunk_passes_over_what_is_not_encrypted() -> None:
+    urls = [("sip:a", 1, 1), ("sip:b;transport=TLS", 2, 1), ("sips:c", 3, 1), ("sip:d;lr", 4, 1)]
+    tried = attempts(found(*urls, forward=OWNER, secure=True), random.Random(1))
+    assert tried == [
+        f"sip:{NUMBER}@b;transport=TLS", f"sips:{NUMBER}@c", f"sip:{OWNER}@phones.invalid",
+    ]  # fmt: skip

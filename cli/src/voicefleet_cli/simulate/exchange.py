@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import httpx
 
 from voicefleet_api.calls import CallEvent, CallRecord
-from voicefleet_cli.call import last_resort
+from voicefleet_cli.call import find_route
 from voicefleet_cli.calls import Portal
+from voicefleet_cli.console import fail
 from voicefleet_cli.simulate.dial import Exchange, Live
 from voicefleet_cli.telephone.signalling import NotAnswered
 from voicefleet_infra.platform import Platform
@@ -24,7 +25,8 @@ async def exchange(
     platform: Platform, number: str, name: str, namespace: str
 ) -> AsyncIterator[Exchange]:
     """While it is open, the client's calls are followed. Ends the command where there is none."""
-    last_resort(platform, number)
+    if find_route(platform, number)["secure"]:
+        fail(f"calls to {number} are encrypted, which a simulated caller's are not; use --text")
     client_id = Portal.of(platform, None).client_id(name, namespace)
     path = f"/api/clients/{client_id}"
     async with httpx.AsyncClient(

@@ -120,9 +120,10 @@ class LiveKitDriver:
         numbers: frozenset[str],
         allowed_addresses: frozenset[str],
         max_call_seconds: int,
+        secure: bool = False,
     ) -> InboundTrunk:
         """Make the trunk; one of ours with the same numbers counts as made."""
-        info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
+        info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds, secure)
         try:
             async with self._request(writes=True):
                 made = await self._sip.create_inbound_trunk(
@@ -144,9 +145,10 @@ class LiveKitDriver:
         numbers: frozenset[str],
         allowed_addresses: frozenset[str],
         max_call_seconds: int,
+        secure: bool = False,
     ) -> InboundTrunk:
         """Replace what the trunk says; raises `Rejected` (NumberRoutedElsewhere), `Gone`."""
-        info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds)
+        info = _trunk_info(mark, numbers, allowed_addresses, max_call_seconds, secure)
         await self._refuse_taken(trunk_id, numbers)
         async with self._request(writes=True):
             return _trunk(await self._sip.update_inbound_trunk(trunk_id, info))
@@ -175,10 +177,17 @@ class LiveKitDriver:
             return
 
     async def create_outbound(
-        self, *, mark: Mark, address: str, numbers: frozenset[str], username: str, password: str
+        self,
+        *,
+        mark: Mark,
+        address: str,
+        numbers: frozenset[str],
+        username: str,
+        password: str,
+        secure: bool = False,
     ) -> OutboundTrunk:
         """Make a way out. LiveKit makes a second one as gladly: it is to be listed before."""
-        info = _outbound_info(mark, address, numbers, username, password)
+        info = _outbound_info(mark, address, numbers, username, password, secure)
         async with self._request(writes=True):
             made = await self._sip.create_outbound_trunk(
                 api.CreateSIPOutboundTrunkRequest(trunk=info)
@@ -194,9 +203,10 @@ class LiveKitDriver:
         numbers: frozenset[str],
         username: str,
         password: str,
+        secure: bool = False,
     ) -> OutboundTrunk:
         """Replace what it says; raises `Gone`."""
-        info = _outbound_info(mark, address, numbers, username, password)
+        info = _outbound_info(mark, address, numbers, username, password, secure)
         async with self._request(writes=True):
             return _outbound(await self._sip.update_outbound_trunk(trunk_id, info))
 
@@ -287,6 +297,7 @@ def _trunk_info(
     numbers: frozenset[str],
     allowed_addresses: frozenset[str],
     max_call_seconds: int,
+    secure: bool,
 ) -> api.SIPInboundTrunkInfo:
     if not numbers or not allowed_addresses:
         raise Rejected(
@@ -301,6 +312,8 @@ def _trunk_info(
         allowed_addresses=sorted(allowed_addresses),
         ringing_timeout=Duration(seconds=_RINGING_SECONDS),
         max_call_duration=Duration(seconds=max_call_seconds),
+        # A trunk that takes both bridges the moment at which its carrier changes.
+        media_encryption="SIP_MEDIA_ENCRYPT_REQUIRE" if secure else "SIP_MEDIA_ENCRYPT_ALLOW",
     )
 
 
@@ -344,11 +357,17 @@ def _trunk(info: Any) -> InboundTrunk:
         allowed_addresses=frozenset(info.allowed_addresses),
         max_call_seconds=info.max_call_duration.seconds,
         mark=_mark(info.metadata),
+        secure=info.media_encryption == api.SIPMediaEncryption.SIP_MEDIA_ENCRYPT_REQUIRE,
     )
 
 
 def _outbound_info(
-    mark: Mark, address: str, numbers: frozenset[str], username: str, password: str
+    mark: Mark,
+    address: str,
+    numbers: frozenset[str],
+    username: str,
+    password: str,
+    secure: bool,
 ) -> api.SIPOutboundTrunkInfo:
     return api.SIPOutboundTrunkInfo(
         name=f"voicefleet {mark.namespace}/{mark.name}",
@@ -357,6 +376,8 @@ def _outbound_info(
         numbers=sorted(numbers),
         auth_username=username,
         auth_password=password,
+        transport="SIP_TRANSPORT_TLS" if secure else "SIP_TRANSPORT_AUTO",
+        media_encryption="SIP_MEDIA_ENCRYPT_REQUIRE" if secure else "SIP_MEDIA_ENCRYPT_DISABLE",
     )
 
 
@@ -367,6 +388,11 @@ def _outbound(info: Any) -> OutboundTrunk:
         numbers=frozenset(info.numbers),
         username=info.auth_username,
         mark=_mark(info.metadata),
+        secure=(info.transport, info.media_encryption)
+        == (
+            api.SIPTransport.SIP_TRANSPORT_TLS,
+            api.SIPMediaEncryption.SIP_MEDIA_ENCRYPT_REQUIRE,
+        ),
     )
 
 

@@ -235,14 +235,23 @@ class TwilioDriver:
         return re.fullmatch(pattern, domain or "") is not None
 
     async def create_trunk(
-        self, *, client_id: str, friendly_name: str, disaster_recovery_url: str | None
+        self,
+        *,
+        client_id: str,
+        friendly_name: str,
+        disaster_recovery_url: str | None,
+        secure: bool = False,
     ) -> CarrierTrunk:
         """The client's trunk, made under a domain name of the client's own.
 
         A domain name can be had once, so a repeat is refused and finds what is there; looking
         first would list all trunks for each new client. Raises `Rejected` (DomainTaken).
         """
-        wanted: dict[str, Any] = {"friendly_name": friendly_name, "transfer_mode": _TRANSFERS}
+        wanted: dict[str, Any] = {
+            "friendly_name": friendly_name,
+            "transfer_mode": _TRANSFERS,
+            "secure": secure,
+        }
         if disaster_recovery_url:
             wanted |= {
                 "disaster_recovery_url": disaster_recovery_url,
@@ -281,13 +290,17 @@ class TwilioDriver:
                 return trunk_of(trunk, await self.origination(trunk.sid))
         return None
 
-    async def update_trunk(self, sid: str, *, disaster_recovery_url: str | None) -> CarrierTrunk:
-        """Change where calls go when none of our bridges answers, and let us transfer calls."""
+    async def update_trunk(
+        self, sid: str, *, disaster_recovery_url: str | None, secure: bool = False
+    ) -> CarrierTrunk:
+        """Change where calls go when none of our bridges answers, and whether they are encrypted;
+        let us transfer calls."""
         with errors():
             changed = await self._trunks(sid).update_async(
                 disaster_recovery_url=disaster_recovery_url or "",
                 disaster_recovery_method="GET",
                 transfer_mode=_TRANSFERS,
+                secure=secure,
             )
         return trunk_of(changed, await self.origination(sid))
 

@@ -53,6 +53,7 @@ def trunk_of(obj: Any, origination: tuple[OriginationURL, ...] | None) -> Carrie
         origination=origination,
         transfers=obj.transfer_mode == "enable-all",
         calls_out="CREDENTIAL_LIST" in (obj.auth_type_set or ()),
+        secure=bool(obj.secure),
     )
 
 

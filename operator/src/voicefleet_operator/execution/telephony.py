@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from voicefleet_api.meta import LocalRef
 from voicefleet_api.names import (
@@ -109,16 +110,14 @@ async def create_carrier_trunk(ctx: ClientContext, action: Action) -> None:
     trunk = await ctx.telephony.driver.create_trunk(
         client_id=ctx.mark.client_id,
         friendly_name=trunk_friendly_name(ctx.mark),
-        disaster_recovery_url=action.args["disaster_recovery_url"],
+        **action.args,
     )
     (await ctx.telephony.listing()).trunks[trunk.sid] = trunk
 
 
 async def update_carrier_trunk(ctx: ClientContext, action: Action) -> None:
-    """Change where the carrier sends calls when we are down."""
-    trunk = await ctx.telephony.driver.update_trunk(
-        action.target, disaster_recovery_url=action.args["disaster_recovery_url"]
-    )
+    """Change where the carrier sends calls when we are down, and whether they are encrypted."""
+    trunk = await ctx.telephony.driver.update_trunk(action.target, **action.args)
     (await ctx.telephony.listing()).trunks[trunk.sid] = trunk
 
 
@@ -183,9 +182,7 @@ async def delete_inbound_trunk(ctx: ClientContext, action: Action) -> None:
 
 async def create_outbound_trunk(ctx: ClientContext, action: Action) -> None:
     """Let LiveKit call out over the client's trunk at the carrier; the carrier is told first."""
-    trunk = await ctx.routing.driver.create_outbound(
-        mark=ctx.mark, **await _way_out(ctx), numbers=action.args["numbers"]
-    )
+    trunk = await ctx.routing.driver.create_outbound(mark=ctx.mark, **await _way_out(ctx, action))
     (await ctx.routing.listing()).outbound[trunk.id] = trunk
 
 
@@ -194,8 +191,7 @@ async def update_outbound_trunk(ctx: ClientContext, action: Action) -> None:
     trunk = await ctx.routing.driver.update_outbound(
         action.args["trunk_id"],
         mark=ctx.mark,
-        **await _way_out(ctx),
-        numbers=action.args["numbers"],
+        **await _way_out(ctx, action),
     )
     (await ctx.routing.listing()).outbound[trunk.id] = trunk
 
@@ -210,8 +206,8 @@ async def delete_outbound_trunk(ctx: ClientContext, action: Action) -> None:
     (await ctx.routing.listing()).outbound.pop(action.args["trunk_id"], None)
 
 
-async def _way_out(ctx: ClientContext) -> dict[str, str]:
-    """Address, user and password; the carrier knows them when this returns."""
+async def _way_out(ctx: ClientContext, action: Action) -> dict[str, Any]:
+    """What LiveKit's trunk says; the carrier knows user and password when this returns."""
     trunk = await ctx.carrier_trunk()
     if trunk is None:
         raise Gone("TrunkMissing", "the carrier's trunk is gone")
@@ -220,9 +216,11 @@ async def _way_out(ctx: ClientContext) -> dict[str, str]:
     listing.trunks[trunk.sid] = replace(trunk, calls_out=True)
     listing.outbound_user = credential.username
     return {
-        "address": trunk.domain_name,
+        "address": action.args["termination"] or trunk.domain_name,
         "username": credential.username,
         "password": credential.password,
+        "numbers": action.args["numbers"],
+        "secure": action.args["secure"],
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from voicefleet_api.agentconfig import AgentConfig, OtherWords
 from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
-from voicefleet_api.phonenumber import NumberRequest
+from voicefleet_api.phonenumber import NumberRequest, dialled
 from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
@@ -74,6 +74,12 @@ class WantedTelephony:
     max_call_seconds: int
     calls_out: bool
     """Whether callers are connected with a person by a call of ours."""
+    secure: bool
+    """Whether calls are TLS and SRTP between the carrier and us."""
+    termination: str | None
+    """Where calls out go (host:port); None: to the trunk's own domain."""
+    barred: tuple[str, ...]
+    """Contacts of the Receptionist that are not called (`limits.transferTo`), by name."""
     replace_lost: bool
     """Whether another number is bought for one that somebody released."""
 
@@ -200,7 +206,7 @@ def desire(
         suspended=spec.suspend,
         on_delete=spec.billing.on_delete,
         billing=_billing(spec, fleet, fleet_status, plan),
-        telephony=_telephony(spec, fleet, plan),
+        telephony=_telephony(spec, fleet, plan, receptionist),
         name=_name(spec, fleet),
         voice=_voice(spec, fleet, receptionist, sample),
         unit=_unit(mark, spec, fleet, receptionist, default_runtime),
@@ -256,7 +262,12 @@ def _billing(
     )
 
 
-def _telephony(spec: VoiceClientSpec, fleet: FleetSpec, plan: Plan) -> WantedTelephony | None:
+def _telephony(
+    spec: VoiceClientSpec,
+    fleet: FleetSpec,
+    plan: Plan,
+    receptionist: ReceptionistSpec | None,
+) -> WantedTelephony | None:
     if spec.telephony.mode == "None":
         return None
     if fleet.telephony is None:
@@ -278,6 +289,7 @@ def _telephony(spec: VoiceClientSpec, fleet: FleetSpec, plan: Plan) -> WantedTel
             stalled=True,
         )
     limits, fallback = spec.telephony.limits, spec.telephony.fallback
+    called, barred = _allowed(receptionist, spec)
     return WantedTelephony(
         account=name,
         numbers=tuple(spec.telephony.numbers),
@@ -286,7 +298,14 @@ def _telephony(spec: VoiceClientSpec, fleet: FleetSpec, plan: Plan) -> WantedTel
         carrier_networks=frozenset(fleet.telephony.carrier_networks),
         forward_to=fallback.forward_to if fallback else None,
         max_call_seconds=60 * (limits.call_minutes if limits else 30),
-        calls_out=spec.telephony.transfer == "Warm",
+        # No carrier presses an extension.
+        calls_out=spec.telephony.transfer == "Warm"
+        or any(dialled(contact.phone)[1] for contact in called),
+        secure=fleet.telephony.secure,
+        termination=fleet.sandbox.sip_address
+        if fleet.sandbox and account.mode == "Sandbox"
+        else None,
+        barred=tuple(contact.name for contact in barred),
         replace_lost=spec.drift.paid == "Repair",
     )
 
@@ -406,9 +425,10 @@ def agent_config(
         caldav_url=own.calendar.caldav.url if own.calendar and own.calendar.caldav else None,
         facts=own.facts,
         locale=spec.business.locale,
-        contacts=_allowed(own.contacts, spec),
+        contacts=_allowed(own, spec)[0],
         appointments=own.appointments,
         forward_to=spec.telephony.fallback.forward_to if spec.telephony.fallback else None,
+        transfer=spec.telephony.transfer,
         pipeline=pipeline,
         experiment=OtherWords(
             name=other.name,
@@ -421,12 +441,20 @@ def agent_config(
     )
 
 
-def _allowed(contacts: list[Contact], spec: VoiceClientSpec) -> list[Contact]:
-    """A Receptionist may belong to the business; whom its calls may reach is the agency's."""
+def _allowed(
+    receptionist: ReceptionistSpec | None, spec: VoiceClientSpec
+) -> tuple[list[Contact], list[Contact]]:
+    """Contacts that callers may be connected with, and those that they may not.
+
+    A Receptionist may belong to the business; whom its calls may reach is the agency's.
+    """
+    contacts = receptionist.contacts if receptionist else []
     limits = spec.telephony.limits
     if limits is None or limits.transfer_to is None:
-        return contacts
-    return [contact for contact in contacts if contact.phone in limits.transfer_to]
+        return contacts, []
+    listed = limits.transfer_to
+    called = [each for each in contacts if {each.phone, dialled(each.phone)[0]} & {*listed}]
+    return called, [each for each in contacts if each not in called]
 
 
 def number_request(claim: NumberClaim) -> NumberRequest | None:

@@ -86,7 +86,8 @@ def findings(
         elif not plan.gate_open and power != ConditionType.BILLING_READY:
             found.append(Finding(power, False, "AwaitingBilling", "Billing comes first"))
         else:
-            found.append(Finding(power, True, "Provisioned"))
+            words = _barred(desired) if power == ConditionType.TELEPHONY_READY else ""
+            found.append(Finding(power, True, "Provisioned", words))
     worst = _worst(troubles)
     if worst is None:
         reason = "Suspended" if desired.suspended else "Provisioned"
@@ -99,6 +100,17 @@ def findings(
         found.append(Finding(kind, True, worst.reason, worst.message))
     found.append(answering(desired, observed))
     return found
+
+
+def _barred(desired: Desired) -> str:
+    """What is as the spec says, and may yet surprise whoever wrote the Receptionist."""
+    names = desired.telephony.barred if desired.telephony else ()
+    if not names:
+        return ""
+    return (
+        f"Callers are not connected with {', '.join(names)}: spec.telephony.limits.transferTo does"
+        " not have their numbers"
+    )
 
 
 def _worst(troubles: list[Trouble]) -> Trouble | None:

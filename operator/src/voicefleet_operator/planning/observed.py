@@ -174,6 +174,8 @@ class CarrierTrunk:
     """Whether we may have a caller connected elsewhere (SIP REFER)."""
     calls_out: bool = False
     """Whether a user and password let calls out over it."""
+    secure: bool = False
+    """Whether its calls are TLS and SRTP."""
 
 
 @dataclass(slots=True)
@@ -205,6 +207,8 @@ class InboundTrunk:
     allowed_addresses: frozenset[str]
     max_call_seconds: int
     mark: Mark | None
+    secure: bool = False
+    """Whether it takes calls with SRTP alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,8 @@ class OutboundTrunk:
     """That calls over it may show."""
     username: str
     mark: Mark | None
+    secure: bool = False
+    """Whether its calls are TLS and SRTP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,20 +56,29 @@ def plan_outbound(
             "callers are connected with a person by us",
             after=(after,),
             numbers=numbers,
+            termination=wanted.termination,
+            secure=wanted.secure,
         )
     elif carrier is not None and (
         not carrier.calls_out
-        or (trunk.address, trunk.numbers, trunk.username)
-        != (carrier.domain_name, numbers, observed.outbound_user)
+        or (trunk.address, trunk.numbers, trunk.username, trunk.secure)
+        != (
+            wanted.termination or carrier.domain_name,
+            numbers,
+            observed.outbound_user,
+            wanted.secure,
+        )
     ):
         builder.add(
             ActionKind.UPDATE_OUTBOUND_TRUNK,
             _POWER,
             trunk.id,
-            "numbers, the carrier's trunk or the right to call out over it changed",
+            "numbers, the carrier's trunk, encryption or the right to call out over it changed",
             after=(after,),
             trunk_id=trunk.id,
             numbers=numbers,
+            termination=wanted.termination,
+            secure=wanted.secure,
         )
     for other in extra:
         if other is not None:

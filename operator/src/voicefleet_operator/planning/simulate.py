@@ -118,7 +118,9 @@ def _carrier(desired: Desired, observed: Observed, action: Action) -> dict[str, 
         case ActionKind.CREATE_CARRIER_TRUNK | ActionKind.UPDATE_CARRIER_TRUNK:
             trunk = observed.carrier_trunk or CarrierTrunk(_NEW, "", "", None, ())
             url = action.args["disaster_recovery_url"]
-            trunk = replace(trunk, disaster_recovery_url=url, transfers=True)
+            trunk = replace(
+                trunk, disaster_recovery_url=url, transfers=True, secure=action.args["secure"]
+            )
             return {"carrier_trunk": trunk}
         case ActionKind.SET_ORIGINATION if observed.carrier_trunk:
             urls = tuple(
@@ -162,6 +164,7 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
                 args["allowed_addresses"],
                 args["max_call_seconds"],
                 desired.mark,
+                args["secure"],
             )
             others = tuple(t for t in observed.inbound_trunks if t.id != trunk.id)
             return {"inbound_trunks": (trunk, *others)}
@@ -172,10 +175,11 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
             carrier = observed.carrier_trunk or CarrierTrunk(_NEW, "", "", None, ())
             out = OutboundTrunk(
                 args.get("trunk_id", _NEW),
-                carrier.domain_name,
+                args["termination"] or carrier.domain_name,
                 args["numbers"],
                 _NEW,
                 desired.mark,
+                args["secure"],
             )
             rest = tuple(t for t in observed.outbound_trunks if t.id != out.id)
             return {

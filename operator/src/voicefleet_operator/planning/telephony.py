@@ -153,6 +153,7 @@ def _carrier_trunk(
 ) -> str | None:
     trunk = observed.carrier_trunk
     recovery = forward_url(wanted.forward_to) if wanted.forward_to else None
+    origination = ", ".join(wanted.origination)
     step = None
     if trunk is None:
         step = builder.add(
@@ -162,15 +163,29 @@ def _carrier_trunk(
             "the client has none",
             after=(after,),
             disaster_recovery_url=recovery,
+            secure=wanted.secure,
         )
-    elif trunk.disaster_recovery_url != recovery or not trunk.transfers:
-        builder.add(
+    elif (trunk.disaster_recovery_url, trunk.transfers, trunk.secure) != (
+        recovery,
+        True,
+        wanted.secure,
+    ):
+        # Encryption begins with the URLs and ends with LiveKit's trunk, or the other way round: so
+        # each takes what the one before it sends, at any moment.
+        update = builder.add(
             ActionKind.UPDATE_CARRIER_TRUNK,
             _POWER,
             trunk.sid,
-            "the fallback phone, or the right to transfer calls, changed",
+            "the fallback phone, encryption, or the right to transfer calls changed",
+            after=(f"{ActionKind.SET_ORIGINATION} {origination}",)
+            if wanted.secure
+            else tuple(
+                f"{ActionKind.UPDATE_INBOUND_TRUNK} {t.id}" for t in observed.inbound_trunks
+            ),
             disaster_recovery_url=recovery,
+            secure=wanted.secure,
         )
+        step = None if wanted.secure else update
     # What was not read was right when it was last seen, or the reader would have asked.
     read = trunk.origination if trunk else ()
     if read is not None and list(wanted.origination) != [
@@ -179,7 +194,7 @@ def _carrier_trunk(
         step = builder.add(
             ActionKind.SET_ORIGINATION,
             _POWER,
-            ", ".join(wanted.origination),
+            origination,
             "calls must reach our SIP bridges",
             after=(step,),
             urls=wanted.origination,
@@ -210,21 +225,28 @@ def _routing(
             numbers=numbers,
             allowed_addresses=wanted.carrier_networks,
             max_call_seconds=wanted.max_call_seconds,
+            secure=wanted.secure,
         )
-    elif (trunk.numbers, trunk.allowed_addresses, trunk.max_call_seconds) != (
+    elif (trunk.numbers, trunk.allowed_addresses, trunk.max_call_seconds, trunk.secure) != (
         numbers,
         wanted.carrier_networks,
         wanted.max_call_seconds,
+        wanted.secure,
     ):
+        carrier = observed.carrier_trunk
         step = builder.add(
             ActionKind.UPDATE_INBOUND_TRUNK,
             _POWER,
             trunk.id,
-            "numbers, networks or limits changed",
+            "numbers, networks, limits or encryption changed",
+            after=(f"{ActionKind.UPDATE_CARRIER_TRUNK} {carrier.sid}",)
+            if wanted.secure and carrier
+            else (),
             trunk_id=trunk.id,
             numbers=numbers,
             allowed_addresses=wanted.carrier_networks,
             max_call_seconds=wanted.max_call_seconds,
+            secure=wanted.secure,
         )
     for other in extra:
         if other is not None:

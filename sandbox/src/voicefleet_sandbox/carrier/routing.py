@@ -15,6 +15,7 @@ def route(store: Store, number: str) -> Document | None:
 
     `originationUrls` are the trunk's enabled ones, most important first; `forwardTo` is whom the
     hosted instructions ring. A trunk takes the call; without one, the number's own instructions do.
+    `secure`: whether the trunk's calls are encrypted; None without one.
     """
     found = next(iter(store.all(VENDOR, None, "number", phone_number=number)), None)
     if found is None:
@@ -27,6 +28,7 @@ def route(store: Store, number: str) -> Document | None:
         "number": number,
         "accountSid": account,
         "trunkSid": trunk_sid,
+        "secure": trunk["secure"] if trunk else None,
         "originationUrls": [
             {
                 "sipUrl": url["sip_url"],
@@ -48,14 +50,27 @@ def attempts(found: Document, dice: random.Random) -> list[str]:
 
     By priority, lowest first; within one, a URL of weight 3 comes first three times as often as one
     of weight 1 (Efraimidis and Spirakis, Information Processing Letters 97, 2006: the largest of
-    u^(1/weight)). The phone that the hosted instructions ring comes last.
+    u^(1/weight)). The phone that the hosted instructions ring comes last. A secure trunk's URLs
+    are good for nothing without TLS.
     """
     urls = sorted(
-        found["originationUrls"],
+        (url for url in found["originationUrls"] if not found["secure"] or _tls(url["sipUrl"])),
         key=lambda url: (url["priority"], -(dice.random() ** (1 / url["weight"]))),
     )
     uris = [_with_user(url["sipUrl"], found["number"]) for url in urls]
     return [*uris, f"sip:{found['forwardTo']}@{PHONES}"] if found["forwardTo"] else uris
+
+
+def _tls(url: str) -> bool:
+    return url.startswith("sips:") or ";transport=tls" in url.lower()
+
+
+def sound(secure: bool | None) -> str:
+    """What the offer's media line has for transport (RFC 3551, RFC 3711), or begins with.
+
+    A trunk takes encrypted sound alone, or none (Twilio's errors 32207 and 32208).
+    """
+    return {None: "RTP/", False: "RTP/AVP ", True: "RTP/SAVP "}[secure]
 
 
 def _with_user(url: str, number: str) -> str:

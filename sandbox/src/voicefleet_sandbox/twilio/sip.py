@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 
 from voicefleet_sandbox.store import Document, Store, new_id
@@ -16,6 +17,8 @@ from voicefleet_sandbox.twilio.wire import (
 )
 
 _HEX = "0123456789abcdef"
+REALM = "sip.twilio.com"
+"""That Twilio names where a call out has to sign in."""
 KINDS = {
     "CredentialLists": ("CL", "credential_list", "credential_lists", "Credentials"),
     "IpAccessControlLists": ("AL", "ip_list", "ip_access_control_lists", "IpAddresses"),
@@ -93,7 +96,9 @@ def add_member(store: Store, account: str, kind: str, list_sid: str, params: Par
                 400, 21228,
                 "Password needs at least 12 characters, one digit and mixed case",
             )  # fmt: skip
-        doc |= {"credential_list_sid": list_sid, "username": need(params, "Username")}
+        user = need(params, "Username")
+        known = hashlib.md5(f"{user}:{REALM}:{password}".encode()).hexdigest()  # noqa: S324
+        doc |= {"credential_list_sid": list_sid, "username": user, "ha1": known}
     else:
         try:
             address = str(ipaddress.ip_address(need(params, "IpAddress")))
@@ -104,7 +109,12 @@ def add_member(store: Store, account: str, kind: str, list_sid: str, params: Par
             "friendly_name": need(params, "FriendlyName"),
             "cidr_prefix_length": int(params.get("CidrPrefixLength", 32)),
         }  # fmt: skip
-    return store.put(VENDOR, account, members, doc, key="sid")
+    return _shown(store.put(VENDOR, account, members, doc, key="sid"))
+
+
+def _shown(doc: Document) -> Document:
+    """Without what a password is recognised by (RFC 7616, section 3.4.2)."""
+    return {key: value for key, value in doc.items() if key != "ha1"}
 
 
 def _members(store: Store, account: str, kind: str, list_sid: str) -> list[Document]:
@@ -118,7 +128,7 @@ def list_members(store: Store, account: str, kind: str, list_sid: str, params: P
     get(store, account, kind, list_sid)
     members = KINDS[kind][3]
     path = f"{_base(account, kind)}/{list_sid}/{members}.json"
-    items = _members(store, account, kind, list_sid)
+    items = [_shown(doc) for doc in _members(store, account, kind, list_sid)]
     return page_2010(path, _MEMBERS[members][1], items, params)
 
 
@@ -126,7 +136,7 @@ def get_member(store: Store, account: str, kind: str, list_sid: str, sid: str) -
     """GET …/Credentials/{sid}.json or …/IpAddresses/{sid}.json."""
     for doc in _members(store, account, kind, list_sid):
         if doc["sid"] == sid:
-            return doc
+            return _shown(doc)
     raise not_found(f"{_base(account, kind)}/{list_sid}/{KINDS[kind][3]}/{sid}.json")
 
 
