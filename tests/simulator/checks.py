@@ -12,7 +12,8 @@ from typing import Any
 from livekit import api
 
 from simulator.apiserver import Object
-from simulator.world import FIRST_WORDS, PLANS, World
+from simulator.world import FIRST_WORDS, OVERFLOW_AGENT, PLANS, World
+from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_operator.planning.observed import client_of
 from voicefleet_operator.planning.telephony import forward_url
 
@@ -155,7 +156,7 @@ def _routing(world: World, clients: dict[str, Object], expected: dict[str, str])
             for t in rule.trunk_ids
         ]
         agents = tuple(agent.agent_name for agent in rule.room_config.agents)
-        rules[_owner(rule.metadata), tuple(on), agents] += 1
+        rules[_owner(rule.metadata), tuple(on), agents, _overflows(rule)] += 1
     wanted = {
         client_id: tuple(
             sorted(filter(None, (held.get(f"{client_id}-{key}") for key in _numbers(client))))
@@ -167,7 +168,13 @@ def _routing(world: World, clients: dict[str, Object], expected: dict[str, str])
     # A client that has no agent (any more) keeps the name that it began with.
     agents_of = {c: (f"voicefleet-{c}",) for c in wanted}
     agents_of |= {client_of(unit)[0]: (f"voicefleet-{unit}",) for unit in world.units.running}
-    yield from _differs("LiveKit rules", rules, Counter((c, (c,), agents_of[c]) for c in wanted))
+    want = Counter[Any]()
+    for client_id in wanted:
+        suspended = clients[client_id]["spec"].get("suspend")
+        others = () if suspended else (OVERFLOW_AGENT,)
+        speaks_for = None if suspended else client_id
+        want[client_id, (client_id,), (*agents_of[client_id], *others), speaks_for] += 1
+    yield from _differs("LiveKit rules", rules, want)
 
 
 def _way_out(world: World, clients: dict[str, Object]) -> Iterator[str]:
@@ -206,6 +213,12 @@ def _encryption(world: World) -> Iterator[str]:
     for sid, encrypts in sides.items():
         if encrypts != secure:
             yield f"encryption: {sid} says {encrypts}, the fleet {secure}"
+
+
+def _overflows(rule: api.SIPDispatchRuleInfo) -> str | None:
+    """For whom the overflow agent is told to speak."""
+    told = (DispatchMetadata.model_validate_json(a.metadata) for a in rule.room_config.agents)
+    return next((each.overflow.client_id for each in told if each.overflow), None)
 
 
 def _owner(metadata: str) -> str:

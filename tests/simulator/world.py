@@ -42,6 +42,7 @@ _NOTICE = 3.0
 SWEEP = 600.0
 _SETTINGS = Settings(workers=8, resync_seconds=SWEEP)
 
+OVERFLOW_AGENT = "overflow"
 PLANS = {"Small": 4900, "Large": 9900}
 
 
@@ -429,7 +430,10 @@ def _fleet() -> Object:
         "default",
         plans=[{"name": name, "monthlyPriceMinor": price} for name, price in PLANS.items()],
         sandbox={"url": "http://sandbox"},
-        livekit={"url": "http://livekit", "agentURL": "ws://livekit", "secretRef": secret},
+        livekit={
+            "url": "http://livekit", "agentURL": "ws://livekit", "secretRef": secret,
+            "overflowAgent": OVERFLOW_AGENT,
+        },
         dns={
             "zone": "agents.test", "server": "192.0.2.53", "port": 53,
             "tsigSecretRef": secret, "target": "192.0.2.1",

@@ -77,6 +77,10 @@ def desired(**changes: Any) -> Desired:
     return replace(whole, **changes)
 
 
+OVERFLOW = _CONFIG.model_copy(update={"agent_name": "voicefleet-overflow", "overflow": True})
+"""What the overflow agent may be told of the client."""
+
+
 def billing(**changes: Any) -> WantedBilling:
     """The default client's billing, changed."""
     whole = desired().billing

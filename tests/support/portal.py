@@ -18,11 +18,10 @@ from typing import Any
 
 import httpx
 
+from support.stand_ins import KEY
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallEvent, CallRecord, StateChange, TranscriptTurn
 from voicefleet_portal.store import Side
-
-KEY = "0123456789abcdef0123456789abcdef"
 
 
 def record(client: str = "vc-one", **fields: Any) -> CallRecord:

@@ -16,6 +16,12 @@ def one_number(**claim: Any) -> Manifest:
     return {"telephony": {"numbers": [{"name": "main", **claim}]}}
 
 
+def livekit(overflow: str) -> Manifest:
+    """spec.livekit of a fleet with an overflow agent of that name."""
+    address = {"url": "http://x", "agentURL": "ws://x", "secretRef": LIVE}
+    return {**address, "overflowAgent": overflow}
+
+
 def network(cidr: str) -> Manifest:
     """spec.telephony of a fleet whose carrier calls from there."""
     return {"telephony": {"carrierNetworks": [cidr]}}
@@ -407,6 +413,16 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.livekit.agentURL",
         "must begin with ws:// or wss://",
     ),
+    "an overflow agent with a client's name": (
+        fleet(livekit=livekit("voicefleet-green-vc-0000000001")),
+        "spec.livekit.overflowAgent",
+        "is a name for a client's own agent",
+    ),
+    "an overflow agent's name": (
+        fleet(livekit=livekit("Overflow agent")),
+        "spec.livekit.overflowAgent",
+        "must be a DNS label",
+    ),
     "zone": (
         fleet(
             dns={
@@ -461,6 +477,7 @@ ACCEPTED: dict[str, Manifest] = {
     "a free number": phone_number(),
     "a claimed number": phone_number(claimRef=CLAIM),
     "a fleet": fleet(),
+    "a fleet with an overflow agent": fleet(livekit=livekit("voicefleet-overflow")),
     "a live fleet": fleet(
         sandbox=None,
         telephony=None,

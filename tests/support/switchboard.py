@@ -1,7 +1,9 @@
-"""Redis, LiveKit and its SIP bridge, as `up` runs them, and numbers that ring at an agent's."""
+"""Redis, LiveKit, its SIP bridge and, where it is started, the overflow agent, as `up` runs them;
+and numbers that ring at an agent's."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,14 +18,19 @@ import pytest
 from livekit import api
 
 from support.controlplane import free_platform
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_infra import services
+from voicefleet_infra.overflow import overflow
 from voicefleet_infra.tools import binary
 
 _MAKE = {
     "redis": services.redis,
     "livekit": services.livekit,
     "livekit-sip": services.livekit_sip,
+    "overflow": overflow,
 }
+_ALWAYS = ("redis", "livekit", "livekit-sip")
 
 
 class Switchboard:
@@ -42,7 +49,7 @@ class Switchboard:
 
     def __enter__(self) -> Self:
         try:
-            for name in _MAKE:
+            for name in _ALWAYS:
                 self.start(name)
         except BaseException:
             self._stop()
@@ -79,6 +86,14 @@ class Switchboard:
             assert time.monotonic() < deadline, log.read_text()[-2000:]
             time.sleep(0.1)
 
+    def pid(self, name: str) -> int:
+        """Of a service that was started."""
+        return self._processes[name].pid
+
+    def log(self, name: str) -> str:
+        """What it has said."""
+        return self.platform.path("logs", f"{name}.log").read_text()
+
     def kill(self, name: str) -> None:
         """Without a goodbye."""
         process = self._processes.pop(name)
@@ -95,11 +110,17 @@ class Switchboard:
         )
 
     @asynccontextmanager
-    async def number(self, number: str, agent: str = "", room: str = "") -> AsyncIterator[None]:
+    async def number(
+        self, number: str, agent: str = "", room: str = "", told: AgentConfig | None = None
+    ) -> AsyncIterator[None]:
         """A number whose calls from this machine's address go each into a room of its own with that
-        agent, or all into `room`."""
+        agent, or with the overflow agent, which is `told` so much, or all into `room`."""
         each = api.SIPDispatchRuleIndividual(room_prefix="call-")
         all_ = api.SIPDispatchRuleDirect(room_name=room)
+        agents = [api.RoomAgentDispatch(agent_name=agent)] if agent else []
+        if told is not None:
+            metadata = json.dumps(DispatchMetadata(overflow=told).to_json())
+            agents.append(api.RoomAgentDispatch(agent_name=told.agent_name, metadata=metadata))
         async with self.livekit() as livekit:
             trunk = await livekit.sip.create_inbound_trunk(
                 api.CreateSIPInboundTrunkRequest(
@@ -116,9 +137,7 @@ class Switchboard:
                     rule=api.SIPDispatchRule(dispatch_rule_direct=all_)
                     if room
                     else api.SIPDispatchRule(dispatch_rule_individual=each),
-                    room_config=api.RoomConfiguration(
-                        agents=[api.RoomAgentDispatch(agent_name=agent)] if agent else []
-                    ),
+                    room_config=api.RoomConfiguration(agents=agents),
                 )
             )
             try:

@@ -25,9 +25,11 @@ def main() -> None:
     os.environ["LIVEKIT_URL"] = config.livekit_url
     logs.configure(config.client_id)
     # Only now: the framework takes two seconds to import, and a broken file is said at once.
-    from voicefleet_agent import nursery, talk
+    from voicefleet_agent import nursery, overflow, talk
     from voicefleet_agent.worker import run
 
+    if config.overflow:
+        os.environ["MODELS_TOKEN"] = overflow.token(settings, config.client_id)
     # Where that fails each call says why, and the worker serves on.
     with contextlib.suppress(OSError, KeyError):
         talk.preload(config, settings)

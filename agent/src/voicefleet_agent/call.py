@@ -16,7 +16,7 @@ from typing import Any, Literal
 from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
 
-from voicefleet_agent import ahead, line, talk, tally, transfer
+from voicefleet_agent import ahead, line, overflow, talk, tally, transfer
 from voicefleet_agent.audio import SAMPLE_RATE
 from voicefleet_agent.caller import (
     CALLED_NUMBER,
@@ -56,7 +56,8 @@ DEAD_LINE = 15.0
 """and until this one is over; LiveKit SIP waits as long, where it is there itself."""
 
 _NO_MEDIA = "no media connection"
-_NEVER_TALKED = ("failed", _NO_MEDIA)
+_LATE = "the overflow agent took the call"
+_NEVER_TALKED = ("failed", _NO_MEDIA, _LATE)
 """Why a call ended, where the caller heard nothing and it is our fault."""
 
 log = logging.getLogger(LOGGER)
@@ -66,6 +67,9 @@ async def answer(ctx: JobContext) -> None:
     """Talk with the caller until one side ends the call."""
     begun = time.monotonic()
     settings = Settings.from_env()
+    client = overflow.client_of(ctx.job.metadata)
+    if client is not None:
+        settings = overflow.at_desk(settings, client)
     live = Live(settings, caller_in(ctx.job.room.name))
     log.info("call dispatched", extra={"action": "CallDispatched"})
     reason = "failed"
@@ -151,6 +155,8 @@ class _Call:
                 await ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
         except TimeoutError:
             return _NO_MEDIA
+        if overflow.is_taken(ctx.room, self._live.config.overflow):
+            return "the client's agent took the call" if self._live.config.overflow else _LATE
         source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=QUEUE_MS)
         publishing = self._start(
             ctx.room.local_participant.publish_track(
@@ -276,7 +282,8 @@ class _Call:
         """The talk to go on with: of this call, or of one in which the caller was cut off."""
         if self._lost is not None:
             return self._lost.talk, "lost"
-        before = _read(lambda: self._journal.claim(number)) if number else None
+        client_id = self._live.config.client_id
+        before = _read(lambda: self._journal.claim(number, client_id)) if number else None
         if before is None:
             return None, None
         log.info("talk taken up", extra={"action": "TalkTakenUp", "before": before.call_id})

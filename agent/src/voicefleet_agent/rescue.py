@@ -21,8 +21,10 @@ from livekit.protocol.agent import Job
 from livekit.protocol.models import ParticipantInfo
 
 from voicefleet_agent.logs import LOGGER
-from voicefleet_agent.records.journal import DEATHS, Journal
+from voicefleet_agent.overflow import is_other
+from voicefleet_agent.records.journal import DEATHS, Entry, Journal
 from voicefleet_agent.transfer import PERSON
+from voicefleet_api.agentconfig import AgentConfig
 
 PATIENCE = 15.0
 """Seconds after which nobody is expected to go on with a call any more."""
@@ -36,15 +38,17 @@ log = logging.getLogger(LOGGER)
 class Rescue:
     """Of one worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, overflow: bool = False) -> None:
+        """`overflow`: of the overflow agent's."""
+        self._overflow = overflow
         self._deaths: Counter[str] = Counter()
 
     async def successor(self, lost: RunningJobInfo) -> RunningJobInfo | None:
         """The job that takes a caller over, if there is one; after too many, the call ends."""
         room = lost.job.room.name
         self._deaths[room] += 1
-        async with _livekit() as livekit:
-            if not await waits(livekit, room):
+        async with livekit_api() as livekit:
+            if not await waits(livekit, room, overflow=self._overflow):
                 return None
             if self._deaths[room] > DEATHS:
                 log.error("call given up", extra={"action": "CallGivenUp", "deaths": DEATHS + 1})
@@ -61,15 +65,16 @@ class Rescue:
         return replace(lost, job=job, received_at=0.0, accepted_at=0.0, assigned_at=0.0)
 
 
-def _livekit() -> api.LiveKitAPI:
+def livekit_api() -> api.LiveKitAPI:
     """By the environment's address and keys."""
     return api.LiveKitAPI(timeout=_LIVEKIT)
 
 
-async def waits(livekit: api.LiveKitAPI, room: str) -> bool:
+async def waits(livekit: api.LiveKitAPI, room: str, *, overflow: bool = False) -> bool:
     """Whether a caller is there, and alone; where LiveKit does not say, it is assumed.
 
-    A `PERSON` whom the caller has left is nobody to talk with.
+    A `PERSON` whom the caller has left is nobody to talk with. `overflow`: for the overflow agent,
+    which leaves calls to the client's, as these to it.
     """
     try:
         found = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
@@ -77,15 +82,22 @@ async def waits(livekit: api.LiveKitAPI, room: str) -> bool:
         return error.code != api.TwirpErrorCode.NOT_FOUND
     except (aiohttp.ClientError, TimeoutError):
         return True
+    if any(is_other(each, overflow) for each in found.participants):
+        return False
     there = [each.identity for each in found.participants if each.kind in _CALLERS]
     return len(there) == 1 and PERSON not in there
 
 
-async def take_over_left(journal: Journal, agent_name: str, registered: Callable[[], bool]) -> None:
+async def take_over_left(
+    journal: Journal,
+    config: AgentConfig,
+    registered: Callable[[], bool],
+    metadata: Callable[[Entry], str],
+) -> None:
     """The calls that a worker before this one has left, once their processes are gone.
 
-    Given up `PATIENCE` seconds after the registration."""
-    left = {entry.call_id: entry.room for entry in await asyncio.to_thread(journal.entries)}
+    Given up `PATIENCE` seconds after the registration. `metadata`: of a call's dispatch."""
+    left = {entry.call_id: entry for entry in await asyncio.to_thread(journal.entries)}
     polls = int(PATIENCE / _POLL)
     while left and polls:
         await asyncio.sleep(_POLL)
@@ -93,18 +105,20 @@ async def take_over_left(journal: Journal, agent_name: str, registered: Callable
             continue
         polls -= 1
         for call_id in [each for each in left if journal.is_over(each)]:
-            room = left.pop(call_id)
+            entry = left.pop(call_id)
             if journal.path(call_id).exists():
-                await _dispatch(room, agent_name)
+                await _dispatch(entry, config, metadata)
 
 
-async def _dispatch(room: str, agent_name: str) -> None:
+async def _dispatch(entry: Entry, config: AgentConfig, metadata: Callable[[Entry], str]) -> None:
     try:
-        async with _livekit() as livekit:
-            if await waits(livekit, room):
+        async with livekit_api() as livekit:
+            if await waits(livekit, entry.room, overflow=config.overflow):
                 log.warning("call taken over", extra={"action": "CallTakenOver"})
                 await livekit.agent_dispatch.create_dispatch(
-                    api.CreateAgentDispatchRequest(agent_name=agent_name, room=room)
+                    api.CreateAgentDispatchRequest(
+                        agent_name=config.agent_name, room=entry.room, metadata=metadata(entry)
+                    )
                 )
-    except (api.TwirpError, aiohttp.ClientError, TimeoutError) as error:
+    except (api.TwirpError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         log.error("call lost", extra={"action": "CallLost", "error": type(error).__name__})

@@ -11,6 +11,7 @@
 | `VOICEFLEET_MAX_CALL_SECONDS` | `7200` | longest call, whatever LiveKit's trunk says |
 | `VOICEFLEET_DRAIN_SECONDS` | `20` | how long calls may go on after SIGTERM |
 | `VOICEFLEET_SECRETS` | `/secrets` | files, each a variable of the environment to be |
+| `VOICEFLEET_MODELS_KEY` | | the overflow agent's alone: file with the key of clients' tokens |
 | `MODELS_TOKEN` | | secret, the client's token for those sockets |
 | `CALDAV_USERNAME`, `CALDAV_PASSWORD` | | secrets, where the business has a CalDAV calendar |
 | `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, read by LiveKit's own SDK |
@@ -53,6 +54,7 @@ class Settings:
     drain_seconds: int
     secrets: Path = Path("/secrets")
     slot: str = "blue"
+    models_key: Path | None = None
 
     @classmethod
     def from_env(cls) -> Settings:
@@ -69,6 +71,7 @@ class Settings:
             drain_seconds=int(env("VOICEFLEET_DRAIN_SECONDS", "20")),
             secrets=Path(env("VOICEFLEET_SECRETS", "/secrets")),
             slot=env("VOICEFLEET_SLOT", "blue"),
+            models_key=Path(key) if (key := env("VOICEFLEET_MODELS_KEY")) else None,
         )
 
     @property

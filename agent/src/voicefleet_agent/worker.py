@@ -10,6 +10,7 @@ import math
 import signal
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from aiohttp import web
 from livekit.agents import AgentServer, JobExecutorType, JobRequest
 from livekit.agents.ipc.job_executor import JobExecutor, JobStatus
 
-from voicefleet_agent import ahead, phrases, rescue, speech, talk
+from voicefleet_agent import ahead, overflow, phrases, rescue, speech, talk
 from voicefleet_agent.caldav import keep_synced
 from voicefleet_agent.call import answer
 from voicefleet_agent.live import Live
@@ -25,12 +26,13 @@ from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.phrases import Phrases
 from voicefleet_agent.providers import ProviderFailed
 from voicefleet_agent.records import Journal
-from voicefleet_agent.records.delivery import Delivery
+from voicefleet_agent.records.delivery import Delivery, own_token
 from voicefleet_agent.rescue import Rescue
 from voicefleet_agent.settings import Settings
 from voicefleet_agent.tally import Tally
 from voicefleet_api.agentconfig import AgentConfig
-from voicefleet_api.callers import DispatchMetadata, caller_in
+from voicefleet_api.callers import caller_in
+from voicefleet_api.dispatch import OVERFLOW, DispatchMetadata
 
 CONFIG_POLL = 1.0
 """Seconds between two looks at the configuration file (one `stat`)."""
@@ -56,9 +58,9 @@ class Worker(AgentServer):
     begun = False
     """It has been registered: before that there are no jobs to ask for."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, overflow: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self._rescue = Rescue()
+        self._rescue = Rescue(overflow=overflow)
 
     async def _update_job_status(self, proc: JobExecutor) -> None:
         await super()._update_job_status(proc)
@@ -109,10 +111,12 @@ def is_ours(metadata: str, room: str) -> bool:
 def build(config: AgentConfig, settings: Settings, tally: Tally) -> Worker:
     """A worker that is not running yet."""
     worker = Worker(
+        overflow=config.overflow,
         ws_url=config.livekit_url,
         # A process a call: it can be killed, and its memory goes back when the caller hangs up.
         job_executor_type=JobExecutorType.PROCESS,
-        num_idle_processes=0,
+        # Whoever comes to the overflow agent has waited for another one already.
+        num_idle_processes=int(config.overflow),
         load_fnc=no_load,
         load_threshold=math.inf,
         # LiveKit may be away for as long as it likes; the pause between attempts ends at 10 s.
@@ -124,10 +128,26 @@ def build(config: AgentConfig, settings: Settings, tally: Tally) -> Worker:
         port=0,
     )
 
+    async def overflows(request: JobRequest) -> bool:
+        client = overflow.client_of(request.job.metadata)
+        if client is None:
+            log.error("dispatch not understood", extra={"action": "DispatchInvalid"})
+            return False
+        async with rescue.livekit_api() as livekit:
+            needed = await overflow.is_needed(livekit, request.room.name)
+        if needed:
+            extra = {"action": "OverflowNeeded", "callee": client.client_id}
+            log.warning("no agent of the client's has joined", extra=extra)
+        return needed
+
     async def take(request: JobRequest) -> None:
-        if is_ours(request.job.metadata, request.room.name):
+        if config.overflow:
+            ours, attributes = await overflows(request), {OVERFLOW: "true"}
+        else:
+            ours, attributes = is_ours(request.job.metadata, request.room.name), {}
+        if ours:
             tally.accept(request.id)
-            await request.accept()
+            await request.accept(attributes=attributes)
         else:
             await request.reject()
 
@@ -254,7 +274,10 @@ async def keep_house(
             except BlockingIOError:
                 await asyncio.sleep(HOUSE_POLL)
         left = rescue.take_over_left(
-            Journal(settings.spool), config.agent_name, lambda: worker.registered
+            Journal(settings.spool),
+            config,
+            lambda: worker.registered,
+            lambda entry: overflow.metadata(settings, entry) if config.overflow else "",
         )
         await asyncio.gather(left, keep_synced(settings), delivery.run())
 
@@ -269,7 +292,8 @@ async def run(config: AgentConfig, settings: Settings) -> None:
         loop.add_signal_handler(signum, stop.set)
     started = asyncio.Event()
     worker.on("worker_started", started.set)
-    delivery = Delivery(settings, patience=rescue.PATIENCE)
+    token = partial(overflow.token, settings) if config.overflow else own_token
+    delivery = Delivery(settings, patience=rescue.PATIENCE, token=token)
     health = await serve_health(worker, delivery, tally, config, settings)
     tried = asyncio.Event()
     greeting = asyncio.create_task(keep_phrases_ready(settings, tried))

@@ -62,6 +62,9 @@ class AgentConfig(ApiModel):
         default_factory=Pipeline, description="Who transcribes, thinks and speaks."
     )
     experiment: OtherWords | None = Field(default=None, description="Words that are compared.")
+    overflow: bool = Field(
+        default=False, description="Of the platform's overflow agent: only messages are taken."
+    )
 
     def variant(self, caller: str) -> Variant | None:
         """Which words that caller hears, always the same; None where none are compared."""

@@ -1,4 +1,4 @@
-"""Which callers an agent answers: the contract between a dispatch rule and the agents it names.
+"""Which callers an agent answers, where two versions of it share them.
 
 LiveKit offers a call to every agent that a rule names. While two versions of a client's agent share
 its callers, each finds its part in the dispatch's metadata and turns the others down. The parts are
@@ -33,9 +33,3 @@ class Callers(StatusModel):
 def caller_in(room: str) -> str:
     """The caller's number in a room's name, which a rule makes `<prefix>_<number>_<random>`."""
     return room.partition("_")[2].partition("_")[0]
-
-
-class DispatchMetadata(StatusModel):
-    """What a dispatch rule tells an agent with each call."""
-
-    callers: Callers | None = Field(default=None, description="Whom it answers; all if unset.")

@@ -128,7 +128,10 @@ class CallRecord(ApiModel):
     """One call, complete."""
 
     call_id: str = Field(pattern=r"^[0-9a-f-]{36}$", description="UUID.")
-    client_id: str = Field(description="The client whose agent answered.")
+    client_id: str = Field(description="The client that was called.")
+    answered_by: Literal["Agent", "Overflow"] = Field(
+        default="Agent", description="The client's own agent, or the platform's overflow agent."
+    )
     caller: str | None = Field(default=None, description="The caller's number, if shown.")
     called: str | None = Field(default=None, description="The number that was called.")
     started: datetime = Field(description="When the agent took the call.")

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
 from voicefleet_api.meta import Condition, ObjectName, Operation, SecretRef
-from voicefleet_api.names import DNS_ZONE_PATTERN
+from voicefleet_api.names import DNS_LABEL_PATTERN, DNS_ZONE_PATTERN
 
 Mode = Literal["Sandbox", "Live"]
 Minor = Annotated[int, Field(ge=0, le=100_000_000)]
@@ -45,6 +45,15 @@ HTTPAddress = Annotated[
 SIPAddress = Annotated[
     str,
     Field(max_length=128, pattern=r"^[^:/@\s]+:[0-9]+$", json_schema_extra=rules.SIP_ADDRESS),
+]
+OverflowAgent = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=DNS_LABEL_PATTERN,
+        json_schema_extra=rules.OVERFLOW_AGENT,
+    ),
 ]
 PriceID = Annotated[str, Field(max_length=64, description="Id of the price, price_….")]
 
@@ -183,6 +192,11 @@ class LiveKitConfig(ApiModel):
         description="Address of LiveKit as the agents' pods reach it.",
     )
     secret_ref: SecretRef = Field(description="Secret with keys `apiKey` and `apiSecret`.")
+    overflow_agent: OverflowAgent | None = Field(
+        default=None,
+        description="Name under which the platform's overflow agent registers in LiveKit. It takes"
+        " a message where a client's own agent does not join within 2 seconds; unset: nobody does.",
+    )
 
 
 class DNSConfig(ApiModel):

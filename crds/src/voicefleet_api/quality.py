@@ -46,6 +46,11 @@ def mos(missing_percent: float, one_way_ms: float) -> float:
 def diagnose(record: CallRecord) -> list[str]:
     """What was wrong, most telling first; empty where nothing was."""
     found = []
+    if record.answered_by == "Overflow":
+        found.append(
+            "The client's own agent did not join in time; the overflow agent took the call. Look at"
+            " the client's condition Answering then, and at the load of its agent's machine."
+        )
     if record.ended in _ENDED:
         found.append(_ENDED[record.ended])
     elif record.outcome == "Failed" and any(s.state == "Transferring" for s in record.states):

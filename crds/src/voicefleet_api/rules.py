@@ -117,6 +117,14 @@ PERSONS_PHONE = checked(
     ),
     _NO_EMERGENCY,
 )
+OVERFLOW_AGENT = checked(
+    *DNS_LABEL[KEY],
+    rule(
+        "!self.matches('^voicefleet-(green-)?vc-')",
+        "is a name for a client's own agent, which would be offered every client's calls; choose"
+        " another, for example voicefleet-overflow",
+    ),
+)
 EMAIL = text(r"^[^@\s]+@[^@\s]+$", "must be an e-mail address, for example owner@business.example")
 TIME_ZONE = text(
     TIME_ZONE_PATTERN,

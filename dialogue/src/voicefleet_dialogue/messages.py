@@ -128,13 +128,14 @@ def _finish(frame: Frame, state: State, before: str) -> Turn:
         state, phase="Listening", task=None, asked=None, message="", urgent=False, put=frozenset(
             {*state.put, "message"})
     )  # fmt: skip
-    if state.urgent:
-        words = frame.locale.say("urgent_taken")
-        acts = (*([Say(before, "Program")] if before else []), Say(words, "Program"))
-        ended = replace(then, phase="Ended", last=words, urgent=True)
-        return Turn((*acts, End("urgent message taken")), ended, (effect,), "Emergency")
-    turn = reply(then, before, frame.locale.say("message_taken"))
-    return replace(turn, effects=(effect,), result="Message")
+    if not (state.urgent or frame.config.overflow):
+        turn = reply(then, before, frame.locale.say("message_taken"))
+        return replace(turn, effects=(effect,), result="Message")
+    words = frame.locale.say("urgent_taken" if state.urgent else "message_left")
+    acts = (*([Say(before, "Program")] if before else []), Say(words, "Program"))
+    end = End("urgent message taken" if state.urgent else "message taken")
+    ended = replace(then, phase="Ended", last=words, urgent=state.urgent)
+    return Turn((*acts, end), ended, (effect,), "Emergency" if state.urgent else "Message")
 
 
 def give_up(frame: Frame, state: State) -> Turn:

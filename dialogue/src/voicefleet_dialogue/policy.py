@@ -20,9 +20,15 @@ from voicefleet_dialogue.understanding.names import find_name
 
 
 def opening(frame: Frame) -> Turn:
-    """The greeting, in the client's words; before it that the call is recorded, where it is."""
+    """The greeting, in the client's words; before it that the call is recorded, where it is.
+
+    An overflow agent's asks for the message.
+    """
     words = tuple(Say(text, "Facts") for text in frame.config.opening)
-    return Turn(words, State(last=frame.config.greeting))
+    begun = State(last=frame.config.greeting)
+    if frame.config.overflow:
+        begun = replace(begun, phase="Message", task="Message", asked="message")
+    return Turn(words, begun)
 
 
 def decide(frame: Frame, state: State, heard: Heard) -> Turn | None:
@@ -107,8 +113,7 @@ def person(frame: Frame, state: State, heard: Heard) -> Turn:
     """To a contact that is there, else a message."""
     reached = frame.contact()
     if reached is None:
-        then = replace(state, phase="Message", task="Message", asked=None)
-        return messages.proceed(frame, then, before=frame.locale.say("nobody_there"))
+        return _nobody(frame, state)
     words = frame.locale.say("connecting")
     then = replace(state, phase="Ended", last=words)
     return Turn(
@@ -116,11 +121,18 @@ def person(frame: Frame, state: State, heard: Heard) -> Turn:
     )
 
 
+def _nobody(frame: Frame, state: State) -> Turn:
+    then = replace(state, phase="Message", task="Message", asked=None)
+    return messages.proceed(frame, then, before=frame.locale.say("nobody_there"))
+
+
 def unreached(frame: Frame, state: State, reason: str) -> Turn:
     """Nobody took the call that was to be transferred for that reason: a message instead."""
     if state.urgent:
         then = replace(state, phase="Message", task="Message", message=reason)
         return messages.proceed(frame, then, before=frame.locale.say("unreached_urgent"))
+    if frame.config.overflow:
+        return _nobody(frame, state)
     then = replace(state, phase="Listening", task=None, asked=None, offered_message=True)
     return reply(then, frame.locale.say("unreached"))
 
@@ -386,6 +398,8 @@ def silent(frame: Frame, state: State) -> Turn:
 
 def _emergency(frame: Frame, state: State, heard: Heard) -> Turn | None:
     """After the caller was sent to the emergency services: whatever else they want."""
+    if frame.config.overflow:
+        return messages.begin(frame, state, heard)
     return _listening(frame, replace(state, phase="Listening"), heard)
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from voicefleet_api.names import API_VERSION, SYSTEM_NAMESPACE
 from voicefleet_api.plans import default_plans
+from voicefleet_infra import overflow
 from voicefleet_infra.platform import ZONE, Platform, write_private
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
 from voicefleet_infra.tools import repository
@@ -187,6 +188,7 @@ def fleet(platform: Platform) -> dict[str, Any]:
                 "url": f"ws://127.0.0.1:{livekit_port}",
                 "agentURL": f"ws://{address}:{livekit_port}",
                 "secretRef": ref("livekit"),
+                "overflowAgent": overflow.AGENT_NAME,
             },
             "dns": {
                 "zone": ZONE,

@@ -29,6 +29,7 @@ _STEPS = {
     "sandbox": 7,
     "metrics": 8,
     "portal": 9,
+    "overflow": 10,
     "smtp": 25,
     "dns": 53,
     "sip": 60,

@@ -308,7 +308,7 @@ def sandbox(platform: Platform) -> Service:
         tuple(command),
         platform.sandbox_url,
         lambda: http_ok(port, "/_sandbox/health"),
-        inputs=_source("voicefleet_sandbox"),
+        inputs=source("voicefleet_sandbox"),
         ports=("sandbox", "smtp"),
     )
 
@@ -333,7 +333,7 @@ def carrier(platform: Platform) -> Service:
         ),
         f"sip:{host}:{port}",
         lambda: sip_answers(host, port),
-        inputs=(certificate, *_source("voicefleet_sandbox")),
+        inputs=(certificate, *source("voicefleet_sandbox")),
         ports=("carrier",),
     )
 
@@ -388,8 +388,8 @@ def gateway(platform: Platform, name: str) -> Service:
         inputs=(
             key,
             *((own,) if own.exists() else ()),
-            *_source("voicefleet_models"),
-            *_source("voicefleet_api"),
+            *source("voicefleet_models"),
+            *source("voicefleet_api"),
         ),
     )
 
@@ -416,8 +416,8 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
         inputs=(
             kubeconfig,
             models_key(platform),
-            *_source("voicefleet_operator"),
-            *_source("voicefleet_api"),
+            *source("voicefleet_operator"),
+            *source("voicefleet_api"),
         ),
         ports=("metrics",),
     )
@@ -444,12 +444,12 @@ def portal(platform: Platform, kubeconfig: Path) -> Service:
         ),
         platform.portal_url,
         lambda: http_ok(port, "/api/clients"),
-        inputs=(kubeconfig, key, mail, *_source("voicefleet_portal"), *_source("voicefleet_api")),
+        inputs=(kubeconfig, key, mail, *source("voicefleet_portal"), *source("voicefleet_api")),
         ports=("portal",),
     )
 
 
-def _source(package: str) -> tuple[Path, ...]:
+def source(package: str) -> tuple[Path, ...]:
     """A package's files: a process of ours is restarted after `git pull`, too."""
     # Found, not imported: rooms do not import one another.
     spec = importlib.util.find_spec(package)

@@ -21,6 +21,7 @@ from voicefleet_infra.agents import podman_environment, remove_agents, stop_agen
 from voicefleet_infra.cluster import Cluster, sample
 from voicefleet_infra.edge import phone_line
 from voicefleet_infra.images.agent import build_agent_image
+from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import Platform, cache_dir, write_private
 from voicefleet_infra.probes import clients_looked_at
 from voicefleet_infra.services import Service
@@ -117,6 +118,7 @@ class Up:
             services.sandbox(self.platform),
             services.carrier(self.platform),
             *(services.gateway(self.platform, name) for name in services.GATEWAYS),
+            overflow(self.platform),
         ]
         if self.platform.runtime == "podman":
             found.append(services.podman(self.platform))
@@ -124,11 +126,13 @@ class Up:
 
     def _start(self, pool: ThreadPoolExecutor, base: Sequence[Service]) -> None:
         """Side by side, but for those that need another: API server after etcd, LiveKit after
-        Redis. Nobody waits for the language model: it may have to be fetched first."""
+        Redis. Nobody waits for the language model, which may have to be fetched first, nor for the
+        overflow agent, which needs LiveKit and the gateways."""
         bridges = [f"livekit-sip{node}" for node in services.SIP_NODES]
         chains = (("etcd", "kube-apiserver"), ("redis", "livekit", *bridges))
         by_name = {service.name: service for service in base}
         self.supervisor.launch(by_name.pop(services.LANGUAGE))
+        last = by_name.pop("overflow")
         chained = {name for chain in chains for name in chain}
         alone = [(name,) for name in by_name if name not in chained]
 
@@ -138,6 +142,7 @@ class Up:
 
         for done in [pool.submit(start, chain) for chain in (*chains, *alone)]:
             done.result()
+        self.supervisor.launch(last)
 
     def _image(self) -> str:
         environment = podman_environment(self.platform)

@@ -12,6 +12,8 @@ import pytest
 from livekit import api
 
 from integration.drivers.harness import FLEET, BadServer, LiveKit, reset, saying, silent
+from support.clients import OVERFLOW
+from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
     Gone,
@@ -322,6 +324,41 @@ async def test_a_candidate_has_its_share(
     assert (found.agent_name, found.candidate) == (None, None)
     back = await driver.replace_rule(made.id, mark=mark, trunk_id=trunk.id, agent_name="blue")
     assert back == made
+
+
+async def test_the_overflow_agent_is_told_for_whom_it_speaks(
+    driver: LiveKitDriver, raw: api.LiveKitAPI, mark: Mark, numbers: frozenset[str]
+) -> None:
+    trunk = await make_trunk(driver, mark, numbers)
+    made = await driver.create_rule(
+        mark=mark, trunk_id=trunk.id, agent_name="blue", overflow=OVERFLOW
+    )
+    assert made == DispatchRule(
+        made.id, frozenset({trunk.id}), "blue", mark, candidate=None, overflow=OVERFLOW
+    )
+    share = Candidate("green", 10, "revision")
+    both = await driver.replace_rule(
+        made.id,
+        mark=mark,
+        trunk_id=trunk.id,
+        agent_name="blue",
+        candidate=share,
+        overflow=OVERFLOW,
+    )
+    assert both == replace(made, candidate=share)
+    assert (await driver.inventory()).rules == {made.id: both}
+    [seen] = (await raw.sip.list_dispatch_rule(api.ListSIPDispatchRuleRequest())).items
+    blue, green, other = seen.room_config.agents
+    assert "overflow" not in json.loads(blue.metadata) | json.loads(green.metadata)
+    assert other.agent_name == OVERFLOW.agent_name
+    told = DispatchMetadata.model_validate_json(other.metadata)
+    assert (told.callers, told.overflow) == (None, OVERFLOW)
+    # Another client's words by hand: the planner sees that they are others.
+    other.metadata = other.metadata.replace("Bright Smile", "Pipeworks")
+    await raw.sip.update_dispatch_rule(made.id, seen)
+    [found] = (await driver.inventory()).rules.values()
+    assert found.overflow is not None
+    assert found.overflow.business_name == "Pipeworks"
 
 
 async def test_wrong_secret(livekit: LiveKit) -> None:

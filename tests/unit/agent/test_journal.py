@@ -18,6 +18,7 @@ from voicefleet_dialogue.dialogue import Dialogue
 pytestmark = pytest.mark.unit
 
 CALLER, OTHER = "+12125550100", "+12125550199"
+CLIENT = config().client_id
 RATE = 8000
 
 
@@ -75,18 +76,19 @@ def test_who_was_cut_off_is_known_by_number_once(settings: Settings) -> None:
     call = Call(settings)
     call.turn("I'd like to book a cleaning")
     call.end(cut_off=True)
-    assert call.journal.claim(OTHER) is None
-    entry = call.journal.claim(CALLER)
+    assert call.journal.claim(OTHER, CLIENT) is None
+    assert call.journal.claim(CALLER, "another client") is None
+    entry = call.journal.claim(CALLER, CLIENT)
     assert entry is not None
     assert entry.talk.state == call.dialogue.state
-    assert call.journal.claim(CALLER) is None
+    assert call.journal.claim(CALLER, CLIENT) is None
 
 
 def test_a_talk_that_had_come_to_its_end_is_over(settings: Settings) -> None:
     call = Call(settings)
     call.turn("Goodbye")
     call.end(cut_off=True)
-    assert call.journal.claim(CALLER) is None
+    assert call.journal.claim(CALLER, CLIENT) is None
 
 
 @pytest.mark.parametrize("number", ["anonymous", "", "+266696687", "1000"])
@@ -95,17 +97,17 @@ def test_a_withheld_number_is_nobodys(settings: Settings, number: str) -> None:
     call.turn("I'd like to book a cleaning")
     call.end(cut_off=True)
     assert call.journal.entries() != []
-    assert call.journal.claim(number) is None
+    assert call.journal.claim(number, CLIENT) is None
 
 
 def test_a_call_under_way_is_nobody_elses_until_its_line_is_dead(settings: Settings) -> None:
     call = Call(settings)
     call.turn("I'd like to book a cleaning")
-    assert call.journal.claim(CALLER) is None
+    assert call.journal.claim(CALLER, CLIENT) is None
     assert not call.record.claimed
     call.record.line(lost=True)
     call.written()
-    assert call.journal.claim(CALLER) is not None
+    assert call.journal.claim(CALLER, CLIENT) is not None
     assert call.record.claimed
     call.turn("No pain")
     assert call.record.claimed  # what is written late does not bring it back
@@ -120,7 +122,7 @@ def test_nobody_is_known_for_long(settings: Settings, monkeypatch: pytest.Monkey
     Spool(settings.spool).trim()
     assert len(call.journal.entries()) == 1
     monkeypatch.setattr(journal, "KEPT", timedelta(0))
-    assert call.journal.claim(CALLER) is None
+    assert call.journal.claim(CALLER, CLIENT) is None
     Spool(settings.spool).trim()
     assert list(settings.spool.glob("*.talk")) == []
 
@@ -197,4 +199,4 @@ def test_a_call_is_not_closed_while_another_process_may_go_on(
     assert spool.recover(15) == []  # of the second death, and not of the first
     now = 135.0
     assert spool.recover(15) == [first.record.call_id]
-    assert first.journal.claim(CALLER) is not None
+    assert first.journal.claim(CALLER, CLIENT) is not None

@@ -65,7 +65,7 @@ async def test_a_caller_who_waits_alone_is_taken_over(livekit: Any, waits: bool)
 async def test_a_caller_is_taken_over_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where no process gets as far as to write it down."""
     livekit = LiveKit(SIP)
-    monkeypatch.setattr(rescue, "_livekit", lambda: livekit)
+    monkeypatch.setattr(rescue, "livekit_api", lambda: livekit)
     job = Job(id="AJ_1", room=Room(name="room"))
     lost = RunningJobInfo(JobAcceptArguments("", "agent", ""), job, "ws://x", "token", "w", False)
     rescuing = rescue.Rescue()

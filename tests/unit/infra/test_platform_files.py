@@ -18,6 +18,7 @@ from voicefleet_api.fleet import Fleet
 from voicefleet_infra import cluster, services
 from voicefleet_infra import edge as edges
 from voicefleet_infra.controlplane import write_control_plane
+from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import RTP_PORTS, Platform, default_home
 from voicefleet_infra.services import Service
 from voicefleet_infra.supervision import Supervisor
@@ -49,6 +50,7 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         services.carrier(platform),
         *(services.gateway(platform, name) for name in services.GATEWAYS),
         services.podman(platform),
+        overflow(platform),
         services.operator(platform, config, "localhost/voicefleet-agent:1"),
         services.portal(platform, config),
     ]

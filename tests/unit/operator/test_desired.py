@@ -8,7 +8,9 @@ import pytest
 
 from support.manifests import fleet as fleet_manifest
 from support.manifests import voice_client
+from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.fleet import FleetSpec, FleetStatus
+from voicefleet_api.pipeline import Pipeline
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import VoiceClientSpec
 from voicefleet_operator.planning.desired import Desired, Unmet, desire
@@ -29,15 +31,28 @@ FLEET = FleetSpec.model_validate(
         },
     )["spec"]
 )
+OVERFLOW = "voicefleet-overflow"
 MARK = Mark("vf-aaaaaaaa", "vc-aaaaaaaaaa", "default", "bright-smile")
 
 SPANISH = {"name": "X", "locale": "es-US", "email": "a@b.example"}
 
 
-def wish(receptionist: ReceptionistSpec | None = None, **spec: object) -> Desired:
+def wish(
+    receptionist: ReceptionistSpec | None = None, fleet: FleetSpec = FLEET, **spec: object
+) -> Desired:
     manifest = voice_client(**{"plan": "Small", **spec})
     parsed = VoiceClientSpec.model_validate(manifest["spec"])
-    return desire(MARK, parsed, FLEET, FleetStatus(), receptionist)
+    return desire(MARK, parsed, fleet, FleetStatus(), receptionist)
+
+
+def overflow(receptionist: ReceptionistSpec | None = None, **spec: object) -> AgentConfig | None:
+    """What the overflow agent is told, in a fleet that has one."""
+    assert FLEET.livekit is not None
+    livekit = FLEET.livekit.model_copy(update={"overflow_agent": OVERFLOW})
+    fleet = FLEET.model_copy(update={"livekit": livekit})
+    wanted = wish(receptionist, fleet, **spec).telephony
+    assert wanted is not None
+    return wanted.overflow
 
 
 def lines(count: int) -> dict:
@@ -182,3 +197,35 @@ def test_a_recorded_client_says_so_first() -> None:
     assert disclosure() is None
     assert disclosure(recording={}) == "This call is recorded."
     assert disclosure(recording={"disclosure": "We record."}) == "We record."
+
+
+def test_the_overflow_agent_speaks_for_the_client_with_the_machines_own_models() -> None:
+    words = ReceptionistSpec.model_validate(
+        {
+            "greeting": "Smile!",
+            "facts": [{"topic": "price", "text": "A cleaning is 90 dollars."}],
+            "contacts": [{"name": "Ann", "phone": "+14155550177"}],
+        }
+    )
+    own = {"pipeline": {"stt": [{"provider": "Deepgram", "secretRef": {"name": "dg"}}]}}
+    told = overflow(words, recording={}, agent=own)
+    assert told is not None
+    assert (told.client_id, told.agent_name, told.overflow) == (MARK.client_id, OVERFLOW, True)
+    assert (told.business_name, told.profession) == ("Bright Smile", "dentist")
+    assert told.opening[0] == "This call is recorded."
+    assert told.greeting.startswith("Thank you for calling Bright Smile. ")
+    assert [contact.phone for contact in told.contacts] == ["+14155550177"]
+    assert told.facts == []
+    assert told.pipeline == Pipeline()
+
+
+def test_without_a_name_in_the_fleet_there_is_no_overflow_agent() -> None:
+    wanted = wish().telephony
+    assert wanted is not None
+    assert wanted.overflow is None
+
+
+def test_nobody_overflows_in_a_language_that_the_machine_does_not_hear_or_while_suspended() -> None:
+    deepgram = {"pipeline": {"stt": [{"provider": "Deepgram", "secretRef": {"name": "dg"}}]}}
+    assert overflow(business=SPANISH, agent=deepgram) is None
+    assert overflow(suspend=True) is None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.clients import billing, claim, desired, settled, telephony
+from support.clients import OVERFLOW, billing, claim, desired, settled, telephony
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import nothing
 from voicefleet_operator.planning.health import findings
@@ -105,6 +105,7 @@ def test_a_closed_gate_does_not_reopen_for_a_client_that_was_active_once() -> No
             {"telephony": telephony(origination=("sip:192.0.2.2:5060",))},
             {ActionKind.SET_ORIGINATION},
         ),
+        ({"telephony": telephony(overflow=OVERFLOW)}, {ActionKind.REPLACE_RULE}),
     ],
 )
 def test_a_change_costs_the_smallest_set_of_actions(change: dict, expected: set) -> None:

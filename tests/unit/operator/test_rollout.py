@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.clients import MARK, desired, settled
+from support.clients import MARK, OVERFLOW, desired, settled, telephony
 from voicefleet_api.voiceclient import Rollout, RolloutStatus
 from voicefleet_operator.planning.desired import Desired
 from voicefleet_operator.planning.health import answering, findings
@@ -56,6 +56,23 @@ def on_canary(wanted: Desired) -> Observed:
         observed = assume(wanted, observed, plan(wanted, observed))
     assert observed.rules[0].candidate is not None
     return replace(observed, verdict=Verdict.OPEN)
+
+
+def test_the_overflow_agent_is_told_throughout_a_rollout() -> None:
+    line = telephony(overflow=OVERFLOW)
+    observed = settled(desired(telephony=line))
+    wanted = replace(newer(), telephony=line)
+    for _ in range(6):
+        assert [rule.overflow for rule in observed.rules] == [OVERFLOW]
+        observed = assume(wanted, observed, plan(wanted, observed))
+    assert observed.live == Slot.GREEN
+    renamed = OVERFLOW.model_copy(update={"business_name": "Brighter"})
+    wanted = replace(wanted, telephony=telephony(overflow=renamed))
+    [told] = plan(wanted, observed).actions
+    assert (told.kind, told.reason) == (
+        ActionKind.REPLACE_RULE, "what the overflow agent is told changed",
+    )  # fmt: skip
+    assert plan(wanted, assume(wanted, observed, plan(wanted, observed))) == Plan()
 
 
 def test_without_a_strategy_the_agent_is_replaced_where_it_is() -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from voicefleet_agent.logs import LOGGER
 from voicefleet_agent.records.portal import Portal, Refused, Unreachable
@@ -25,12 +25,25 @@ REFUSED_PAUSE = 600.0
 log = logging.getLogger(LOGGER)
 
 
+def own_token(_: str) -> str:
+    """The one client's, whose worker this is."""
+    return os.environ.get("MODELS_TOKEN", "")
+
+
 class Delivery:
     """Runs for as long as the worker; `calls` and `states` are what it has seen so far."""
 
-    def __init__(self, settings: Settings, *, patience: float = 0) -> None:
-        """`patience`: seconds in which a call that has lost its process may get another."""
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        patience: float = 0,
+        token: Callable[[str], str] = own_token,
+    ) -> None:
+        """`patience`: seconds in which a call that has lost its process may get another; `token`:
+        a client's, by its ID."""
         self._patience = patience
+        self._token = token
         self._socket = settings.portal
         self._spool = Spool(settings.spool)
         self._refused: dict[str, float] = {}
@@ -64,21 +77,16 @@ class Delivery:
         waiting = self._due(self._spool.waiting())
         if not waiting:
             return
-        async with Portal(self._socket, os.environ.get("MODELS_TOKEN", "")) as portal:
-            for call_id in waiting:
-                try:
-                    await self._hand_over(portal, call_id)
-                except (Refused, OSError) as error:
-                    # A file that cannot be read is no better than one that is not taken.
-                    self._refused[call_id] = asyncio.get_running_loop().time()
-                    log.error(
-                        "call record refused",
-                        extra={
-                            "action": "RecordRefused",
-                            "callID": call_id,
-                            "error": str(error),
-                        },
-                    )
+        for call_id in waiting:
+            try:
+                await self._hand_over(call_id)
+            except (Refused, OSError) as error:
+                # A file that cannot be read is no better than one that is not taken.
+                self._refused[call_id] = asyncio.get_running_loop().time()
+                log.error(
+                    "call record refused",
+                    extra={"action": "RecordRefused", "callID": call_id, "error": str(error)},
+                )
 
     def _look(self) -> list[str]:
         found = self._spool.recover(self._patience)
@@ -95,13 +103,18 @@ class Delivery:
         }
         return [call_id for call_id in waiting if call_id not in self._refused]
 
-    async def _hand_over(self, portal: Portal, call_id: str) -> None:
+    async def _hand_over(self, call_id: str) -> None:
         data = self._spool.record(call_id).read_bytes()
-        await portal.put_record(call_id, data)
-        for side in SIDES:
-            await portal.put_audio(call_id, side, self._spool.audio(call_id, side))
+        try:
+            record = CallRecord.model_validate_json(data)
+        except ValueError:
+            raise Refused("it is no record") from None
+        async with Portal(self._socket, self._token(record.client_id)) as portal:
+            await portal.put_record(call_id, data)
+            for side in SIDES:
+                await portal.put_audio(call_id, side, self._spool.audio(call_id, side))
         # Only now: should this process end before, all of it goes out again under the same ID.
         self._spool.remove(call_id)
         self.calls += 1
-        self.states.update(change.state for change in CallRecord.model_validate_json(data).states)
+        self.states.update(change.state for change in record.states)
         log.info("call record delivered", extra={"action": "RecordDelivered", "callID": call_id})

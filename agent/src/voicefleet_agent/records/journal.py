@@ -44,6 +44,8 @@ class Entry:
     line_lost: bool
     """Nothing comes from the caller's telephone any more."""
     talk: Saved
+    client_id: str = ""
+    """Whose call it is: an overflow agent has several clients'."""
 
 
 _ENTRY = TypeAdapter(Entry)
@@ -83,14 +85,14 @@ class Journal:
         """The talk that was held there."""
         return next((entry for entry in self.entries() if entry.room == room), None)
 
-    def claim(self, caller: str) -> Entry | None:
-        """The talk in which this caller was cut off; nobody else gets it then."""
+    def claim(self, caller: str, client_id: str) -> Entry | None:
+        """The talk with that client in which this caller was cut off; nobody else gets it then."""
         if not _NUMBER.fullmatch(caller) or caller == _WITHHELD:
             return None
         with self.alone():
             for entry in self.entries():
                 if (
-                    entry.caller == caller
+                    (entry.caller, entry.client_id) == (caller, client_id)
                     and entry.talk.state.phase != "Ended"
                     and (entry.line_lost or self.is_over(entry.call_id))
                 ):

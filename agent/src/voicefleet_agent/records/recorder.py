@@ -88,6 +88,7 @@ class Recorder:
         self._record = so_far or CallRecord(
             call_id=str(uuid.uuid4()),
             client_id=config.client_id,
+            answered_by="Overflow" if config.overflow else "Agent",
             caller=caller,
             called=called,
             started=datetime.now(UTC),
@@ -273,6 +274,7 @@ class Recorder:
             self._deaths,
             self.line_lost,
             self._talk(),
+            self._record.client_id,
         )
 
     def _flush(self, side: Side) -> None:

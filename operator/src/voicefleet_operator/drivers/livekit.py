@@ -18,7 +18,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from livekit import api
 
-from voicefleet_api.callers import GROUPS, Callers, DispatchMetadata
+from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.callers import GROUPS, Callers
+from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
     Gone,
@@ -213,10 +215,16 @@ class LiveKitDriver:
     # --- rules --------------------------------------------------------------------------------
 
     async def create_rule(
-        self, *, mark: Mark, trunk_id: str, agent_name: str, candidate: Candidate | None = None
+        self,
+        *,
+        mark: Mark,
+        trunk_id: str,
+        agent_name: str,
+        candidate: Candidate | None = None,
+        overflow: AgentConfig | None = None,
     ) -> DispatchRule:
         """Lead the trunk's calls to the agent; one of ours on the trunk counts as made."""
-        info = _rule_info(mark, trunk_id, agent_name, candidate)
+        info = _rule_info(mark, trunk_id, agent_name, candidate, overflow)
         try:
             async with self._request(writes=True):
                 made = await self._sip.create_dispatch_rule(
@@ -238,9 +246,10 @@ class LiveKitDriver:
         trunk_id: str,
         agent_name: str,
         candidate: Candidate | None = None,
+        overflow: AgentConfig | None = None,
     ) -> DispatchRule:
         """Replace what the rule says, in one step; raises `Rejected`, `Gone`."""
-        info = _rule_info(mark, trunk_id, agent_name, candidate)
+        info = _rule_info(mark, trunk_id, agent_name, candidate, overflow)
         await self._refuse_led(rule_id, trunk_id)
         async with self._request(writes=True):
             return _rule(await self._sip.update_dispatch_rule(rule_id, info))
@@ -269,8 +278,7 @@ class LiveKitDriver:
             return
 
 
-def _metadata(mark: Mark, callers: Callers | None = None) -> str:
-    shared = DispatchMetadata(callers=callers).to_json()
+def _metadata(mark: Mark, told: DispatchMetadata | None = None) -> str:
     return json.dumps(
         {
             "voicefleet": {
@@ -279,7 +287,7 @@ def _metadata(mark: Mark, callers: Callers | None = None) -> str:
                 "namespace": mark.namespace,
                 "name": mark.name,
             },
-            **shared,
+            **(told.to_json() if told else {}),
         }
     )
 
@@ -318,7 +326,11 @@ def _trunk_info(
 
 
 def _rule_info(
-    mark: Mark, trunk_id: str, agent_name: str, candidate: Candidate | None
+    mark: Mark,
+    trunk_id: str,
+    agent_name: str,
+    candidate: Candidate | None,
+    overflow: AgentConfig | None,
 ) -> api.SIPDispatchRuleInfo:
     return api.SIPDispatchRuleInfo(
         name=f"voicefleet {mark.namespace}/{mark.name}",
@@ -332,22 +344,28 @@ def _rule_info(
         ),
         room_config=api.RoomConfiguration(
             agents=[
-                api.RoomAgentDispatch(agent_name=name, metadata=_metadata(mark, callers))
-                for name, callers in _shares(agent_name, candidate).items()
+                api.RoomAgentDispatch(agent_name=name, metadata=_metadata(mark, told))
+                for name, told in _told(agent_name, candidate, overflow).items()
             ]
         ),
     )
 
 
-def _shares(agent_name: str, candidate: Candidate | None) -> dict[str, Callers | None]:
-    """Each agent's callers; LiveKit offers every call to both, and one takes it."""
-    if candidate is None:
-        return {agent_name: None}
-    first, salt = candidate.percent, candidate.revision
-    return {
-        agent_name: Callers(first=first, end=GROUPS, salt=salt),
-        candidate.agent_name: Callers(first=0, end=first, salt=salt),
-    }
+def _told(
+    agent_name: str, candidate: Candidate | None, overflow: AgentConfig | None
+) -> dict[str, DispatchMetadata]:
+    """By agent; LiveKit offers every call to all of them, and one takes it."""
+    told = {agent_name: DispatchMetadata()}
+    if candidate is not None:
+        first, salt = candidate.percent, candidate.revision
+        rest, share = (
+            DispatchMetadata(callers=Callers(first=begin, end=end, salt=salt))
+            for begin, end in ((first, GROUPS), (0, first))
+        )
+        told = {agent_name: rest, candidate.agent_name: share}
+    if overflow is not None:
+        told[overflow.agent_name] = DispatchMetadata(overflow=overflow)
+    return told
 
 
 def _trunk(info: Any) -> InboundTrunk:
@@ -397,32 +415,35 @@ def _outbound(info: Any) -> OutboundTrunk:
 
 
 def _rule(info: Any) -> DispatchRule:
-    agent_name, candidate = _agents(list(info.room_config.agents))
+    agent_name, candidate, overflow = _agents(list(info.room_config.agents))
     return DispatchRule(
         id=info.sip_dispatch_rule_id,
         trunk_ids=frozenset(info.trunk_ids),
         agent_name=agent_name,
         mark=_mark(info.metadata),
         candidate=candidate,
+        overflow=overflow,
     )
 
 
-def _agents(agents: list[Any]) -> tuple[str | None, Candidate | None]:
-    """Whom a rule leads to; nobody, where its agents' shares are not as we make them."""
+def _agents(agents: list[Any]) -> tuple[str | None, Candidate | None, AgentConfig | None]:
+    """Whom a rule leads to; nobody, where its agents are not told what we tell them."""
     try:
         told = {
-            agent.agent_name: DispatchMetadata.model_validate_json(agent.metadata or "{}").callers
+            agent.agent_name: DispatchMetadata.model_validate_json(agent.metadata or "{}")
             for agent in agents
         }
     except ValueError:
-        return None, None
+        return None, None, None
     agent_name, *others = told or (None,)
-    candidate = None
-    if others and (share := told[others[0]]) is not None:
-        candidate = Candidate(others[0], share.end, share.salt)
-    if agent_name is None or told != _shares(agent_name, candidate):
-        return None, None
-    return agent_name, candidate
+    candidate = overflow = None
+    for name in others:
+        overflow = told[name].overflow or overflow
+        if (share := told[name].callers) is not None:
+            candidate = Candidate(name, share.end, share.salt)
+    if agent_name is None or told != _told(agent_name, candidate, overflow):
+        return None, None, None
+    return agent_name, candidate, overflow
 
 
 def _translate(error: api.TwirpError) -> VendorError:

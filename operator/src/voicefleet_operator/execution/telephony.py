@@ -237,6 +237,7 @@ async def create_rule(ctx: ClientContext, action: Action) -> None:
         trunk_id=await _inbound_trunk_id(ctx),
         agent_name=action.args["agent_name"],
         candidate=action.args["candidate"],
+        overflow=action.args["overflow"],
     )
     (await ctx.routing.listing()).rules[rule.id] = rule
 
@@ -249,6 +250,7 @@ async def replace_rule(ctx: ClientContext, action: Action) -> None:
         trunk_id=await _inbound_trunk_id(ctx),
         agent_name=action.args["agent_name"],
         candidate=action.args["candidate"],
+        overflow=action.args["overflow"],
     )
     (await ctx.routing.listing()).rules[rule.id] = rule
 

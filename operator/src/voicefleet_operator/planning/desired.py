@@ -11,13 +11,14 @@ import zoneinfo
 from dataclasses import dataclass, field
 
 from voicefleet_api.agentconfig import AgentConfig, OtherWords
-from voicefleet_api.fleet import FleetSpec, FleetStatus, Plan
+from voicefleet_api.fleet import FleetSpec, FleetStatus, LiveKitConfig, Plan
 from voicefleet_api.phonenumber import NumberRequest, dialled
 from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
 from voicefleet_api.professions import names as profession_names
 from voicefleet_api.receptionist import Contact, ReceptionistSpec
 from voicefleet_api.voiceclient import ConsentRecord, NumberClaim, Rollout, VoiceClientSpec
+from voicefleet_operator.planning import overflow
 from voicefleet_operator.planning.observed import Mark, Slot, agent_name
 
 _GREETINGS = {
@@ -82,6 +83,8 @@ class WantedTelephony:
     """Contacts of the Receptionist that are not called (`limits.transferTo`), by name."""
     replace_lost: bool
     """Whether another number is bought for one that somebody released."""
+    overflow: AgentConfig | None = None
+    """Who takes a message where the client's agent does not join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,7 @@ def desire(
         suspended=spec.suspend,
         on_delete=spec.billing.on_delete,
         billing=_billing(spec, fleet, fleet_status, plan),
-        telephony=_telephony(spec, fleet, plan, receptionist),
+        telephony=_telephony(mark, spec, fleet, plan, receptionist),
         name=_name(spec, fleet),
         voice=_voice(spec, fleet, receptionist, sample),
         unit=_unit(mark, spec, fleet, receptionist, default_runtime),
@@ -263,6 +266,7 @@ def _billing(
 
 
 def _telephony(
+    mark: Mark,
     spec: VoiceClientSpec,
     fleet: FleetSpec,
     plan: Plan,
@@ -307,7 +311,20 @@ def _telephony(
         else None,
         barred=tuple(contact.name for contact in barred),
         replace_lost=spec.drift.paid == "Repair",
+        overflow=_overflow(mark, spec, fleet.livekit, receptionist),
     )
+
+
+def _overflow(
+    mark: Mark,
+    spec: VoiceClientSpec,
+    livekit: LiveKitConfig | None,
+    receptionist: ReceptionistSpec | None,
+) -> AgentConfig | None:
+    if livekit is None or livekit.overflow_agent is None or spec.suspend:
+        return None
+    own = agent_config(mark, spec, livekit.agent_url, receptionist)
+    return overflow.speaks_for(own, livekit.overflow_agent)
 
 
 def _name(spec: VoiceClientSpec, fleet: FleetSpec) -> WantedName | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_operator.planning.indexed import Indexed
 
 
@@ -237,13 +238,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class DispatchRule:
-    """A LiveKit SIP dispatch rule that sends a trunk's calls to an agent, or to two by caller."""
+    """A LiveKit SIP dispatch rule that sends a trunk's calls to an agent, or to two by caller,
+    and to the overflow agent where none of them joins."""
 
     id: str
     trunk_ids: frozenset[str]
     agent_name: str | None
     mark: Mark | None
     candidate: Candidate | None = None
+    overflow: AgentConfig | None = None
+    """What the overflow agent is told, and its name."""
 
 
 @dataclass(slots=True)

@@ -198,6 +198,7 @@ def _livekit(desired: Desired, observed: Observed, action: Action) -> dict[str, 
                 args["agent_name"],
                 desired.mark,
                 args["candidate"],
+                args["overflow"],
             )
             rules = (rule, *(r for r in observed.rules if r.id != rule.id))
             if args["agent_name"] == desired.agent_name(observed.live):

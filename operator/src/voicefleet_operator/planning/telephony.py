@@ -265,11 +265,13 @@ def _routing(
             after=(step,),
             agent_name=agent_name,
             candidate=to.candidate,
+            overflow=wanted.overflow,
         )
-    elif trunk is None or (rule.trunk_ids, rule.agent_name, rule.candidate) != (
+    elif trunk is None or (rule.trunk_ids, rule.agent_name, rule.candidate, rule.overflow) != (
         frozenset({trunk.id}),
         agent_name,
         to.candidate,
+        wanted.overflow,
     ):
         step = builder.add(
             ActionKind.REPLACE_RULE,
@@ -280,6 +282,7 @@ def _routing(
             rule_id=rule.id,
             agent_name=agent_name,
             candidate=to.candidate,
+            overflow=wanted.overflow,
         )
     for extra_rule in extra_rules:
         if extra_rule is not None:
@@ -290,6 +293,9 @@ def _routing(
 
 
 def _why(desired: Desired, observed: Observed, rule: DispatchRule, to: Course) -> str:
+    same = (rule.agent_name, rule.candidate) == (desired.agent_name(to.live), to.candidate)
+    if same and desired.telephony and rule.overflow != desired.telephony.overflow:
+        return "what the overflow agent is told changed"
     if to.candidate is not None:
         return f"{to.candidate.percent} % of the callers go to the new version"
     if to.live != observed.live:
