@@ -16,6 +16,7 @@ from livekit import api
 
 from simulator.apiserver import Object
 from simulator.world import World
+from voicefleet_sandbox.twilio.voice import hosted, read
 
 CARRIER, STRANGER = "192.0.2.7", "198.51.100.7"
 _PLAIN = api.SIPMediaEncryption.SIP_MEDIA_ENCRYPT_DISABLE
@@ -28,8 +29,11 @@ def call(world: World, number: str) -> set[str]:
     if held is None:
         return set()
     if held["trunk_sid"] is None:
-        url = held["voice_url"] or ""
-        return {f"+{url.rpartition('%2B')[2]}"} if url else set()
+        twiml = hosted(held["voice_url"])
+        dial = read(twiml) if twiml else None
+        if dial is None:
+            return set()
+        return invite(world, number) if dial.to == _at_edge(number) else {dial.to}
     trunk = next(t for t in world.paid.listed("trunk") if t["sid"] == held["trunk_sid"])
     urls = [
         url["sip_url"]
@@ -39,6 +43,11 @@ def call(world: World, number: str) -> set[str]:
     if not any(url.endswith(";transport=tls") or not trunk["secure"] for url in urls):
         return set()
     return invite(world, number, srtp=trunk["secure"])
+
+
+def _at_edge(number: str) -> str:
+    """A number where the carrier's instructions dial it."""
+    return f"sip:{number}@192.0.2.1:5060"
 
 
 def invite(world: World, number: str, source: str = CARRIER, *, srtp: bool = False) -> set[str]:

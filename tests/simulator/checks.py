@@ -14,8 +14,8 @@ from livekit import api
 from simulator.apiserver import Object
 from simulator.world import FIRST_WORDS, OVERFLOW_AGENT, PLANS, World
 from voicefleet_api.dispatch import DispatchMetadata
+from voicefleet_operator.planning.ingress import forward_url, is_hosted
 from voicefleet_operator.planning.observed import client_of
-from voicefleet_operator.planning.telephony import forward_url
 
 
 def problems(world: World, expected: dict[str, str], *, again: bool = False) -> list[str]:
@@ -120,12 +120,16 @@ def _carrier(world: World, clients: dict[str, Object], expected: dict[str, str])
     for number in world.paid.listed("number"):
         _, _, client_id, key = [*number["friendly_name"].split("/"), "", "", ""][:4]
         goes_to = trunks.get(number["trunk_sid"] or "") or number["voice_url"]
+        if is_hosted(number["voice_url"]):
+            goes_to = "instructions of ours"
         have[client_id, key, goes_to] += 1
     for client_id, client in clients.items():
         if expected.get(client["metadata"]["name"]) not in ("NumberMissing", "NoNumbersAvailable"):
             spec = client["spec"]
             forward = forward_url(spec["telephony"]["fallback"]["forwardTo"])
-            goes_to = forward if spec.get("suspend") else client_id
+            voice = spec["telephony"].get("ingress") == "ProgrammableVoice"
+            reached = "instructions of ours" if voice else client_id
+            goes_to = forward if spec.get("suspend") else reached
             want.update((client_id, key, goes_to) for key in _numbers(client))
     yield from _differs("numbers", have, want)
 

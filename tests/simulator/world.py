@@ -430,6 +430,7 @@ def _fleet() -> Object:
         "default",
         plans=[{"name": name, "monthlyPriceMinor": price} for name, price in PLANS.items()],
         sandbox={"url": "http://sandbox"},
+        telephony={"voiceWebhookURL": "https://voice.fleet.test"},
         livekit={
             "url": "http://livekit", "agentURL": "ws://livekit", "secretRef": secret,
             "overflowAgent": OVERFLOW_AGENT,

@@ -65,6 +65,7 @@ def desired(**changes: Any) -> Desired:
             carrier_networks=frozenset({"192.0.2.0/24"}),
             forward_to="+14155550199",
             max_call_seconds=1800,
+            voice_webhook=None,
             calls_out=False,
             secure=False,
             termination=None,

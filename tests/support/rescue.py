@@ -52,6 +52,10 @@ class Phone:
     agent: Any
     """Of tests/integration/voice/conftest.py."""
     speech: Samples
+    number: str = ""
+    """What the client takes calls to."""
+    door: str = "sip"
+    """Name of the platform's port that is called."""
     words: str = ""
     kills: list[float] = field(default_factory=list)
     """When a process was killed, by the line's clock."""
@@ -69,7 +73,7 @@ class Phone:
         self.line = SipLine(np.zeros(RATE), self.call)
         self.kills = []
         platform = self.switchboard.platform
-        await self.line.open(platform.address, platform.port("sip"), number, caller)
+        await self.line.open(platform.address, platform.port(self.door), number, caller)
         self.calling = True
         await self.quiet()
 
@@ -143,10 +147,10 @@ def samples(wav: Path) -> Samples:
 
 @contextlib.asynccontextmanager
 async def phone(
-    switchboard: Switchboard, agent: Any, speech: Samples, number: str
+    switchboard: Switchboard, agent: Any, speech: Samples, number: str, door: str = "sip"
 ) -> AsyncIterator[Phone]:
-    """A client that takes calls to that number, and somebody who calls it."""
-    caller = Phone(switchboard, agent, speech)
+    """A client that takes calls to that number, and somebody who calls it at `door`."""
+    caller = Phone(switchboard, agent, speech, number, door)
     agent.configure(questions=[each.text for each in professions.load("dentist").questions])
     async with (
         Gateways(agent.models, hear=caller.hear, speak=beep),

@@ -161,6 +161,11 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.telephony.limits.transferTo[0]",
         "name a person's phone",
     ),
+    "the carrier keeps the caller, who is to be referred": (
+        voice_client(telephony={"ingress": "ProgrammableVoice"}),
+        "spec.telephony.transfer",
+        "set transfer to Warm, or ingress to Trunk",
+    ),
     "contact is an emergency number": (
         receptionist(contacts=[{"name": "help", "phone": "112"}]),
         "spec.contacts[0].phone",
@@ -448,6 +453,9 @@ ACCEPTED: dict[str, Manifest] = {
     ),
     "least": voice_client(),
     "words of one's own": voice_client(profession=None, receptionistRef={"name": "words"}),
+    "the carrier keeps the caller": voice_client(
+        telephony={"ingress": "ProgrammableVoice", "transfer": "Warm"}
+    ),
     "no telephony": voice_client(telephony={"mode": "None", "numbers": None}),
     "suspended without telephony": voice_client(
         suspend=True, telephony={"mode": "None", "numbers": None}

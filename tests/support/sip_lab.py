@@ -34,10 +34,14 @@ _READY_SECONDS = 30.0
 
 
 class SipLab:
-    """`with SipLab(folder) as lab:` all of it runs; `folder` gets configurations and logs."""
+    """`with SipLab(folder) as lab:` all of it runs; `folder` gets configurations and logs.
 
-    def __init__(self, folder: Path) -> None:
+    `answered` is the number that somebody answers.
+    """
+
+    def __init__(self, folder: Path, answered: str = ANSWERED) -> None:
         self._platform = Platform(folder)
+        self._answered = answered
         self._lab = Lab()
 
     def __enter__(self) -> Self:
@@ -48,6 +52,7 @@ class SipLab:
                 for name in ("core", "edge", "caller", "stranger", "bridge1", "bridge2")
             )
             self._bridge: dict[str, tuple[Service, subprocess.Popen[bytes]]] = {}
+            self._prepare()
             self._start_core()
             for host, node in zip(self.bridges, services.SIP_NODES, strict=True):
                 service = services.livekit_sip(self._at(host), node)
@@ -57,12 +62,7 @@ class SipLab:
                 )
                 self._bridge[host.address] = (service, self._start(service, host))
             asyncio.run(self._wire())
-            uris = [
-                services.sip_uris(self._at(host), node)
-                for host, node in zip(self.bridges, services.SIP_NODES, strict=True)
-            ]
-            service = edge(self._at(self.door), uris, [f"{self.caller.address}/32"])
-            self.edge = self._start(service, self.door, seen_from=self.caller)
+            self.edge, *_ = [self._start_edge(door) for door in self._doors]
         except BaseException:
             self.__exit__()
             raise
@@ -72,6 +72,18 @@ class SipLab:
         self._lab.__exit__()
 
     # --- setting up ---------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Whose calls come through which edges."""
+        self._carrier, self._doors = self.caller, [self.door]
+
+    def _start_edge(self, door: Host) -> subprocess.Popen[bytes]:
+        uris = [
+            services.sip_uris(self._at(host), node)
+            for host, node in zip(self.bridges, services.SIP_NODES, strict=True)
+        ]
+        service = edge(self._at(door), uris, [f"{self._carrier.address}/32"])
+        return self._start(service, door, seen_from=self._carrier)
 
     def _at(self, host: Host) -> Platform:
         platform = replace(self._platform)
@@ -114,11 +126,13 @@ class SipLab:
         with self.core.inside():
             async with api.LiveKitAPI(url, *keys) as livekit:
                 for number, rule, config in (
-                    (ANSWERED, direct, None),
+                    (self._answered, direct, None),
                     (UNATTENDED, individual, nobody),
                 ):
                     info = api.SIPInboundTrunkInfo(
-                        name=number, numbers=[number], allowed_addresses=[f"{self.door.address}/32"]
+                        name=number,
+                        numbers=[number],
+                        allowed_addresses=[f"{door.address}/32" for door in self._doors],
                     )
                     info.ringing_timeout.seconds = 8
                     request = api.CreateSIPInboundTrunkRequest(trunk=info)

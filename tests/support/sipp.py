@@ -59,7 +59,7 @@ Content-Length: 0
 
 ]]></send></scenario>
 """
-_OUT = """<send retrans="500"><![CDATA[
+_OUT = """<send{retrans}><![CDATA[
 {method} sip:[service]@[remote_ip]:[remote_port] SIP/2.0
 Via: SIP/2.0/UDP [local_ip]:[local_port];branch=[branch]
 From: <sip:{caller}@[local_ip]:[local_port]>;tag=[pid]-[call_number]
@@ -138,12 +138,14 @@ def call_out(
 
     def refused(invite: int, status: int, more: str = "") -> str:
         said = _OUT.format(
-            method="INVITE", number=invite, caller=caller, to="", more=f"{more}\n{_SOUND}".strip()
-        )
+            method="INVITE", number=invite, caller=caller, to="", retrans=' retrans="500"',
+            more=f"{more}\n{_SOUND}".strip(),
+        )  # fmt: skip
         said += f'<recv response="100" optional="true"/><recv response="{status}" auth="true"/>\n'
         return said + _OUT.format(
-            method="ACK", number=invite, caller=caller, to="[peer_tag_param]", more=_NO_BODY
-        )
+            method="ACK", number=invite, caller=caller, to="[peer_tag_param]", retrans="",
+            more=_NO_BODY,
+        )  # fmt: skip
 
     steps = refused(1, 407 if login else status)
     if login:

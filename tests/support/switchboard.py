@@ -1,5 +1,4 @@
-"""Redis, LiveKit, its SIP bridge and, where it is started, the overflow agent, as `up` runs them;
-and numbers that ring at an agent's."""
+"""Redis, LiveKit and its SIP bridge, as `up` runs them, and numbers that ring at an agent's."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
@@ -19,22 +18,25 @@ from livekit import api
 
 from support.controlplane import free_platform
 from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.callers import room_prefix
 from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_infra import services
-from voicefleet_infra.overflow import overflow
+from voicefleet_infra.platform import Platform
+from voicefleet_infra.services import Service
 from voicefleet_infra.tools import binary
 
-_MAKE = {
-    "redis": services.redis,
-    "livekit": services.livekit,
-    "livekit-sip": services.livekit_sip,
-    "overflow": overflow,
-}
-_ALWAYS = ("redis", "livekit", "livekit-sip")
+CLIENT_ID = "vc-0000000001"
 
 
 class Switchboard:
     """`with Switchboard(folder) as running`; skips where a program is missing."""
+
+    make: Mapping[str, Callable[[Platform], Service]] = {
+        "redis": services.redis,
+        "livekit": services.livekit,
+        "livekit-sip": services.livekit_sip,
+    }
+    """What runs, in the order of starting."""
 
     def __init__(self, folder: Path) -> None:
         if not shutil.which("redis-server"):
@@ -49,7 +51,7 @@ class Switchboard:
 
     def __enter__(self) -> Self:
         try:
-            for name in _ALWAYS:
+            for name in self.make:
                 self.start(name)
         except BaseException:
             self._stop()
@@ -72,7 +74,7 @@ class Switchboard:
 
     def start(self, name: str) -> None:
         """Start a service and wait until it is ready."""
-        service = _MAKE[name](self.platform)
+        service = self.make[name](self.platform)
         log = self.platform.folder("logs") / f"{service.name}.log"
         with log.open("ab") as output:
             self._processes[name] = subprocess.Popen(
@@ -115,7 +117,9 @@ class Switchboard:
     ) -> AsyncIterator[None]:
         """A number whose calls from this machine's address go each into a room of its own with that
         agent, or with the overflow agent, which is `told` so much, or all into `room`."""
-        each = api.SIPDispatchRuleIndividual(room_prefix="call-")
+        each = api.SIPDispatchRuleIndividual(
+            room_prefix=room_prefix(told.client_id if told else CLIENT_ID)
+        )
         all_ = api.SIPDispatchRuleDirect(room_name=room)
         agents = [api.RoomAgentDispatch(agent_name=agent)] if agent else []
         if told is not None:

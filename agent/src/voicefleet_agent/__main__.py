@@ -30,6 +30,7 @@ def main() -> None:
 
     if config.overflow:
         os.environ["MODELS_TOKEN"] = overflow.token(settings, config.client_id)
+        overflow.preload()
     # Where that fails each call says why, and the worker serves on.
     with contextlib.suppress(OSError, KeyError):
         talk.preload(config, settings)

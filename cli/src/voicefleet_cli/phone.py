@@ -90,7 +90,8 @@ def dial(
 def _configure(
     home: Path, caller: str, address: str, sound: Path, *, encrypted: bool = False
 ) -> None:
-    modules = ("g711", "aufile", "aubridge", "sndfile", "account", "menu", "stdio", "srtp")
+    # Accounts name an encryption that must be there.
+    modules = ("g711", "srtp", "aufile", "aubridge", "sndfile", "account", "menu", "stdio")
     (home / "config").write_text(
         f"sip_listen {address}:0\nsip_verify_server no\n"
         f"audio_source aufile,{sound}\n"

@@ -144,7 +144,13 @@ class TelephonyConfig(ApiModel):
     secure: bool = Field(
         default=False,
         description="Whether calls are encrypted on their way between the carrier and us, both"
-        " signalling (TLS) and sound (SRTP); others are refused then.",
+        " signalling (TLS) and sound (SRTP); others are refused then, as are clients with ingress"
+        " ProgrammableVoice.",
+    )
+    voice_webhook_url: HTTPAddress | None = Field(
+        default=None,
+        description="Address at which the carrier reaches our voice webhook, which clients with"
+        " ingress ProgrammableVoice need.",
     )
     quarantine_days: int = Field(
         default=30,

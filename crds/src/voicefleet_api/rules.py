@@ -248,6 +248,15 @@ EXISTING_BILLING = checked(
         ".customerID",
     )
 )
+TELEPHONY = checked(
+    rule(
+        "!(has(self.ingress) && self.ingress == 'ProgrammableVoice')"
+        " || (has(self.transfer) && self.transfer == 'Warm')",
+        "with ingress ProgrammableVoice the carrier takes no SIP REFER from us: set transfer to"
+        " Warm, or ingress to Trunk",
+        ".transfer",
+    )
+)
 _TELEPHONY_OFF = "has(self.telephony) && has(self.telephony.mode) && self.telephony.mode == 'None'"
 VOICE_CLIENT_SPEC = checked(
     rule(

@@ -146,8 +146,17 @@ class Limits(ApiModel):
 class Telephony(ApiModel):
     """The client's phone line."""
 
+    model_config = ConfigDict(json_schema_extra=rules.TELEPHONY)
+
     mode: Literal["Managed", "None"] = Field(
         default="Managed", description="None: this client has no phone line."
+    )
+    ingress: Literal["Trunk", "ProgrammableVoice"] = Field(
+        default="Trunk",
+        description="How calls come in. Trunk: over the carrier's SIP trunk. ProgrammableVoice:"
+        " by instructions at the carrier, which keeps a caller whose SIP bridge is lost and"
+        " connects them again, and bills its minutes apart; not where the fleet's calls are"
+        " encrypted (telephony.secure).",
     )
     numbers: list[NumberClaim] = Field(
         default_factory=list,

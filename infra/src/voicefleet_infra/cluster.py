@@ -15,6 +15,7 @@ import yaml
 from voicefleet_api.names import API_VERSION, SYSTEM_NAMESPACE
 from voicefleet_api.plans import default_plans
 from voicefleet_infra import overflow
+from voicefleet_infra.carrier import twilio_account
 from voicefleet_infra.platform import ZONE, Platform, write_private
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
 from voicefleet_infra.tools import repository
@@ -133,9 +134,9 @@ def _secret(name: str, data: dict[str, str]) -> dict[str, Any]:
 
 def _secrets(platform: Platform) -> list[dict[str, Any]]:
     key, secret = livekit_keys(platform)
-    account = platform.secret("twilio-account", make=f"AC{platform.secret('twilio-seed')[:32]}")
+    account, token = twilio_account(platform)
     stripe = {"apiKey": f"sk_test_{platform.secret('stripe')}"}
-    twilio = {"accountSID": account, "authToken": platform.secret("twilio-token")}
+    twilio = {"accountSID": account, "authToken": token}
     voices = f"sk_{platform.secret('elevenlabs')}"
     dns = {"name": TSIG_KEY, "algorithm": "hmac-sha256", "secret": tsig_secret(platform)}
     return [
@@ -180,6 +181,7 @@ def fleet(platform: Platform) -> dict[str, Any]:
                 "originationURIs": [f"sip:{address}:{platform.port('sip-edge')}"],
                 # The sandbox's SIP edge calls from this machine's address.
                 "carrierNetworks": [f"{address}/32"],
+                "voiceWebhookURL": platform.voice_url,
             },
             "voices": {
                 "accounts": [{"name": "main", "mode": "Sandbox", "secretRef": ref("elevenlabs")}]
@@ -208,7 +210,10 @@ def _wiring(platform: Platform) -> dict[str, Any]:
     telephony = spec["telephony"]
     return {
         **{key: spec[key] for key in ("sandbox", "livekit", "dns", "runtime")},
-        **{f"telephony.{key}": telephony[key] for key in ("originationURIs", "carrierNetworks")},
+        **{
+            f"telephony.{key}": telephony[key]
+            for key in ("originationURIs", "carrierNetworks", "voiceWebhookURL")
+        },
     }
 
 

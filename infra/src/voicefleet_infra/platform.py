@@ -30,6 +30,7 @@ _STEPS = {
     "metrics": 8,
     "portal": 9,
     "overflow": 10,
+    "voice": 11,
     "smtp": 25,
     "dns": 53,
     "sip": 60,
@@ -38,11 +39,12 @@ _STEPS = {
     "sips": 63,
     "sips-backup": 64,
     "carrier": 70,
+    "switch": 71,
     "kubernetes": 443,
     "rtp": 1000,
     "rtp-backup": 1000 + RTP_PORTS,
 }
-_UDP = {"livekit-udp", "sip", "sip-backup", "sip-edge", "carrier", "dns"}
+_UDP = {"livekit-udp", "sip", "sip-backup", "sip-edge", "carrier", "switch", "dns"}
 
 
 def machine_address() -> str:
@@ -125,6 +127,11 @@ class Platform:
     def portal_url(self) -> str:
         """Where people see calls."""
         return f"http://127.0.0.1:{self.port('portal')}"
+
+    @property
+    def voice_url(self) -> str:
+        """Where the sandbox's carrier asks what is next."""
+        return f"http://127.0.0.1:{self.port('voice')}"
 
     @property
     def sandbox_url(self) -> str:

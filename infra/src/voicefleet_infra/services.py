@@ -313,31 +313,6 @@ def sandbox(platform: Platform) -> Service:
     )
 
 
-def carrier(platform: Platform) -> Service:
-    """The sandbox's SIP edge: where people's phones call, and where the owner's is reached."""
-    host, port = platform.address, platform.port("carrier")
-    authority = sip_authority(platform)
-    certificate, private_key = authority.issue("carrier")
-    return Service(
-        "carrier",
-        (
-            sys.executable,
-            "-m",
-            "voicefleet_sandbox.carrier",
-            f"--host={host}",
-            f"--port={port}",
-            f"--sandbox={platform.sandbox_url}",
-            f"--certificate={certificate}",
-            f"--private-key={private_key}",
-            f"--ca={authority.certificate}",
-        ),
-        f"sip:{host}:{port}",
-        lambda: sip_answers(host, port),
-        inputs=(certificate, *source("voicefleet_sandbox")),
-        ports=("carrier",),
-    )
-
-
 def podman(platform: Platform) -> Service:
     """Podman's API on a socket of our own, with a configuration that suits this machine."""
     socket_file = podman_socket(platform)

@@ -18,6 +18,7 @@ import psutil
 
 from voicefleet_infra import services
 from voicefleet_infra.agents import podman_environment, remove_agents, stop_agents
+from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.cluster import Cluster, sample
 from voicefleet_infra.edge import phone_line
 from voicefleet_infra.images.agent import build_agent_image
@@ -116,7 +117,9 @@ class Up:
             *phone_line(self.platform),
             services.dns(self.platform),
             services.sandbox(self.platform),
-            services.carrier(self.platform),
+            carrier(self.platform),
+            switch(self.platform),
+            voice(self.platform),
             *(services.gateway(self.platform, name) for name in services.GATEWAYS),
             overflow(self.platform),
         ]

@@ -17,6 +17,7 @@ from voicefleet_sandbox.stripe import checkout, invoices
 from voicefleet_sandbox.stripe.context import Context
 from voicefleet_sandbox.stripe.wire import StripeError
 from voicefleet_sandbox.twilio import numbers
+from voicefleet_sandbox.twilio.voice import Voice
 from voicefleet_sandbox.webhooks import Webhooks
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>Sandbox Checkout</title>
@@ -30,9 +31,15 @@ class Admin:
     """Handlers of `/_sandbox` and `/checkout`."""
 
     def __init__(
-        self, store: Store, faults: Faults, webhooks: Webhooks, pass_time: Callable[[], None]
+        self,
+        store: Store,
+        faults: Faults,
+        webhooks: Webhooks,
+        voice: Voice,
+        pass_time: Callable[[], None],
     ) -> None:
         self._store = store
+        self._voice = voice
         self._pass_time = pass_time
         self._faults = faults
         self._webhooks = webhooks
@@ -52,6 +59,7 @@ class Admin:
             Route("/_sandbox/clock", self.clock, methods=["POST"]),
             Route("/_sandbox/route", self.route),
             Route("/_sandbox/carrier/{number}", self.carrier),
+            Route("/_sandbox/voice/{number}", self.voice, methods=["POST"]),
             Route("/_sandbox/mail", self.mail),
             Route("/checkout/{session}", self.checkout_page, methods=["GET"]),
             Route("/checkout/{session}", self.checkout_pay, methods=["POST"]),
@@ -154,6 +162,12 @@ class Admin:
         if not found or not uris:
             return JSONResponse({"error": f"calls to {number} lead nowhere"}, 404)
         return PlainTextResponse("|".join([routing.sound(found["secure"]), *uris]))
+
+    async def voice(self, request: Request) -> Response:
+        """What a call by instructions does next: `{"call": {"From": …}, "action": null}`."""
+        asked = await request.json()
+        number = request.path_params["number"]
+        return JSONResponse(await self._voice.next(number, asked["call"], asked["action"]))
 
     # --- paying ---------------------------------------------------------------------------
 

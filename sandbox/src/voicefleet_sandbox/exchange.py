@@ -129,7 +129,7 @@ class TwilioExchange:
     def execute(self) -> Response:
         """Carry it out."""
         try:
-            user = twilio_api.authenticate(self._authorization)
+            user = twilio_api.authenticate(self._store, self._authorization)
             status, body = twilio_api.handle(
                 self._store, user, self.method, self.path, dict(self.pairs)
             )

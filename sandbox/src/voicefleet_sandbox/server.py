@@ -30,6 +30,7 @@ from voicefleet_sandbox.store import Document, Store
 from voicefleet_sandbox.stripe.api import Api
 from voicefleet_sandbox.stripe.context import Context
 from voicefleet_sandbox.stripe.cycle import pass_time
+from voicefleet_sandbox.twilio.voice import Voice
 from voicefleet_sandbox.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class Sandbox:
         self._stripe_api = Api(self.store)
         self._base_url = ""
         self._ticker: asyncio.Task[None] | None = None
-        admin = Admin(self.store, self.faults, self.webhooks, self.pass_time)
+        self._voice = Voice(self.store)
+        admin = Admin(self.store, self.faults, self.webhooks, self._voice, self.pass_time)
         verbs = ["GET", "POST", "DELETE", "PUT", "PATCH"]
         self.app = Starlette(
             routes=[
@@ -82,6 +84,7 @@ class Sandbox:
             with suppress(asyncio.CancelledError):
                 await self._ticker
         await self.webhooks.close()
+        await self._voice.close()
         self.store.close()
 
     async def _tick(self) -> None:

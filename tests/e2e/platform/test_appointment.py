@@ -37,6 +37,7 @@ from voicefleet_cli.simulate.report import Report
 from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_cli.telephone.sound import save
 from voicefleet_infra import services
+from voicefleet_infra.carrier import carrier
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -56,7 +57,7 @@ class SpeakingPlatform(WholePlatform):
 
     def _services(self) -> list[services.Service]:
         gateways = (services.gateway(self.platform, name) for name in ("stt", "tts"))
-        return [*super()._services(), services.carrier(self.platform), *gateways]
+        return [*super()._services(), carrier(self.platform), *gateways]
 
     def start_portal(self) -> None:
         self._start(services.portal(self.platform, self._cluster.kubeconfig_of("portal")))

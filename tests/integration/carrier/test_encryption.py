@@ -22,6 +22,7 @@ from support.phones import answering
 from support.stack import client, until
 from support.tones import loudness, tone
 from support.wire import Packet, Wire
+from voicefleet_api.callers import room_prefix
 from voicefleet_cli.phone import Call, dial
 from voicefleet_cli.telephone.sound import decode
 from voicefleet_infra import services
@@ -48,7 +49,7 @@ async def take(stack: Line, client_id: str, seconds: float) -> None:
     async with livekit(stack) as lk:
         while True:
             rooms = (await lk.room.list_rooms(api.ListRoomsRequest())).rooms
-            found = [each.name for each in rooms if each.name.startswith(f"call-{client_id}-")]
+            found = [each.name for each in rooms if each.name.startswith(room_prefix(client_id))]
             if found:
                 break
             await asyncio.sleep(0.1)

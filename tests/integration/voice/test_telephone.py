@@ -245,7 +245,7 @@ async def test_an_extension_that_is_refused_is_not_left_to_the_carrier(
         await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
         try:
             await asyncio.sleep(2)
-            carrier.press("0")
+            await carrier.press("0")
             await asyncio.sleep(6)
         finally:
             await carrier.hang_up()

@@ -34,6 +34,7 @@ def wanted(draw: st.DrawFn) -> Desired:
             numbers=tuple(claim(name) for name in names),
             calls_out=draw(st.booleans()),
             secure=draw(st.booleans()),
+            voice_webhook=draw(st.sampled_from([None, "https://voice.example"])),
         ),
     )
     return replace(

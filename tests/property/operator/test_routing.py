@@ -8,6 +8,7 @@ that the controller makes. Once all has settled, every number must also be heard
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ Story = list[tuple[Deed, float]]
 NAME = st.sampled_from(CLIENTS)
 PAUSE = st.sampled_from([0.02, 0.5, 20.0, 60.0])
 DEED = st.one_of(
-    st.tuples(st.just("apply"), NAME, KEYS, st.booleans()),
+    st.tuples(st.just("apply"), NAME, KEYS, st.booleans(), st.booleans()),
     st.tuples(st.just("take"), NAME),
     st.tuples(st.just("suspend"), NAME, st.booleans()),
     st.tuples(st.just("delete"), NAME),
@@ -86,7 +87,7 @@ class Watched:
     def do(self, deed: Deed) -> None:
         world = self.world
         match deed:
-            case ("apply", name, keys, retain):
+            case ("apply", name, keys, retain, *voice):
                 phone = f"+1415555010{CLIENTS.index(name)}"
                 line, mode = numbers(*keys), "Managed" if keys else "None"
                 for number in line["numbers"]:
@@ -94,7 +95,13 @@ class Watched:
                 world.apply(
                     name,
                     business={"name": name},
-                    telephony={**line, "mode": mode, "fallback": {"forwardTo": phone}},
+                    telephony={
+                        **line,
+                        "mode": mode,
+                        "fallback": {"forwardTo": phone},
+                        "ingress": "ProgrammableVoice" if voice == [True] else "Trunk",
+                        "transfer": "Warm" if voice == [True] else "Refer",
+                    },
                 )
             case ("take", name) if (client := world.client(name)) and (free := self._free()):
                 line = client["spec"]["telephony"]
@@ -195,6 +202,63 @@ def test_who_asks_for_exactly_a_free_number_gets_it() -> None:
     )
     assert not watched.wrong
     assert any(len(held) > 1 for held in watched.holders.values())
+
+
+def test_calls_find_their_way_at_every_moment_of_a_change_of_ingress() -> None:
+    """From the trunk to instructions and back: no moment at which a caller is not heard."""
+
+    async def change() -> tuple[dict[str, None], list[bool]]:
+        with simulated(STOCK) as world:
+            watched = Watched(world)
+            world.begin()
+            watched.do(("apply", "ann", ["main", "second"], False))
+            await asyncio.sleep(60)
+            moments = []
+
+            def look(_request: str) -> None:
+                watched.look(calls.unheard)
+                moments.append(bool(world.paid.listed("number")[0]["trunk_sid"]))
+
+            world.fault = look
+            for voice in (True, False):
+                watched.do(("apply", "ann", ["main", "second"], False, voice))
+                await asyncio.sleep(60)
+            # The trunk has precedence; but what is left of the other way is not to stay.
+            assert not any(number["voice_url"] for number in world.paid.listed("number"))
+            ways = [way for way, _ in itertools.groupby(moments)]
+            return watched.wrong, ways
+
+    with virtual_time() as runner:
+        wrong, ways = runner.run(change())
+    assert not wrong
+    assert ways == [True, False, True]
+
+
+def test_calls_by_instructions_go_on_as_they_came_where_the_fleet_is_encrypted() -> None:
+    """Such a client is told so, and moved by an edit."""
+
+    async def encrypt() -> tuple[dict[str, None], list[str]]:
+        with simulated(STOCK) as world:
+            watched = Watched(world)
+            world.begin()
+            watched.do(("apply", "ann", ["main"], False, True))
+            await asyncio.sleep(60)
+            reasons = []
+            for change in (
+                lambda: world.encrypt(True),
+                lambda: watched.do(("apply", "ann", ["main"], False, False)),
+            ):
+                change()
+                await asyncio.sleep(60)
+                watched.look(calls.unheard)
+                conditions = (world.client("ann") or {})["status"]["conditions"]
+                reasons += [c["reason"] for c in conditions if c["type"] == "Ready"]
+            return watched.wrong, reasons
+
+    with virtual_time() as runner:
+        wrong, reasons = runner.run(encrypt())
+    assert not wrong
+    assert reasons == ["IngressNotEncrypted", "Provisioned"]
 
 
 def test_two_rules_that_are_crossed_are_caught() -> None:

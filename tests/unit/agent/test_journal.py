@@ -86,7 +86,7 @@ def test_who_was_cut_off_is_known_by_number_once(settings: Settings) -> None:
 
 def test_a_talk_that_had_come_to_its_end_is_over(settings: Settings) -> None:
     call = Call(settings)
-    call.turn("Goodbye")
+    call.turn("Wrong number, sorry")
     call.end(cut_off=True)
     assert call.journal.claim(CALLER, CLIENT) is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -257,11 +258,25 @@ async def test_a_model_knows_what_it_will_be_asked() -> None:
     assert "[" not in actor.asked[0]
 
 
-async def test_a_model_hangs_up_after_goodbye_and_when_it_only_repeats_itself() -> None:
+async def test_a_model_hangs_up_after_goodbye_and_when_it_is_asked_the_same_for_ever() -> None:
     asks, config = SCENARIOS["opening-hours"], practice("plumber")
     for said in (["A table.", "Goodbye."], ["Hm."] * asks.patience):
         caller = Played(asks, config, Actor(*said, "One more."))
         assert [await caller.answer("What?") for _ in range(len(said) + 1)] == [*said, None]
+
+
+async def test_a_model_is_told_how_to_leave_only_when_it_may_have_what_it_wants() -> None:
+    asks, actor = SCENARIOS["opening-hours"], Actor("Friday?", "Bye.")
+    caller = Played(asks, practice("plumber"), actor)
+    await caller.answer("Hello.")
+    await caller.answer("We are open. Is there anything else I can do?")
+    assert ["Goodbye." in asked for asked in actor.asked] == [False, True]
+
+
+async def test_who_only_gives_back_what_was_said_speaks_from_the_scenario() -> None:
+    asks, greeting = SCENARIOS["opening-hours"], "Hi, this is the assistant at Pipeworks."
+    caller = Played(asks, practice("plumber"), Actor(greeting))
+    assert await caller.answer(greeting) == "When are you open on Friday?"
 
 
 def test_no_model_plays_silence_or_keys(tmp_path: Path) -> None:
@@ -272,9 +287,6 @@ def test_no_model_plays_silence_or_keys(tmp_path: Path) -> None:
 class Knowing:
     """A language model that knows what is asked, and the answer."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-
     async def complete(
         self, system: str, user: str, *, schema: Mapping[str, Any] | None = None, max_tokens: int
     ) -> AsyncIterator[str]:
@@ -284,7 +296,7 @@ class Knowing:
 def test_models_are_compared_over_the_same_callers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(language_models, "ChatModel", Knowing)
+    monkeypatch.setattr(language_models, "model_at", lambda _: nullcontext(Knowing()))
     models = ("--model=none", "--model=http://knowing/v1")
     words = ("--scenario=poodle-open-question", "--at-least=0", *models)
     result = simulate(tmp_path, *words, "--output=json")

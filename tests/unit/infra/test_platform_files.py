@@ -17,6 +17,7 @@ from cryptography import x509
 from voicefleet_api.fleet import Fleet
 from voicefleet_infra import cluster, services
 from voicefleet_infra import edge as edges
+from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import RTP_PORTS, Platform, default_home
@@ -47,7 +48,9 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         edges.edge(platform, [services.sip_uris(platform)], ["192.0.2.0/24"]),
         services.dns(platform),
         services.sandbox(platform),
-        services.carrier(platform),
+        carrier(platform),
+        switch(platform),
+        voice(platform),
         *(services.gateway(platform, name) for name in services.GATEWAYS),
         services.podman(platform),
         overflow(platform),
@@ -181,7 +184,8 @@ def test_wiring_is_the_part_of_the_fleet_that_the_machine_decides(platform: Plat
     spec = cluster.fleet(platform)["spec"]
     patch = cluster._unflatten(cluster._wiring(platform))
     assert patch["telephony"] == {
-        key: spec["telephony"][key] for key in ("originationURIs", "carrierNetworks")
+        key: spec["telephony"][key]
+        for key in ("originationURIs", "carrierNetworks", "voiceWebhookURL")
     }
     assert "plans" not in patch
     assert "billing" not in patch

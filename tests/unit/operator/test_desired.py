@@ -31,6 +31,14 @@ FLEET = FleetSpec.model_validate(
         },
     )["spec"]
 )
+assert FLEET.telephony is not None
+ENCRYPTED = FLEET.model_copy(
+    update={
+        "telephony": FLEET.telephony.model_copy(
+            update={"secure": True, "voice_webhook_url": "https://voice.example"}
+        )
+    }
+)
 OVERFLOW = "voicefleet-overflow"
 MARK = Mark("vf-aaaaaaaa", "vc-aaaaaaaaaa", "default", "bright-smile")
 
@@ -72,6 +80,19 @@ def test_as_many_numbers_as_the_plan_has_and_not_one_more() -> None:
 @pytest.mark.parametrize(
     ("spec", "reason", "words"),
     [
+        (
+            {"telephony": {"ingress": "ProgrammableVoice", "transfer": "Warm"}},
+            "VoiceWebhookNotConfigured",
+            "set ingress to Trunk",
+        ),
+        (
+            {
+                "fleet": ENCRYPTED,
+                "telephony": {"ingress": "ProgrammableVoice", "transfer": "Warm"},
+            },
+            "IngressNotEncrypted",
+            "set ingress to Trunk",
+        ),
         ({"plan": "Gold"}, "PlanNotFound", "choose Small, Endless"),
         ({"accounts": {"billing": "other"}}, "AccountNotFound", "it has: main"),
         ({"accounts": {"telephony": "other"}}, "AccountNotFound", "it has: main"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from support.clients import OVERFLOW, billing, claim, desired, settled, telephony
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import nothing
-from voicefleet_operator.planning.health import findings
+from voicefleet_operator.planning.health import answering, findings
 from voicefleet_operator.planning.observed import NumberObject, Observed
 from voicefleet_operator.planning.plan import ActionKind, Plan
 from voicefleet_operator.planning.planner import plan
@@ -134,6 +135,44 @@ def test_suspending_forwards_calls_and_resuming_takes_them_back() -> None:
     resumed = plan(desired(), after)
     assert kinds(resumed) == [ActionKind.APPLY_UNIT]
     assert kinds(plan(desired(), assume(desired(), after, resumed))) == [ActionKind.ROUTE_NUMBER]
+
+
+def test_calls_come_by_instructions_and_over_the_trunk_again_in_one_step_each() -> None:
+    voice = desired(
+        telephony=telephony(
+            voice_webhook="https://voice.example/",
+            origination=("sip:192.0.2.1:5060", "sip:192.0.2.2:5060"),
+        )
+    )
+    trunk = replace(voice, telephony=replace(voice.telephony, voice_webhook=None))
+    observed = settled(trunk)
+    todo = plan(voice, observed)
+    assert kinds(todo) == [ActionKind.ROUTE_NUMBER]
+    after = assume(voice, observed, todo)
+    [number] = after.carrier_numbers.values()
+    twiml = parse_qs(urlsplit(number.voice_url or "").query)["Twiml"][0]
+    assert f"<Sip>sip:{number.e164}@192.0.2.1:5060</Sip>" in twiml
+    assert "https://voice.example/dial?client=vc-aaaaaaaaaa&amp;uri=" in twiml
+    assert number.trunk_sid is None
+    assert number.voice_fallback_url == "https://twimlets.com/forward?PhoneNumber=%2B14155550199"
+    assert answering(voice, after).status
+    assert plan(voice, after) == Plan()
+    back = plan(trunk, after)
+    assert kinds(back) == [ActionKind.ROUTE_NUMBER]
+    [number] = assume(trunk, after, back).carrier_numbers.values()
+    assert (number.voice_url, number.voice_fallback_url) == (None, None)
+
+
+@pytest.mark.parametrize("field", ["voice_url", "voice_fallback_url"])
+def test_instructions_that_somebody_changed_are_put_back(field: str) -> None:
+    voice = desired(telephony=telephony(voice_webhook="https://voice.example"))
+    whole = settled(voice)
+    [number] = whole.carrier_numbers.values()
+    changed = replace(number, **{field: "https://elsewhere.example/"})
+    drifted = replace(whole, carrier_numbers={number.e164: changed})
+    todo = plan(voice, drifted)
+    assert kinds(todo) == [ActionKind.ROUTE_NUMBER]
+    assert assume(voice, drifted, todo).carrier_numbers == whole.carrier_numbers
 
 
 def test_a_number_that_rings_elsewhere_is_switched_once_the_agent_is_registered() -> None:

@@ -19,7 +19,18 @@ def found(
     *urls: tuple[str, int, int], forward: str | None = None, secure: bool = False
 ) -> dict[str, Any]:
     shown = [{"sipUrl": url, "priority": p, "weight": w} for url, p, w in urls]
-    return {"number": NUMBER, "originationUrls": shown, "forwardTo": forward, "secure": secure}
+    return {
+        "number": NUMBER, "trunkSid": "TK1", "secure": secure, "originationUrls": shown,
+        "voiceUrl": None, "forwardTo": forward,
+    }  # fmt: skip
+
+
+def test_a_number_on_no_trunk_goes_to_the_switch() -> None:
+    own = {**found(), "trunkSid": None, "voiceUrl": "https://voice.example/"}
+    assert attempts(own, random.Random(1)) == [f"sip:{NUMBER}@voice.invalid"]
+    assert attempts({**own, "voiceUrl": None}, random.Random(1)) == []
+    # It has precedence, and may have no URL that is enabled.
+    assert attempts({**own, "trunkSid": "TK1"}, random.Random(1)) == []
 
 
 def test_by_priority_then_the_owners_phone() -> None:

@@ -48,6 +48,17 @@ def test_a_trunk_is_known_by_the_number_that_a_call_shows(store: Store) -> None:
     assert trunk_of(store, number) is None
 
 
+def test_a_number_on_no_trunk_is_shown_over_a_guarded_one_of_its_account(store: Store) -> None:
+    number = numbers.buy(store, ACCOUNT, {"AreaCode": "415"})["phone_number"]
+    trunk(store)
+    assert trunk_of(store, number) is None
+    sid, _ = trunk(store)
+    guarded(store, sid, "one")
+    found = trunk_of(store, number)
+    assert found is not None
+    assert found["sid"] == sid
+
+
 def test_only_users_of_the_trunk_s_own_lists_are_known(store: Store) -> None:
     sid, number = trunk(store)
     found = trunk_of(store, number)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,16 +16,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from voicefleet_api.callers import shows
 from voicefleet_dialogue.state import Saved
 
 KEPT = timedelta(minutes=10)
 """Who rings later does not expect to be asked the next question."""
 DEATHS = 3
 """Processes that a call may lose; after the last the talk is not gone on with."""
-
-_NUMBER = re.compile(r"\+[1-9]\d{6,14}")
-_WITHHELD = "+266696687"
-"""ANONYMOUS on a telephone's keys: what some carriers show then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ class Journal:
 
     def claim(self, caller: str, client_id: str) -> Entry | None:
         """The talk with that client in which this caller was cut off; nobody else gets it then."""
-        if not _NUMBER.fullmatch(caller) or caller == _WITHHELD:
+        if not shows(caller):
             return None
         with self.alone():
             for entry in self.entries():

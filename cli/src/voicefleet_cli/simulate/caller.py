@@ -75,7 +75,8 @@ class Script:
         self._defaults = defaults(locale.language)
         self._patterns = list(_patterns(config, locale))
         self._given: Counter[str] = Counter()
-        self._asked: Sequence[str] = ("greeting",)
+        self.asked: Sequence[str] = ("greeting",)
+        """What the agent has asked last: keys of answers."""
         self._last = ""
         self._begun = False
 
@@ -89,8 +90,8 @@ class Script:
         self._begun = True
         if asked == ("again",):
             return self._last
-        self._asked = asked or self._asked
-        words = self._next(self._asked)
+        self.asked = asked or self.asked
+        words = self._next(self.asked)
         self._last = words or self._last
         return words
 

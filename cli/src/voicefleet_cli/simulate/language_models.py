@@ -56,11 +56,12 @@ async def opened(words: str, platform: Platform, who: str) -> AsyncIterator[Lang
 
 @asynccontextmanager
 async def _served(file: LocalFile) -> AsyncIterator[Endpoint]:
+    models = Models().model_copy(update={"language_model": file})
     with tempfile.TemporaryDirectory(prefix="voicefleet-simulate-") as work:
         folder = Path(work)
         try:
             async with (
-                own_gateway(LANGUAGE, Models(language_model=file), folder, lambda _: None) as token,
+                own_gateway(LANGUAGE, models, folder, lambda _: None) as token,
                 aclosing(gateway(folder, LANGUAGE, token)) as endpoint,
             ):
                 yield endpoint

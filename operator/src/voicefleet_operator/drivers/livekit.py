@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from livekit import api
 
 from voicefleet_api.agentconfig import AgentConfig
-from voicefleet_api.callers import GROUPS, Callers
+from voicefleet_api.callers import GROUPS, Callers, room_prefix
 from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_operator.drivers.errors import (
     Ambiguous,
@@ -339,7 +339,7 @@ def _rule_info(
         trunk_ids=[trunk_id],
         rule=api.SIPDispatchRule(
             dispatch_rule_individual=api.SIPDispatchRuleIndividual(
-                room_prefix=f"call-{mark.client_id}-"
+                room_prefix=room_prefix(mark.client_id)
             )
         ),
         room_config=api.RoomConfiguration(

@@ -208,9 +208,15 @@ class TwilioDriver:
         friendly_name: str | None = None,
         trunk_sid: str | None = None,
         voice_url: str | None = None,
+        voice_fallback_url: str | None = None,
     ) -> CarrierNumber:
-        """Change what is given; an empty string clears."""
-        given = {"friendly_name": friendly_name, "trunk_sid": trunk_sid, "voice_url": voice_url}
+        """Change what is given, in one step; an empty string clears."""
+        given = {
+            "friendly_name": friendly_name,
+            "trunk_sid": trunk_sid,
+            "voice_url": voice_url,
+            "voice_fallback_url": voice_fallback_url,
+        }
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         with errors():
             return number_of(await self._numbers(sid).update_async(**changes))

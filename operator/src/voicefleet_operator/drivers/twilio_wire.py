@@ -40,6 +40,7 @@ def number_of(obj: Any) -> CarrierNumber:
         friendly_name=obj.friendly_name or "",
         trunk_sid=obj.trunk_sid or None,
         voice_url=obj.voice_url or None,
+        voice_fallback_url=obj.voice_fallback_url or None,
     )
 
 

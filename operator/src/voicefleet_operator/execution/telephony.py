@@ -18,7 +18,7 @@ from voicefleet_operator.drivers.errors import Gone
 from voicefleet_operator.execution.context import ClientContext, trunk_friendly_name
 from voicefleet_operator.kube import PHONENUMBERS, Conflict, Object
 from voicefleet_operator.planning.desired import number_request
-from voicefleet_operator.planning.observed import CarrierNumber
+from voicefleet_operator.planning.ingress import Ingress
 from voicefleet_operator.planning.plan import Action, ActionKind
 from voicefleet_operator.store import key_of
 
@@ -136,30 +136,31 @@ async def delete_carrier_trunk(ctx: ClientContext, action: Action) -> None:
     (await ctx.telephony.listing()).trunks.pop(action.args["trunk_sid"], None)
 
 
-async def _keep(ctx: ClientContext, number: CarrierNumber) -> None:
-    (await ctx.telephony.listing()).numbers[number.sid] = number
-
-
 async def route_number(ctx: ClientContext, action: Action) -> None:
-    """Point the number at the client's trunk."""
-    trunk = await ctx.carrier_trunk()
-    if trunk is None:
-        raise Gone("TrunkMissing", "the carrier's trunk is gone")
-    driver = ctx.telephony.driver
-    await _keep(
-        ctx, await driver.update_number(action.args["sid"], trunk_sid=trunk.sid, voice_url="")
-    )
+    """Point the number at the client's trunk, or at the instructions that lead to us."""
+    way: Ingress = action.args["way"]
+    if way.trunk_sid is not None:
+        # The plan may be older than the trunk.
+        trunk = await ctx.carrier_trunk()
+        if trunk is None:
+            raise Gone("TrunkMissing", "the carrier's trunk is gone")
+        way = replace(way, trunk_sid=trunk.sid)
+    await _point(ctx, action.args["sid"], way)
 
 
 async def forward_number(ctx: ClientContext, action: Action) -> None:
     """Point the number at instructions hosted by the carrier that ring the fallback phone."""
-    driver = ctx.telephony.driver
-    await _keep(
-        ctx,
-        await driver.update_number(
-            action.args["sid"], trunk_sid="", voice_url=action.args["voice_url"] or ""
-        ),
+    await _point(ctx, action.args["sid"], action.args["way"])
+
+
+async def _point(ctx: ClientContext, sid: str, way: Ingress) -> None:
+    changed = await ctx.telephony.driver.update_number(
+        sid,
+        trunk_sid=way.trunk_sid or "",
+        voice_url=way.voice_url or "",
+        voice_fallback_url=way.voice_fallback_url or "",
     )
+    (await ctx.telephony.listing()).numbers[sid] = changed
 
 
 async def create_inbound_trunk(ctx: ClientContext, action: Action) -> None:

@@ -11,7 +11,7 @@ import zoneinfo
 from dataclasses import dataclass, field
 
 from voicefleet_api.agentconfig import AgentConfig, OtherWords
-from voicefleet_api.fleet import FleetSpec, FleetStatus, LiveKitConfig, Plan
+from voicefleet_api.fleet import FleetSpec, FleetStatus, LiveKitConfig, Plan, TelephonyConfig
 from voicefleet_api.phonenumber import NumberRequest, dialled
 from voicefleet_api.pipeline import LOCAL_HEARS, Pipeline
 from voicefleet_api.professions import load as load_profession
@@ -73,6 +73,8 @@ class WantedTelephony:
     carrier_networks: frozenset[str]
     forward_to: str | None
     max_call_seconds: int
+    voice_webhook: str | None
+    """The carrier keeps callers' legs, and asks this address; None: calls come over the trunk."""
     calls_out: bool
     """Whether callers are connected with a person by a call of ours."""
     secure: bool
@@ -302,6 +304,7 @@ def _telephony(
         carrier_networks=frozenset(fleet.telephony.carrier_networks),
         forward_to=fallback.forward_to if fallback else None,
         max_call_seconds=60 * (limits.call_minutes if limits else 30),
+        voice_webhook=_voice_webhook(spec, fleet.telephony),
         # No carrier presses an extension.
         calls_out=spec.telephony.transfer == "Warm"
         or any(dialled(contact.phone)[1] for contact in called),
@@ -313,6 +316,26 @@ def _telephony(
         replace_lost=spec.drift.paid == "Repair",
         overflow=_overflow(mark, spec, fleet.livekit, receptionist),
     )
+
+
+def _voice_webhook(spec: VoiceClientSpec, fleet: TelephonyConfig) -> str | None:
+    if spec.telephony.ingress == "Trunk":
+        return None
+    if fleet.voice_webhook_url is None:
+        raise Unmet(
+            "VoiceWebhookNotConfigured",
+            "spec.telephony.ingress: the fleet has no telephony.voiceWebhookURL, which"
+            " ProgrammableVoice needs; set ingress to Trunk",
+            stalled=True,
+        )
+    if fleet.secure:
+        raise Unmet(
+            "IngressNotEncrypted",
+            "spec.telephony.ingress: the fleet's calls are encrypted (telephony.secure), and those"
+            " by instructions would not be; set ingress to Trunk",
+            stalled=True,
+        )
+    return fleet.voice_webhook_url
 
 
 def _overflow(

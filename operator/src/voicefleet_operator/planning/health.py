@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import Desired
+from voicefleet_operator.planning.ingress import leads_to_us
 from voicefleet_operator.planning.observed import Observed
 from voicefleet_operator.planning.plan import Plan
 from voicefleet_operator.planning.telephony import bound
@@ -133,10 +134,9 @@ def answering(desired: Desired, observed: Observed) -> Finding:
     numbers = bound(observed, desired.telephony)
     if not numbers or len(numbers) < len(desired.telephony.numbers):
         return no("NumberPending", "Not all numbers are there yet")
-    trunk = observed.carrier_trunk
     for obj in numbers:
         carrier = observed.carrier_numbers.get(obj.e164 or "")
-        if trunk is None or carrier is None or carrier.trunk_sid != trunk.sid:
+        if carrier is None or not leads_to_us(carrier, observed.carrier_trunk):
             return no("NotRouted", f"The carrier does not send calls for {obj.e164} to us")
         if not any(obj.e164 in inbound.numbers for inbound in observed.inbound_trunks):
             return no("NotRouted", f"LiveKit does not know {obj.e164}")

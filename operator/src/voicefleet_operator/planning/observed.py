@@ -148,6 +148,9 @@ class CarrierNumber:
     friendly_name: str
     trunk_sid: str | None
     voice_url: str | None
+    """Instructions for its calls, which count where it is on no trunk,"""
+    voice_fallback_url: str | None = None
+    """and those for when they, or what they lead to, cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from voicefleet_api.voiceclient import NumberClaim
 from voicefleet_operator.planning.desired import Desired
+from voicefleet_operator.planning.ingress import Ingress
 from voicefleet_operator.planning.observed import (
     AgentHealth,
     AgentUnit,
@@ -131,11 +132,12 @@ def _carrier(desired: Desired, observed: Observed, action: Action) -> dict[str, 
         case ActionKind.DELETE_CARRIER_TRUNK:
             return {"carrier_trunk": None}
         case ActionKind.ROUTE_NUMBER | ActionKind.FORWARD_NUMBER:
-            routed = action.kind == ActionKind.ROUTE_NUMBER and observed.carrier_trunk
+            way: Ingress = action.args["way"]
             number = replace(
                 observed.carrier_numbers[action.target],
-                trunk_sid=observed.carrier_trunk.sid if routed and observed.carrier_trunk else None,
-                voice_url=None if routed else action.args.get("voice_url"),
+                trunk_sid=way.trunk_sid,
+                voice_url=way.voice_url,
+                voice_fallback_url=way.voice_fallback_url,
             )
             return {"carrier_numbers": {**observed.carrier_numbers, action.target: number}}
         case _:

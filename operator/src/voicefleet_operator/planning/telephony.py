@@ -7,21 +7,16 @@ number leaves LiveKit before it is given back, so that no call ever reaches a ha
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import quote
 
 from voicefleet_api.meta import ConditionType
 from voicefleet_operator.planning.desired import Desired, WantedTelephony
+from voicefleet_operator.planning.ingress import forward_url, ingress, is_hosted
 from voicefleet_operator.planning.observed import DispatchRule, NumberObject, Observed
 from voicefleet_operator.planning.outbound import plan_outbound, remove_outbound
 from voicefleet_operator.planning.plan import ActionKind, PlanBuilder
 from voicefleet_operator.planning.rollout import Course, course
 
 _POWER = ConditionType.TELEPHONY_READY
-
-
-def forward_url(e164: str) -> str:
-    """Instructions hosted at the carrier that ring another phone (Twilio's "forward" Twimlet)."""
-    return f"https://twimlets.com/forward?PhoneNumber={quote(e164)}"
 
 
 def bound(observed: Observed, wanted: WantedTelephony | None) -> tuple[NumberObject, ...]:
@@ -324,30 +319,25 @@ def _number(
             stalled=True,
         )
         return
-    if desired.suspended:
-        url = forward_url(wanted.forward_to) if wanted.forward_to else None
-        if carrier.trunk_sid is None and carrier.voice_url == url:
-            return
-        if obj.paused:
-            _wait_for_pause(builder, obj)
-        else:
-            builder.add(
-                ActionKind.FORWARD_NUMBER,
-                _POWER,
-                carrier.e164,
-                "the client is suspended",
-                sid=carrier.sid,
-                voice_url=url,
-                number=obj.number,
-            )
+    way = ingress(desired, wanted, observed.carrier_trunk, carrier.e164)
+    if way.held_by(carrier):
         return
-    trunk = observed.carrier_trunk
-    if trunk is not None and carrier.trunk_sid == trunk.sid and carrier.voice_url is None:
-        return
-    rings_elsewhere = carrier.trunk_sid is not None or carrier.voice_url is not None
+    rings_elsewhere = not is_hosted(carrier.voice_url) and (
+        carrier.trunk_sid is not None or carrier.voice_url is not None
+    )
     unit = observed.units.get(desired.unit.class_name) if desired.unit else None
     if obj.paused:
         _wait_for_pause(builder, obj)
+    elif desired.suspended:
+        builder.add(
+            ActionKind.FORWARD_NUMBER,
+            _POWER,
+            carrier.e164,
+            "the client is suspended",
+            sid=carrier.sid,
+            way=way,
+            number=obj.number,
+        )
     elif rings_elsewhere and desired.unit and not (unit and unit.registered):
         # A number that is served now (taken over, or suspended) is switched last.
         builder.wait(
@@ -360,9 +350,10 @@ def _number(
             ActionKind.ROUTE_NUMBER,
             _POWER,
             carrier.e164,
-            "its calls must take the trunk",
+            f"its calls must come by {'the trunk' if way.trunk_sid else 'our instructions'}",
             after=after,
             sid=carrier.sid,
+            way=way,
             number=obj.number,
         )
 

@@ -28,6 +28,7 @@ from voicefleet_operator.execution.executor import trouble_of
 from voicefleet_operator.execution.status import SETTLE, Journal, StatusWriter
 from voicefleet_operator.kube import PHONENUMBERS, Object
 from voicefleet_operator.planning.health import Finding
+from voicefleet_operator.planning.ingress import is_hosted
 from voicefleet_operator.planning.observed import CarrierNumber
 from voicefleet_operator.reconcilers.common import (
     Controller,
@@ -282,10 +283,15 @@ class _Pass:
         """
         if number is None:
             return {}
-        routes = {"trunk_sid": number.trunk_sid, "voice_url": number.voice_url}
+        trunk = {"trunk_sid": number.trunk_sid}
+        voice = {
+            "voice_url": number.voice_url,
+            "voice_fallback_url": number.voice_fallback_url,
+        }
+        routes = trunk | voice
         if self.spec.source == "Existing":
             ours = number.trunk_sid in (await self.telephony.listing()).trunks
-            routes = {"trunk_sid": number.trunk_sid} if ours else {}
+            routes = trunk if ours else voice if is_hosted(number.voice_url) else {}
         return {key: "" for key, value in routes.items() if value}
 
     # --- giving it back -------------------------------------------------------------------

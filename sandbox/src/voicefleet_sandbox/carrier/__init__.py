@@ -13,12 +13,14 @@ number and the user that has signed in, if any. 200: how the sound has to be sen
 (`routing.sound`), then the URIs that this call tries, in their order, with `|` in between; the dice
 of equal priorities are thrown anew for each call (`routing.attempts`). A URI in `PHONES` is a
 telephone number: it rings whichever phone has registered under it. So does a number that is
-nobody's here (404). 401: it is a call out; behind how its sound has to be sent stands what the
-user's password is recognised by (`termination.ha1`). 403: nobody may call out.
+nobody's here (404). One in `VOICE` goes to the switch (`switch.py`), at `--switch HOST:PORT`. 401:
+it is a call out; behind how its sound has to be sent stands what the user's password is recognised
+by (`termination.ha1`). 403: nobody may call out.
 
 **Calls out.** A call that shows (From) a number of a trunk is one of that trunk's owner: it has to
 sign in (407, digest) with a credential of a list that guards the trunk, and then rings the phone
 that has registered under the called number. Without a list, or with a wrong password, it is 403.
+A number that is on no trunk goes out over another trunk of its account (`termination.trunk_of`).
 
 **When the next URI is tried.** No answer at all within `--no-reply-seconds`, 5xx, no way to send
 it, or no such phone. Any other refusal ends the call and is passed on, as is the last one's answer.
@@ -30,5 +32,7 @@ called by TLS must show a certificate of `--ca`'s, whatever name it bears.
 **In a call** BYE, re-INVITE and REFER pass through the edge (Record-Route); sound does not.
 """
 
+VOICE = "voice.invalid"
+"""Domain of URIs that are the carrier's switch: it follows the number's instructions."""
 PHONES = "phones.invalid"
 """Domain of URIs that are telephone numbers (RFC 2606: nobody has it)."""

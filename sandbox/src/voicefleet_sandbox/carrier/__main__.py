@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from voicefleet_sandbox.carrier import PHONES
+from voicefleet_sandbox.carrier import PHONES, VOICE
 from voicefleet_sandbox.twilio.sip import REALM
 
 _CONFIG = Path(__file__).with_name("kamailio.cfg")
@@ -37,6 +37,9 @@ def main() -> None:
         "--no-reply-seconds", type=float, default=4.0,
         help="how long an origination URL may say nothing before the next one is tried",
     )  # fmt: skip
+    parser.add_argument(
+        "--switch", default="", help="host:port of the switch, for numbers with instructions"
+    )
     args = parser.parse_args()
     program = shutil.which("kamailio", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
@@ -49,6 +52,8 @@ def main() -> None:
         "SANDBOX": f'"{args.sandbox}"',
         "NETWORKS": f'"{args.networks or args.host}"',
         "PHONES": f'"{PHONES}"',
+        "VOICE": f'"{VOICE}"',
+        "SWITCH": f'"{args.switch}"',
         "REALM": f'"{REALM}"',
         "CERTIFICATE": f'"{args.certificate}"',
         "PRIVATE_KEY": f'"{args.private_key}"',

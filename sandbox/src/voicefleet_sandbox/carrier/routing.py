@@ -1,12 +1,12 @@
-"""Where a call goes: the trunk's origination URLs, then instructions hosted at the carrier."""
+"""Where a call goes: the trunk's origination URLs, or the number's instructions."""
 
 from __future__ import annotations
 
 import random
-from urllib.parse import parse_qs, urlsplit
 
-from voicefleet_sandbox.carrier import PHONES
+from voicefleet_sandbox.carrier import PHONES, VOICE
 from voicefleet_sandbox.store import Document, Store
+from voicefleet_sandbox.twilio.voice import forwards_to
 from voicefleet_sandbox.twilio.wire import VENDOR
 
 
@@ -41,7 +41,8 @@ def route(store: Store, number: str) -> Document | None:
         ],
         "disasterRecoveryUrl": recovery,
         "voiceUrl": found["voice_url"],
-        "forwardTo": _forward(recovery if trunk else found["voice_url"]),
+        "voiceFallbackUrl": found["voice_fallback_url"],
+        "forwardTo": forwards_to(recovery if trunk else found["voice_url"]),
     }
 
 
@@ -51,14 +52,19 @@ def attempts(found: Document, dice: random.Random) -> list[str]:
     By priority, lowest first; within one, a URL of weight 3 comes first three times as often as one
     of weight 1 (Efraimidis and Spirakis, Information Processing Letters 97, 2006: the largest of
     u^(1/weight)). The phone that the hosted instructions ring comes last. A secure trunk's URLs
-    are good for nothing without TLS.
+    are good for nothing without TLS. Other instructions of a number's are followed by the carrier's
+    switch, which keeps the caller.
     """
     urls = sorted(
         (url for url in found["originationUrls"] if not found["secure"] or _tls(url["sipUrl"])),
         key=lambda url: (url["priority"], -(dice.random() ** (1 / url["weight"]))),
     )
     uris = [_with_user(url["sipUrl"], found["number"]) for url in urls]
-    return [*uris, f"sip:{found['forwardTo']}@{PHONES}"] if found["forwardTo"] else uris
+    if found["forwardTo"]:
+        uris.append(f"sip:{found['forwardTo']}@{PHONES}")
+    elif found["trunkSid"] is None and found["voiceUrl"]:
+        uris.append(f"sip:{found['number']}@{VOICE}")
+    return uris
 
 
 def _tls(url: str) -> bool:
@@ -77,10 +83,3 @@ def _with_user(url: str, number: str) -> str:
     """An origination URL with the called number as its user."""
     scheme, _, rest = url.partition(":")
     return f"{scheme}:{number}@{rest.rpartition('@')[2]}"
-
-
-def _forward(url: str | None) -> str | None:
-    """Whom instructions hosted at the carrier ring: Twilio's "forward" Twimlet."""
-    if not url or "twimlets.com/forward" not in url:
-        return None
-    return parse_qs(urlsplit(url).query).get("PhoneNumber", [None])[0]

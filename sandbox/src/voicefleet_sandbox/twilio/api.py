@@ -88,8 +88,11 @@ _TRUNKING: list[tuple[str, str, Handler, bool]] = [
 ]
 
 
-def authenticate(authorization: str | None) -> str:
-    """The account behind Basic credentials; raises Twilio's 401."""
+def authenticate(store: Store, authorization: str | None) -> str:
+    """The account behind Basic credentials; raises Twilio's 401.
+
+    Its token is kept: by that the carrier signs what it asks of the account's owner.
+    """
     try:
         kind, _, text = (authorization or "").partition(" ")
         user, _, password = base64.b64decode(text).decode().partition(":")
@@ -97,6 +100,8 @@ def authenticate(authorization: str | None) -> str:
         kind, user, password = "", "", ""
     if kind != "Basic" or not user.startswith(("AC", "SK")) or password in ("", "invalid"):
         raise TwilioError(401, 20003, "Authenticate")
+    if user.startswith("AC") and store.get_meta(f"token/{user}") != password:
+        store.set_meta(f"token/{user}", password)
     return user
 
 
