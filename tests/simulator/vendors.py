@@ -110,6 +110,15 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _replaced(kept: dict[str, Any], asked: Any, key: str) -> Any:
+    """All of what it says, under the ID that it had."""
+    if (found := getattr(asked, key)) not in kept:
+        return "not found"
+    setattr(asked.replace, key, found)
+    kept[found] = asked.replace
+    return asked.replace
+
+
 class LiveKit:
     """The SIP API of a LiveKit server, with its refusals (livekit/protocol, sip/sip.go)."""
 
@@ -143,11 +152,7 @@ class LiveKit:
 
     def UpdateSIPInboundTrunk(self, data: bytes) -> Any:  # noqa: N802
         asked = api.UpdateSIPInboundTrunkRequest.FromString(data)
-        if asked.sip_trunk_id not in self.trunks:
-            return "not found"
-        asked.replace.sip_trunk_id = asked.sip_trunk_id
-        self.trunks[asked.sip_trunk_id] = asked.replace
-        return asked.replace
+        return _replaced(self.trunks, asked, "sip_trunk_id")
 
     def DeleteSIPTrunk(self, data: bytes) -> Any:  # noqa: N802
         id_ = api.DeleteSIPTrunkRequest.FromString(data).sip_trunk_id
@@ -165,11 +170,7 @@ class LiveKit:
 
     def UpdateSIPOutboundTrunk(self, data: bytes) -> Any:  # noqa: N802
         asked = api.UpdateSIPOutboundTrunkRequest.FromString(data)
-        if asked.sip_trunk_id not in self.outbound:
-            return "not found"
-        asked.replace.sip_trunk_id = asked.sip_trunk_id
-        self.outbound[asked.sip_trunk_id] = asked.replace
-        return asked.replace
+        return _replaced(self.outbound, asked, "sip_trunk_id")
 
     def ListSIPDispatchRule(self, data: bytes) -> Any:  # noqa: N802
         wanted = set(api.ListSIPDispatchRuleRequest.FromString(data).trunk_ids)
@@ -186,11 +187,7 @@ class LiveKit:
 
     def UpdateSIPDispatchRule(self, data: bytes) -> Any:  # noqa: N802
         asked = api.UpdateSIPDispatchRuleRequest.FromString(data)
-        if asked.sip_dispatch_rule_id not in self.rules:
-            return "not found"
-        asked.replace.sip_dispatch_rule_id = asked.sip_dispatch_rule_id
-        self.rules[asked.sip_dispatch_rule_id] = asked.replace
-        return asked.replace
+        return _replaced(self.rules, asked, "sip_dispatch_rule_id")
 
     def DeleteSIPDispatchRule(self, data: bytes) -> Any:  # noqa: N802
         id_ = api.DeleteSIPDispatchRuleRequest.FromString(data).sip_dispatch_rule_id

@@ -24,7 +24,7 @@ app = typer.Typer()
 @app.command()
 def plan(
     file: Annotated[Path, typer.Option("--file", "-f", help="Manifests; - is stdin.")],
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", help="For manifests that name none.")
     ] = "default",
@@ -40,7 +40,7 @@ def chat(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Manifests instead of the cluster's.")
     ] = None,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The client's.")] = "default",
     model: Annotated[
         str, typer.Option(help="none, or the address of an OpenAI-compatible server (http://…/v1).")
@@ -62,7 +62,7 @@ def chat(
 @app.command()
 def call(
     number: Annotated[str, typer.Argument(help="Number to call, for example +14152201000.")],
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     caller: Annotated[str, typer.Option("--from", help="Number that calls.")] = "+15005550006",
     seconds: Annotated[float, typer.Option(help="How long to listen after the answer.")] = 8,
     ring: Annotated[float, typer.Option(help="How many seconds to let it ring.")] = 20,
@@ -104,7 +104,7 @@ def calls(
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=500, help="Most calls to list.")] = 30,
     address: PortalAddress = None,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """List calls, newest first: who called, what came of it, how quick the answers were."""
@@ -132,7 +132,7 @@ def ab(
     ] = 100,
     namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
     address: PortalAddress = None,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """Compare two ways of saying it by the callers who booked (Receptionist.spec.experiment)."""
@@ -151,7 +151,7 @@ def loadtest(
         typer.Option(min=5, max=loadtest_command.MOST_SECONDS, help="Measured with one, and all."),
     ] = 20,
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The client's.")] = "default",
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """Call a client many times at once, on this machine's platform alone. Exit 2: served worse."""

@@ -24,7 +24,7 @@ app = typer.Typer()
 
 @app.command()
 def ledger(
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     open_: Annotated[
         bool, typer.Option("--open", help="Only what is bought and paid for now.")
     ] = False,
@@ -63,7 +63,7 @@ def orphans(
     fleet: FleetName = "default",
     release: Annotated[bool, typer.Option(help="Give them back, after a question.")] = False,
     yes: Yes = False,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """List what the fleet pays for that belongs to nobody. Exit 2: there is something."""
@@ -79,7 +79,7 @@ def orphans(
 @app.command()
 def cost(
     fleet: FleetName = "default",
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """Show each client's price, vendor cost and margin, and what is paid for nobody."""
@@ -94,7 +94,7 @@ def abandon(
     name: Annotated[str, typer.Argument(help="Name of an object that is being deleted.")],
     namespace: Annotated[str, typer.Option("--namespace", "-n")] = "default",
     yes: Yes = False,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
 ) -> None:
     """Let an object go whose vendor never answers again, and say what it leaves behind."""
     from voicefleet_cli import abandon as command
@@ -109,7 +109,7 @@ def export(
     directory: Annotated[
         Path | None, typer.Option("--directory", "-d", help="A file each, below this folder.")
     ] = None,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
 ) -> None:
     """Print manifests of everything live, with the identities to recover by; no Secrets."""
     from voicefleet_cli import export as command
@@ -141,7 +141,7 @@ def import_(
         list[str] | None,
         typer.Option("--map", help="NUMBER=CUSTOMER: these belong together; may be repeated."),
     ] = None,
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """Print manifests that take over numbers, customers and subscriptions that an agency has.
@@ -158,7 +158,7 @@ def import_(
 @app.command()
 def doctor(
     fleet: Annotated[str, typer.Option(help="Fleet to examine.")] = "default",
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     output: Form = Output.TABLE,
 ) -> None:
     """Check keys, rights, DNS and ports of a Fleet before anything is bought; only reads."""

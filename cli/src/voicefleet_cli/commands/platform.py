@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,7 +37,7 @@ _TROUBLE = (BuildFailed, Busy, KubectlFailed, PortTaken, StartFailed, ToolMissin
 
 @app.command()
 def up(
-    home: Home = default_home(),  # noqa: B008 - typer's way
+    home: Home = default_home(),
     base_port: BasePort = None,
     runtime: Annotated[
         str | None, typer.Option(help="Where agents run: podman, or process for development.")
@@ -93,7 +93,7 @@ def _next_steps(platform: Platform) -> None:
 
 
 @app.command()
-def down(home: Home = default_home()) -> None:  # noqa: B008
+def down(home: Home = default_home()) -> None:
     """Stop everything; the state stays, and `up` brings it back."""
     try:
         with step("Stopping the platform"):
@@ -104,7 +104,7 @@ def down(home: Home = default_home()) -> None:  # noqa: B008
 
 @app.command()
 def clean(
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Stop everything and remove the state, clients' data included."""
@@ -118,7 +118,7 @@ def clean(
 
 
 @app.command()
-def status(home: Home = default_home(), output: Form = Output.TABLE) -> None:  # noqa: B008
+def status(home: Home = default_home(), output: Form = Output.TABLE) -> None:
     """What runs where, and how the clients are."""
     platform = known(home)
     states = Supervisor(platform).states()
@@ -149,16 +149,16 @@ def status(home: Home = default_home(), output: Form = Output.TABLE) -> None:  #
         raise typer.Exit(Exit.FAILED)
 
 
-def _client_row(client: dict[str, object]) -> dict[str, object]:
+def _client_row(client: dict[str, Any]) -> dict[str, Any]:
     meta, state = client["metadata"], client.get("status") or {}
-    found = {c["type"]: c for c in state.get("conditions", [])}  # type: ignore[attr-defined]
+    found = {c["type"]: c for c in state.get("conditions", [])}
     ready, answering = found.get("Ready", {}), found.get("Answering", {})
     wrong = ready if ready.get("status") != "True" else answering
     return {
-        "client": f"{meta['namespace']}/{meta['name']}",  # type: ignore[index]
+        "client": f"{meta['namespace']}/{meta['name']}",
         "ready": ready.get("status", "Unknown"),
         "answering": answering.get("status", "Unknown"),
-        "number": state.get("primaryNumber"),  # type: ignore[attr-defined]
-        "url": (state.get("endpoints") or {}).get("url"),  # type: ignore[attr-defined]
+        "number": state.get("primaryNumber"),
+        "url": (state.get("endpoints") or {}).get("url"),
         "why": "" if wrong.get("status") == "True" else wrong.get("message", ""),
     }

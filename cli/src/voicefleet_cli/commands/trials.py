@@ -24,7 +24,7 @@ _MODEL = (
 
 @app.command()
 def tune(
-    home: Home = default_home(),  # noqa: B008
+    home: Home = default_home(),
     target_ms: Annotated[
         float, typer.Option(min=1, help="Milliseconds that callers should wait at most.")
     ] = 800,
@@ -93,7 +93,7 @@ def simulate(
     report: Annotated[
         Path, typer.Option(file_okay=False, help="Folder for report.html, report.json and sound.")
     ] = Path("simulation"),
-    home: Home = default_home(),  # noqa: B008 - typer's way
+    home: Home = default_home(),
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The client's.")] = "default",
     output: Form = Output.TABLE,
 ) -> None:

@@ -125,7 +125,7 @@ class Phone:
 
 async def _until(condition: Callable[[], bool]) -> None:
     """Looked at with each packet that is sent."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():  # noqa: ASYNC110 - of the clock, too
         await asyncio.sleep(rtp.SECONDS)
 
 
