@@ -9,7 +9,7 @@ MatchTrunkDetailed and MatchDispatchRuleIter), and a job goes to the worker with
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 
 from livekit import api
@@ -82,9 +82,14 @@ def _room(rule: api.SIPDispatchRuleInfo) -> str:
     return rule.rule.dispatch_rule_individual.room_prefix
 
 
-def strays(world: World) -> Iterator[str]:
-    """Calls that reach somebody who does not hold the number; there are none at any moment."""
-    holders = {obj["status"]["e164"]: _holder(obj) for obj in _numbers(world)}
+def strays(world: World, late: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Calls that reach somebody who does not hold the number; there are none at any moment.
+
+    `late` has by number who held it last, for whom a replaced leader's last request may still be
+    on its way to LiveKit, which knows no fence: where nobody has the number now, that is no stray.
+    """
+    holders = dict(late or {})
+    holders |= {obj["status"]["e164"]: name for obj in _numbers(world) if (name := _holder(obj))}
     dialled = {n["phone_number"] for n in world.paid.listed("number")} | set(holders)
     dialled |= {number for trunk in world.livekit.trunks.values() for number in trunk.numbers}
     for number in sorted(dialled):

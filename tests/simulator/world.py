@@ -157,6 +157,8 @@ class World:
         self.fault: Callable[[str], Fault | None] = lambda _name: None
         """Asked before each request what becomes of it."""
         self.log: list[str] = []
+        self.overlapped = False
+        """A leader that was replaced has gone on for a while."""
         self.client_ids: set[str] = set()
         """Every identity that a client ever had."""
         self._awaited: dict[str, asyncio.Event] = {}
@@ -194,6 +196,7 @@ class World:
     def fail_over(self, operator: Operator) -> None:
         """It stands still and is replaced, goes on with what it knew, and then finds out."""
         loop = asyncio.get_running_loop()
+        self.overlapped = True
         operator.freeze()
         self._replace(operator)
         loop.call_later(_STALE, operator.thaw)

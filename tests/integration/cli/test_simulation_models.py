@@ -30,7 +30,9 @@ async def test_a_model_in_a_file_is_served_for_the_run(tmp_path: Path) -> None:
     result = await simulate(tmp_path, "--model=none", f"--model={small_model()}")
     assert result.exit_code == 0, result.output
     model, none = Report.model_validate_json(result.stdout).by_model
-    assert (model.name, model.calls, model.asked) == (small_model().name, 1, 1)
+    assert (model.name, model.calls) == (small_model().name, 1)
+    # Once, or again where the machine was too busy to answer.
+    assert model.asked >= 1
     assert (none.name, none.calls, none.asked) == ("none", 1, 0)
 
 

@@ -154,13 +154,13 @@ def check_switched_last(stack: Stack, since: int, mine: Object) -> None:
     assert mine["trunk_sid"]
     log = stack.sandbox.get("/_sandbox/requests", params={"since": since}).json()
     routing = [
-        entry["parameters"]
+        set(entry["parameters"])
         for entry in log
         if entry["method"] == "POST"
         and entry["path"].endswith(f"/IncomingPhoneNumbers/{mine['sid']}.json")
         and {"VoiceUrl", "TrunkSid"} & set(entry["parameters"])
     ]
-    assert [set(parameters) for parameters in routing] == [{"VoiceUrl", "TrunkSid"}], routing
+    assert routing == [{"VoiceUrl", "VoiceFallbackUrl", "TrunkSid"}]
 
 
 def test_another_price_is_refused_before_anything_is_changed(stack: Stack, agency: Agency) -> None:

@@ -8,6 +8,7 @@ that the controller makes. Once all has settled, every number must also be heard
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 from collections import Counter
@@ -59,10 +60,12 @@ class Watched:
         self.judged = 0
         self.holders: dict[str, list[str]] = {}
         """By number: who has held it, in turn."""
+        self.late: dict[str, str] = {}
+        """By number: the name of its last holder, once a leader has been replaced while it ran."""
         world.fault = self._moment
 
     def _moment(self, _request: str) -> Fault | None:
-        self.look(calls.strays)
+        self.look(functools.partial(calls.strays, late=self.late))
         return self.faults.pop(len(self.world.log), None)
 
     def look(self, judge: Callable[[World], Iterator[str]]) -> None:
@@ -74,6 +77,8 @@ class Watched:
                 held = self.holders.setdefault(status["e164"], [])
                 if claim and claim["clientID"] not in held[-1:]:
                     held.append(claim["clientID"])
+                if claim and self.world.overlapped:
+                    self.late[status["e164"]] = claim["name"]
 
     def _free(self) -> str | None:
         """A number of the fleet's that nobody has."""
@@ -120,12 +125,18 @@ class Watched:
                 world.restart()
 
 
+def quarantine(world: World, days: int) -> None:
+    """For how long the fleet keeps a number that was given up."""
+    world.kube.write(
+        ("fleets", "", "default"), {}, {"spec": {"telephony": {"quarantineDays": days}}}
+    )
+
+
 async def live(world: World, story: Story, quarantine_days: int) -> Watched:
     """Do all of that, rest, and look at how it has ended."""
     watched = Watched(world)
     world.begin()
-    fleet = ("fleets", "", "default")
-    world.kube.write(fleet, {}, {"spec": {"telephony": {"quarantineDays": quarantine_days}}})
+    quarantine(world, quarantine_days)
     for deed, pause in story:
         watched.do(deed)
         await asyncio.sleep(pause)
@@ -202,6 +213,38 @@ def test_who_asks_for_exactly_a_free_number_gets_it() -> None:
     )
     assert not watched.wrong
     assert any(len(held) > 1 for held in watched.holders.values())
+
+
+def test_a_second_number_that_a_replaced_leader_has_taken_is_free_again() -> None:
+    """It asks for the one that was free when it was stopped, its successor for another."""
+
+    async def replaced() -> tuple[dict[str, None], Counter[str]]:
+        with simulated(STOCK) as world:
+            watched = Watched(world)
+            world.begin()
+            quarantine(world, days=0)
+            # What was bought first is free last: the successor, who lists them, sees another order.
+            for keys in (["main"], ["main", "second"], ["main"], []):
+                watched.do(("apply", "ann", keys, True))
+                await asyncio.sleep(60)
+
+            def stop(request: str) -> Fault | None:
+                if request != "kube PATCH phonenumbers/*":
+                    return None
+                world.fault = lambda _request: None
+                return Fault.OLD_LEADER
+
+            world.fault = stop
+            watched.do(("apply", "ben", ["main"], True))
+            await asyncio.sleep(60)
+            watched.look(calls.unheard)
+            phases = (number["status"]["phase"] for number in world.kube.all("phonenumbers"))
+            return watched.wrong, Counter(phases)
+
+    with virtual_time() as runner:
+        wrong, phases = runner.run(replaced())
+    assert not wrong
+    assert phases == {"Bound": 1, "Available": 1}
 
 
 def test_calls_find_their_way_at_every_moment_of_a_change_of_ingress() -> None:

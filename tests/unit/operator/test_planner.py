@@ -226,6 +226,19 @@ def test_a_removed_number_leaves_livekit_before_it_is_given_back() -> None:
     assert todo.cost_minor == -115
 
 
+@pytest.mark.parametrize("second", ["a", "z"])
+def test_of_two_numbers_for_one_entry_the_routed_one_stays(second: str) -> None:
+    """A replaced leader's last request has claimed another free number."""
+    observed = settled(desired())
+    (mine,) = observed.numbers
+    extra = replace(mine, name=second, e164="+14155550188", sid="PN-extra")
+    todo = plan(desired(), replace(observed, numbers=(mine, extra)))
+    (release,) = todo.actions
+    assert (release.kind, release.args["object_name"]) == (ActionKind.RELEASE_NUMBER, second)
+    assert release.args["policy"] == "Retain"
+    assert release.reversible
+
+
 def test_a_number_is_given_back_once_and_then_waited_for() -> None:
     observed = settled(desired())
     leaving = tuple(replace(obj, phase="Released") for obj in observed.numbers)

@@ -10,7 +10,7 @@ from typing import Any
 
 from voicefleet_agent.providers.base import ProviderFailed
 from voicefleet_agent.providers.http import Endpoint
-from voicefleet_agent.providers.local import brief, gateway
+from voicefleet_agent.providers.local import AHEAD_TIMEOUT, brief, gateway
 from voicefleet_agent.providers.openai import OpenAIModel
 from voicefleet_cli.chat import model_at
 from voicefleet_cli.console import fail
@@ -74,7 +74,8 @@ class Briefed:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._model = OpenAIModel(endpoint, "default", "Local")
+        # Nobody holds a telephone: a busy machine is waited for.
+        self._model = OpenAIModel(endpoint, "default", "Local", AHEAD_TIMEOUT)
         self._read = ""
 
     async def complete(

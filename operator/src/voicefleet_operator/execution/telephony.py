@@ -98,7 +98,7 @@ async def release_number(ctx: ClientContext, action: Action) -> None:
     """Give the number up; what then happens is its reclaim policy's business."""
     name = action.args["object_name"]
     if action.args["policy"] == "Retain":
-        await _patch_number(ctx, name, {"claimRef": None}, None)
+        await _patch_number(ctx, name, {"claimRef": None, "reclaimPolicy": "Retain"}, None)
     else:
         if ctx.desired.rollback:
             await _patch_number(ctx, name, {"reclaimPolicy": "Release"}, None)

@@ -21,10 +21,23 @@ _POWER = ConditionType.TELEPHONY_READY
 
 def bound(observed: Observed, wanted: WantedTelephony | None) -> tuple[NumberObject, ...]:
     """The client's numbers that it wants and has, in the order of the spec."""
-    have = {obj.number: obj for obj in observed.numbers if obj.phase == "Bound" and obj.e164}
+    held = {obj.number: obj for obj in _by_worth(observed) if _is_bound(obj)}
     return (
-        tuple(have[claim.name] for claim in wanted.numbers if claim.name in have) if wanted else ()
+        tuple(held[claim.name] for claim in wanted.numbers if claim.name in held) if wanted else ()
     )
+
+
+def _is_bound(obj: NumberObject) -> bool:
+    return obj.phase == "Bound" and obj.e164 is not None
+
+
+def _by_worth(observed: Observed) -> list[NumberObject]:
+    """The client's numbers, those that callers reach already last.
+
+    An old leader's last request can claim a second number for one entry of the spec.
+    """
+    routed = {e164 for trunk in observed.inbound_trunks for e164 in trunk.numbers}
+    return sorted(observed.numbers, key=lambda obj: (_is_bound(obj), obj.e164 in routed, obj.name))
 
 
 def plan_telephony(
@@ -45,7 +58,14 @@ def plan_telephony(
 def _claims(
     builder: PlanBuilder, wanted: WantedTelephony, observed: Observed, after: str | None
 ) -> None:
-    claimed = {obj.number: obj for obj in observed.numbers}
+    numbers = _by_worth(observed)
+    claimed = {obj.number: obj for obj in numbers}
+    for number in numbers:
+        if number is not claimed[number.number]:
+            # Only what was free is ever claimed twice, and free it is again.
+            free = replace(number, reclaim_policy="Retain")
+            reason = f"the client's {number.number} is another one already"
+            _release(builder, free, reason, _stop_step(observed, number))
     for claim in wanted.numbers:
         obj = claimed.pop(claim.name, None)
         if obj is None:
