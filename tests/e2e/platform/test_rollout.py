@@ -35,7 +35,7 @@ from voicefleet_infra.services import Service
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 HELD = 5
-"""Calls that go on all the while; two cores start a second agent beside them."""
+"""Calls that go on all the while; with those who ring, as many as two cores carry well."""
 PERCENT, CALLS = 10, 3
 RINGING = 3
 """Callers who ring at the same time."""
