@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import sys
-from functools import partial
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +17,25 @@ import yaml
 from pydantic import ValidationError
 
 from voicefleet_api.base import problems
-from voicefleet_cli.console import Exit, Output, fail, out, print_json, table
+from voicefleet_cli.console import Exit, fail, out, print_json, table
 from voicefleet_infra.cluster import kubectl_path
 from voicefleet_operator.planning.desired import Unmet
-from voicefleet_operator.preview import Preview, preview
+from voicefleet_operator.planning.plan import Action
+from voicefleet_operator.preview import Change, Preview, preview
 
 _PLURALS = {
     "VoiceClient": "voiceclients.voicefleet.dev",
     "Receptionist": "receptionists.voicefleet.dev",
     "Fleet": "fleets.voicefleet.dev",
 }
+
+
+class PlanForm(StrEnum):
+    """Forms of a plan."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -50,23 +63,28 @@ def live(kubeconfig: Path | None, kind: str, ns: str, name: str) -> dict[str, An
     return found
 
 
-def show(kubeconfig: Path | None, file: Path, namespace: str, output: Output) -> Exit:
+def show(
+    kubeconfig: Path | None, file: Path, namespace: str, output: PlanForm, before: Path | None
+) -> Exit:
     """Print the plan; `Exit.CHANGES` where there is something to do."""
 
-    lookup = partial(live, kubeconfig)
+    lookup = cache(partial(live, kubeconfig))
     try:
-        previews = preview(read(file), lookup, namespace)
+        previews = preview(read(file), lookup, namespace, read(before) if before else ())
     except Unmet as unmet:
         fail(f"{unmet.reason}: {unmet.message}")
     except ValidationError as error:
         fail(f"{file} is not valid: {problems(error)}")
     except OSError as error:
         fail(str(error))
-    if output is Output.JSON:
-        print_json([_plain(item) for item in previews])
-    else:
-        for item in previews:
-            _print(item)
+    match output:
+        case PlanForm.JSON:
+            print_json([_plain(item) for item in previews])
+        case PlanForm.MARKDOWN:
+            sys.stdout.write(_markdown(previews))
+        case PlanForm.TABLE:
+            for item in previews:
+                _print(item)
     return Exit.CHANGES if any(item.actions for item in previews) else Exit.OK
 
 
@@ -74,7 +92,7 @@ def _plain(item: Preview) -> dict[str, Any]:
     return {
         "namespace": item.namespace,
         "name": item.name,
-        "exists": item.exists,
+        "change": item.change,
         "actions": [
             {
                 "action": action.kind,
@@ -99,11 +117,64 @@ def _print(item: Preview) -> None:
         return
     rows = table("Action", "Target", "Why", "A month", title=f"[bold]{title}[/bold]")
     for action in item.actions:
-        cost = f"{action.cost_minor / 100:+.2f}" if action.cost_minor else ""
         final = "" if action.reversible else " [yellow](cannot be undone)[/yellow]"
-        rows.add_row(action.kind, action.target, action.reason + final, cost)
+        rows.add_row(action.kind, action.target, action.reason + final, _money(action.cost_minor))
     out.print(rows)
     out.print(
         f"Vendors' bill: {item.plan.cost_minor / 100:+.2f} a month;"
         f" the client pays: {item.plan.revenue_minor / 100:+.2f} a month\n"
     )
+
+
+def _money(minor: int) -> str:
+    """A difference a month; empty where there is none."""
+    return f"{minor / 100:+.2f}" if minor else ""
+
+
+# --- for a pull request ---------------------------------------------------------------------------
+
+
+def _markdown(previews: list[Preview]) -> str:
+    """What it comes to, client by client, and the steps folded up below (GitHub's Markdown)."""
+    changing = [item for item in previews if item.actions]
+    counts = Counter(str(item.change) if item.actions else "unchanged" for item in previews)
+    words = ", ".join(f"{counts[each]} {each}" for each in (*Change, "unchanged") if counts[each])
+    lines = [f"### Plan for the clients: {words or 'there are none'}"]
+    if changing:
+        whole = [action for item in changing for action in item.actions]
+        lines += [
+            "",
+            "| client | | bought, released or ended for good | vendors' bill | client pays |",
+            "|---|---|---|--:|--:|",
+            *(_row(f"`{i.namespace}/{i.name}`", i.change, i.actions) for i in changing),
+            _row("**a month, in all**", "", whole, say=False),
+        ]
+    for item in changing:
+        lines += [
+            "",
+            f"<details><summary>{item.namespace}/{item.name}: {len(item.actions)} steps</summary>",
+            "",
+            "| step | what | why | vendors' bill | client pays |",
+            "|---|---|---|--:|--:|",
+            *(
+                f"| {action.kind} | {_cell(action.target)} | {_cell(action.reason)}"
+                f" | {_money(action.cost_minor)} | {_money(action.revenue_minor)} |"
+                for action in item.actions
+            ),
+            "",
+            "</details>",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(title: str, change: str, actions: Iterable[Action], *, say: bool = True) -> str:
+    actions = list(actions)
+    final = [f"{a.kind} {_cell(a.target)}" for a in actions if say and not a.reversible]
+    cost = _money(sum(action.cost_minor for action in actions)) or "0.00"
+    revenue = _money(sum(action.revenue_minor for action in actions)) or "0.00"
+    return f"| {title} | {change} | {'<br>'.join(final)} | {cost} | {revenue} |"
+
+
+def _cell(text: str) -> str:
+    """Text from a manifest, which may hold anything, as a cell of a table."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

@@ -194,10 +194,13 @@ def _root(kind: Kind) -> Schema:
     root = structural(schema, schema.get("$defs", {}))
     root["description"] = " ".join((inspect.getdoc(kind.model) or "").split())
     properties = root["properties"]
-    properties["status"]["default"] = {"observedGeneration": -1}
-    # The description must not name a default that is the server's own.
-    observed = properties["status"]["properties"]["observedGeneration"]
-    observed["description"] = "Generation last handled; -1 before the first time."
+    # A Receptionist has none: what becomes of it, its clients say. With the default it would wait
+    # for ever to be handled.
+    if "status" in properties:
+        properties["status"]["default"] = {"observedGeneration": -1}
+        # The description must not name a default that is the server's own.
+        observed = properties["status"]["properties"]["observedGeneration"]
+        observed["description"] = "Generation last handled; -1 before the first time."
     root["properties"] = {**_STANDARD, **properties}
     root["required"] = ["spec"]
     return root
@@ -215,7 +218,8 @@ def _column(column: Column) -> Schema:
 
 def crd(kind: Kind) -> Schema:
     """The CustomResourceDefinition of one kind."""
-    name = kind.model.__name__
+    name, schema = kind.model.__name__, _root(kind)
+    status: Schema = {"subresources": {"status": {}}} if "status" in schema["properties"] else {}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -239,9 +243,9 @@ def crd(kind: Kind) -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    **status,
                     "additionalPrinterColumns": [_column(column) for column in kind.columns],
-                    "schema": {"openAPIV3Schema": _root(kind)},
+                    "schema": {"openAPIV3Schema": schema},
                 }
             ],
         },

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import ConfigDict, Field, model_validator
 
 from voicefleet_api import rules
-from voicefleet_api.base import ApiModel, StatusModel
-from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName
+from voicefleet_api.base import ApiModel
+from voicefleet_api.meta import DateTime, LocalRef, ObjectName
 from voicefleet_api.names import KEY_PATTERN
 from voicefleet_api.phonenumber import PersonsPhone
 from voicefleet_api.professions import AppointmentType
@@ -243,18 +243,6 @@ class ReceptionistSpec(ApiModel):
     )
 
 
-class ReceptionistStatus(StatusModel):
-    """What the controller made of it."""
-
-    observed_generation: int = Field(default=-1, description="Generation last handled.")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="State for programs and `kubectl wait`; Ready is always among them.",
-        json_schema_extra=rules.conditions(),
-    )
-
-
 class Receptionist(ApiModel):
     """What a client's agent says and knows; changed while it runs."""
 
@@ -262,7 +250,4 @@ class Receptionist(ApiModel):
 
     spec: ReceptionistSpec = Field(
         description="The client's own words; whatever is unset comes from the profession."
-    )
-    status: ReceptionistStatus | None = Field(
-        default=None, description="What the controller made of it."
     )

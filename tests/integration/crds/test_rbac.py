@@ -56,7 +56,7 @@ MAY = [
     *(("patch", kind, GROUP, "") for kind in ("voiceclients", "phonenumbers", "fleets")),
     *(
         ("update", f"{kind}/status", GROUP, "")
-        for kind in ("voiceclients", "receptionists", "phonenumbers", "fleets")
+        for kind in ("voiceclients", "phonenumbers", "fleets")
     ),
     ("create", "phonenumbers", GROUP, ""),
     ("delete", "phonenumbers", GROUP, ""),

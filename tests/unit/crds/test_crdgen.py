@@ -15,6 +15,8 @@ from voicefleet_api.base import ApiModel
 pytestmark = pytest.mark.unit
 GENERATED = Path(__file__).resolve().parents[3] / "crds" / "generated"
 CRDS = {kind.plural: crdgen.crd(kind) for kind in crdgen.KINDS}
+HANDLED = CRDS.keys() - {"receptionists"}
+"""Kinds that the controller says something about."""
 
 
 def root(plural: str) -> dict[str, Any]:
@@ -82,7 +84,14 @@ def test_every_field_is_bounded(path: str, node: dict[str, Any]) -> None:
 
 def test_the_only_default_is_the_status() -> None:
     defaults = {path: node["default"] for path, node in NODES if "default" in node}
-    assert defaults == {f"{plural}.status": {"observedGeneration": -1} for plural in CRDS}
+    assert defaults == {f"{plural}.status": {"observedGeneration": -1} for plural in HANDLED}
+
+
+def test_a_kind_that_nobody_handles_does_not_wait_to_be_handled() -> None:
+    """kstatus: without a status it is current; with observedGeneration -1 it never would be."""
+    [version] = CRDS["receptionists"]["spec"]["versions"]
+    assert "status" not in root("receptionists")["properties"]
+    assert "subresources" not in version
 
 
 def test_schemas_are_structural() -> None:
@@ -99,7 +108,7 @@ def test_conditions_are_merged_by_type_and_named_lists_by_name() -> None:
         for path, node in NODES
         if node.get("x-kubernetes-list-type") == "map"
     }
-    for plural in CRDS:
+    for plural in HANDLED:
         assert keys[f"{plural}.status.conditions"] == ["type"]
     assert keys["voiceclients.spec.telephony.numbers"] == ["name"]
     assert keys["fleets.spec.plans"] == ["name"]

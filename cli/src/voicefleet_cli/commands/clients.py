@@ -24,14 +24,21 @@ app = typer.Typer()
 @app.command()
 def plan(
     file: Annotated[Path, typer.Option("--file", "-f", help="Manifests; - is stdin.")],
+    before: Annotated[
+        Path | None,
+        typer.Option(help="Manifests as they were: what is only there counts as deleted."),
+    ] = None,
     home: Home = default_home(),
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", help="For manifests that name none.")
     ] = "default",
-    output: Form = Output.TABLE,
+    output: Annotated[
+        plan_command.PlanForm,
+        typer.Option("--output", "-o", help="Form of the output; markdown is for pull requests."),
+    ] = plan_command.PlanForm.TABLE,
 ) -> None:
     """What applying manifests would do, with the monthly difference in cost. Exit 2: changes."""
-    raise typer.Exit(plan_command.show(kubeconfig(home), file, namespace, output))
+    raise typer.Exit(plan_command.show(kubeconfig(home), file, namespace, output, before))
 
 
 @app.command()

@@ -91,6 +91,7 @@ def _subscription(
             _POWER,
             target,
             "the plan or its price changed",
+            revenue_minor=wanted.price_minor - sub.price_minor,
             subscription_id=sub.id,
             item_id=sub.item_id,
         )
@@ -177,6 +178,7 @@ def plan_no_billing(
                 sub.id,
                 "the client is no longer billed",
                 after=after,
+                revenue_minor=-sub.price_minor,
                 reversible=desired.on_delete == "AtPeriodEnd",
                 subscription_id=sub.id,
                 when=desired.on_delete,

@@ -78,8 +78,9 @@ def _billing(desired: Desired, observed: Observed, action: Action) -> dict[str, 
             | ActionKind.CHANGE_PRICE
         ):
             subscription = Subscription(
-                _NEW, _NEW, "active", _NEW, price, False, True, desired.mark
-            )
+                _NEW, _NEW, "active", _NEW, price, False, True, desired.mark,
+                price_minor=wanted.price_minor if wanted else 0,
+            )  # fmt: skip
             return {"subscription": subscription, "checkout": None}
         case ActionKind.EXPIRE_CHECKOUT:
             return {"checkout": None}

@@ -1,0 +1,1 @@
+../VoiceClient/health.lua
