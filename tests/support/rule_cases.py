@@ -27,6 +27,11 @@ def network(cidr: str) -> Manifest:
     return {"telephony": {"carrierNetworks": [cidr]}}
 
 
+def agents(**config: Any) -> Manifest:
+    """spec.runtime of a fleet whose agents run in the cluster."""
+    return {"runtime": {"className": "kubernetes", "kubernetes": config}}
+
+
 def cloned(**clone: Any) -> Manifest:
     """A Receptionist with a voice of its own."""
     consent = {"givenBy": "Ada", "givenAt": "2026-01-31T12:00:00Z", "statement": "Yes."}
@@ -390,6 +395,46 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.telephony.carrierNetworks[0]",
         "list the carrier's own networks",
     ),
+    "image without tag": (
+        fleet(**agents(image="registry.example:5000/agent")),
+        "spec.runtime.kubernetes.image",
+        "must say which image it is",
+    ),
+    "image latest": (
+        fleet(**agents(image="registry.example/agent:latest")),
+        "spec.runtime.kubernetes.image",
+        "a tag other than latest",
+    ),
+    "egress to everything": (
+        fleet(**agents(egress=[{"name": "all", "cidr": "::/0", "ports": [{"port": 443}]}])),
+        "spec.runtime.kubernetes.egress[0].cidr",
+        "is wider than /8",
+    ),
+    "egress to no network": (
+        fleet(**agents(egress=[{"name": "livekit", "cidr": "192.0.2.1", "ports": [{"port": 1}]}])),
+        "spec.runtime.kubernetes.egress[0].cidr",
+        "must be a network in CIDR form, for example 203",
+    ),
+    "egress to nowhere": (
+        fleet(**agents(egress=[{"name": "livekit", "ports": [{"port": 1}]}])),
+        "spec.runtime.kubernetes.egress[0]",
+        "set exactly one of cidr",
+    ),
+    "egress ports that end before they begin": (
+        fleet(
+            **agents(
+                egress=[
+                    {
+                        "name": "livekit",
+                        "cidr": "192.0.2.1/32",
+                        "ports": [{"port": 60000, "endPort": 50000}],
+                    }
+                ]
+            )
+        ),
+        "spec.runtime.kubernetes.egress[0].ports[0].endPort",
+        "endPort is the last of the ports",
+    ),
     "no carrier network": (
         fleet(telephony={"carrierNetworks": []}),
         "spec.telephony.carrierNetworks",
@@ -443,6 +488,26 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
 }
 
 ACCEPTED: dict[str, Manifest] = {
+    "agents in the cluster": fleet(
+        **agents(
+            image="registry.example:5000/voicefleet-agent:1.4.0",
+            storageClassName="local-path",
+            nodeSelector={"voicefleet.dev/agents": "true"},
+            egress=[
+                {
+                    "name": "livekit",
+                    "cidr": "192.0.2.1/32",
+                    "ports": [
+                        {"port": 7880},
+                        {"protocol": "UDP", "port": 50000, "endPort": 60000},
+                    ],
+                },
+                {"name": "portal", "namespace": "voicefleet-system", "ports": [{"port": 8443}]},
+                {"name": "vendors", "cidr": "0.0.0.0/0", "ports": [{"port": 443}]},
+            ],
+        )
+    ),
+    "an image by its digest": fleet(**agents(image=f"localhost/agent@sha256:{'0' * 64}")),
     "encrypted calls": fleet(telephony={"secure": True, "originationURIs": [TLS]}),
     "a sandbox with a SIP edge": fleet(sandbox={"sipAddress": "192.0.2.2:5060"}),
     "a contact with an extension": receptionist(

@@ -158,7 +158,10 @@ def build(config: AgentConfig, settings: Settings, tally: Tally) -> Worker:
 async def serve_health(
     worker: Worker, delivery: Delivery, tally: Tally, config: AgentConfig, settings: Settings
 ) -> web.AppRunner:
-    """`GET /`: 200 while registered and taking calls, else 503; a JSON object either way."""
+    """`GET /`: 200 while registered and taking calls, else 503; a JSON object either way.
+
+    `GET /healthz`: 200 while the event loop runs; a restart would not help it.
+    """
     started_at = time.time()
 
     async def health(_: web.Request) -> web.Response:
@@ -180,8 +183,12 @@ async def serve_health(
             status=200 if ready else 503,
         )
 
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response()
+
     app = web.Application()
     app.router.add_get("/", health)
+    app.router.add_get("/healthz", alive)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, settings.health_host, settings.health_port).start()

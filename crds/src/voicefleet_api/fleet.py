@@ -55,6 +55,17 @@ OverflowAgent = Annotated[
         json_schema_extra=rules.OVERFLOW_AGENT,
     ),
 ]
+RuntimeClass = Literal["podman", "kubernetes", "process", "stub"]
+Image = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^\S+(:[\w.-]+|@sha256:[0-9a-f]{64})$",
+        json_schema_extra=rules.IMAGE,
+    ),
+]
+EgressNetwork = Annotated[str, Field(max_length=64, json_schema_extra=rules.EGRESS_NETWORK)]
+LabelValue = Annotated[str, Field(max_length=63, description="Value of the label.")]
 PriceID = Annotated[str, Field(max_length=64, description="Id of the price, price_….")]
 
 
@@ -227,14 +238,82 @@ class DNSConfig(ApiModel):
     ttl: int = Field(default=300, ge=1, le=86400, description="Seconds that answers may be cached.")
 
 
+class EgressPort(ApiModel):
+    """Ports that something is reached at."""
+
+    model_config = ConfigDict(json_schema_extra=rules.EGRESS_PORT)
+
+    protocol: Literal["TCP", "UDP"] = Field(default="TCP", description="Protocol.")
+    port: int = Field(ge=1, le=65535, description="Port, or the first of them.")
+    end_port: int | None = Field(
+        default=None, ge=1, le=65535, description="The last of them; unset: port alone."
+    )
+
+
+class Egress(ApiModel):
+    """Something outside its namespace that agents may reach."""
+
+    model_config = ConfigDict(json_schema_extra=rules.EGRESS)
+
+    name: ObjectName = Field(description="What it is, for example livekit or portal.")
+    cidr: EgressNetwork | None = Field(
+        default=None,
+        description="Its network, where it is no pod or one in its node's network (LiveKit)."
+        " 0.0.0.0/0 is the internet, without private networks.",
+    )
+    namespace: ObjectName | None = Field(
+        default=None, description="Its namespace, where it is in the cluster's own network."
+    )
+    ports: list[EgressPort] = Field(min_length=1, max_length=16, description="Its ports.")
+
+
+class KubernetesConfig(ApiModel):
+    """How agents run in the cluster."""
+
+    image: Image | None = Field(
+        default=None, description="Image of the agent; the operator's own setting if unset."
+    )
+    storage_class_name: ObjectName | None = Field(
+        default=None,
+        description="StorageClass of clients' volumes; the cluster's default if unset. Clients that"
+        " have a volume keep it.",
+    )
+    storage_mib: int = Field(
+        default=2048, ge=64, le=1_048_576, description="Size of a new client's volume."
+    )
+    cpu_request_millis: int = Field(
+        default=100, ge=10, le=64_000, description="Processor that is kept free, in thousandths."
+    )
+    cpu_limit_millis: int = Field(
+        default=2000, ge=10, le=64_000, description="Most processor it gets, in thousandths."
+    )
+    memory_request_mib: int = Field(
+        default=256, ge=64, le=65536, description="Memory that is kept free; memoryMib at most."
+    )
+    node_selector: dict[str, LabelValue] = Field(
+        default_factory=dict, max_length=16, description="Labels of the nodes that agents run on."
+    )
+    egress: list[Egress] = Field(
+        default_factory=list,
+        max_length=32,
+        description="What agents may reach beside the cluster's DNS: LiveKit, the portal, models"
+        " or their vendors, calendars; everything else is closed to them.",
+        json_schema_extra=rules.named_map(),
+    )
+
+
 class RuntimeConfig(ApiModel):
     """Where clients' agents run unless they say otherwise."""
 
-    class_name: Literal["podman", "process", "stub"] = Field(
+    class_name: RuntimeClass = Field(
         default="podman",
-        description="podman: a pod a client; process: development only; stub: benchmarks only.",
+        description="podman: a pod a client, on this machine; kubernetes: a namespace a client, in"
+        " the operator's own cluster; process: development only; stub: benchmarks only.",
     )
     memory_mib: int = Field(default=1024, ge=128, le=65536, description="Memory limit of a pod.")
+    kubernetes: KubernetesConfig | None = Field(
+        default=None, description="For agents with className kubernetes."
+    )
 
 
 class SandboxConfig(ApiModel):

@@ -191,6 +191,24 @@ CARRIER_NETWORK = checked(
         " own networks",
     ),
 )
+IMAGE = checked(
+    rule(
+        r"self.matches(r'^\S+(:[\w.-]+|@sha256:[0-9a-f]{64})$') && !self.endsWith(':latest')",
+        "must say which image it is, by a tag other than latest or by its digest: agents are rolled"
+        " out where the name changes, for example registry.example/voicefleet-agent:1.4.0",
+    )
+)
+EGRESS_NETWORK = checked(
+    rule(
+        "isCIDR(self)",
+        "must be a network in CIDR form, for example 203.0.113.7/32 for a single address",
+    ),
+    rule(
+        "!isCIDR(self) || self == '0.0.0.0/0' || cidr(self).prefixLength() >= 8",
+        "is wider than /8: agents would reach other clients, nodes and the API server; name what is"
+        " to be reached, or 0.0.0.0/0 for the internet without private networks",
+    ),
+)
 
 # Objects -----------------------------------------------------------------------------------------
 
@@ -344,6 +362,20 @@ TELEPHONY_CONFIG = checked(
         "with secure the carrier sends calls by TLS alone: end each URI with ;transport=tls, for"
         " example sip:sip.fleet.example:5061;transport=tls",
         ".originationURIs",
+    )
+)
+EGRESS = checked(
+    rule(
+        "has(self.cidr) != has(self.namespace)",
+        "set exactly one of cidr (outside the cluster, or in a node's network) and namespace (in"
+        " the cluster)",
+    )
+)
+EGRESS_PORT = checked(
+    rule(
+        "!has(self.endPort) || self.endPort >= self.port",
+        "endPort is the last of the ports, and port the first: make it port or more, or remove it",
+        ".endPort",
     )
 )
 FLEET_SPEC = checked(

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from voicefleet_api import rules
 from voicefleet_api.base import ApiModel, StatusModel
-from voicefleet_api.fleet import PlanName
+from voicefleet_api.fleet import PlanName, RuntimeClass
 from voicefleet_api.meta import Condition, DateTime, LocalRef, ObjectName, Operation, TimelineEntry
 from voicefleet_api.names import TIME_ZONE_PATTERN
 from voicefleet_api.phonenumber import (
@@ -185,7 +185,7 @@ class ClientDNS(ApiModel):
 class ClientRuntime(ApiModel):
     """Where the client's agent runs."""
 
-    class_name: Literal["podman", "process", "stub"] | None = Field(
+    class_name: RuntimeClass | None = Field(
         default=None, description="Instead of the fleet's default."
     )
 

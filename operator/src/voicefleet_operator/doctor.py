@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import dns.asyncresolver
 import dns.exception
 
-from voicefleet_api.fleet import DNSConfig, FleetSpec, FleetStatus
+from voicefleet_api.fleet import DNSConfig, FleetSpec, FleetStatus, KubernetesConfig
 from voicefleet_operator.drivers.errors import VendorError
-from voicefleet_operator.kube import FLEETS, Kube, KubeError, Object, Resource
+from voicefleet_operator.kube import FLEETS, STORAGECLASSES, Kube, KubeError, Object, Resource
 from voicefleet_operator.reconcilers.common import read_secret
 from voicefleet_operator.world import Names, Routing, Voices, World, build_world
 
@@ -73,6 +73,11 @@ async def examine(kube: Kube, fleet_name: str) -> AsyncIterator[Check]:
         await world.close()
     async for check in _network(spec):
         yield check
+    if spec.runtime is not None and spec.runtime.class_name == "kubernetes":
+        config = spec.runtime.kubernetes or KubernetesConfig()
+        yield await _storage(kube, config.storage_class_name)
+        if spec.livekit is not None:
+            yield _egress(config, spec.livekit.agent_url)
 
 
 async def _admission(kube: Kube) -> Check:
@@ -144,17 +149,56 @@ async def _network(spec: FleetSpec) -> AsyncIterator[Check]:
         yield await _delegation(spec.dns)
 
 
-async def _tcp(what: str, url: str) -> Check:
+async def _storage(kube: Kube, wanted: str | None) -> Check:
+    """Whether the cluster can make volumes for clients."""
+    what = "StorageClass of clients' volumes"
+    try:
+        found = await kube.list(STORAGECLASSES)
+    except KubeError as error:
+        return Check(what, "warning", str(error), "Ask for the right to list them")
+    names = [each["metadata"]["name"] for each in found]
+    if wanted is None:
+        names = [each["metadata"]["name"] for each in found if _is_default(each)]
+    elif wanted not in names:
+        return Check(what, "failed", f"{wanted} is not there", f"Choose one of: {', '.join(names)}")
+    if names:
+        return Check(what, "ok", wanted or names[0])
+    remedy = "Set Fleet spec.runtime.kubernetes.storageClassName"
+    return Check(what, "failed", "the cluster has no default one", remedy)
+
+
+def _is_default(storage_class: Object) -> bool:
+    annotations = storage_class["metadata"].get("annotations") or {}
+    return annotations.get("storageclass.kubernetes.io/is-default-class") == "true"
+
+
+def _egress(config: KubernetesConfig, url: str) -> Check:
+    """Whether agents may reach LiveKit's port at all; at which address it is, is not looked at."""
+    _, port = _address(url)
+    for each in config.egress:
+        tcp = [ports for ports in each.ports if ports.protocol == "TCP"]
+        if any(ports.port <= port <= (ports.end_port or ports.port) for ports in tcp):
+            return Check("Agents' way to LiveKit", "ok", f"egress {each.name} opens port {port}")
+    detail = f"no egress opens TCP port {port} ({url})"
+    remedy = "Add it to Fleet spec.runtime.kubernetes.egress"
+    return Check("Agents' way to LiveKit", "failed", detail, remedy)
+
+
+def _address(url: str) -> tuple[str | None, int]:
     parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+    return parts.hostname, parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+
+
+async def _tcp(what: str, url: str) -> Check:
+    host, port = _address(url)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            _, writer = await asyncio.open_connection(parts.hostname, port)
+            _, writer = await asyncio.open_connection(host, port)
         writer.close()
         await writer.wait_closed()
     except OSError as error:
-        return Check(what, "failed", f"{parts.hostname}:{port}: {error}", "Open the port")
-    return Check(what, "ok", f"{parts.hostname}:{port} accepts connections")
+        return Check(what, "failed", f"{host}:{port}: {error}", "Open the port")
+    return Check(what, "ok", f"{host}:{port} accepts connections")
 
 
 async def _sip(uri: str) -> Check:

@@ -1,6 +1,6 @@
 """The few requests that the controller makes of the API server, with typed outcomes.
 
-Watching is kopf's; this is for lists, reads and writes. One aiohttp session, dicts in and out:
+Watching our own kinds is kopf's; this is for the rest. One aiohttp session, dicts in and out:
 generated clients cost memory for models that we do not need (our models are pydantic's).
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -20,11 +20,15 @@ from voicefleet_api.names import API_VERSION, FIELD_MANAGER
 from voicefleet_operator import metrics
 
 Object = dict[str, Any]
+Objects = list[Object]
 logger = logging.getLogger(__name__)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _ATTEMPTS = 4
 _PAGE = 500
+_WATCH_SECONDS = 300
+_LINE = 1 << 20
+"""Bytes of a watch event that fit; an object of our own making has a few thousand."""
 
 
 class Resource(NamedTuple):
@@ -41,6 +45,13 @@ FLEETS = Resource(f"/apis/{API_VERSION}", "fleets")
 NAMESPACES = Resource("/api/v1", "namespaces")
 SECRETS = Resource("/api/v1", "secrets")
 EVENTS = Resource("/api/v1", "events")
+SERVICEACCOUNTS = Resource("/api/v1", "serviceaccounts")
+CONFIGMAPS = Resource("/api/v1", "configmaps")
+VOLUMECLAIMS = Resource("/api/v1", "persistentvolumeclaims")
+PODS = Resource("/api/v1", "pods")
+DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
+NETWORKPOLICIES = Resource("/apis/networking.k8s.io/v1", "networkpolicies")
+STORAGECLASSES = Resource("/apis/storage.k8s.io/v1", "storageclasses")
 LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 
 
@@ -115,17 +126,47 @@ class Kube:
         """One object; raises `NotFound`."""
         return await self._request("GET", _path(resource, namespace, name, None))
 
-    async def list(self, resource: Resource) -> list[Object]:
-        """All objects of a kind in all namespaces, page by page."""
-        items: list[Object] = []
-        params = {"limit": str(_PAGE)}
-        while True:
-            page = await self._request("GET", _path(resource, None, None, None), params=params)
-            items += page["items"]
-            token = page["metadata"].get("continue")
-            if not token:
-                return items
-            params["continue"] = token
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, selector: str = ""
+    ) -> Objects:
+        """All objects of a kind, in all namespaces or in one, page by page.
+
+        `selector`: only those with such labels.
+        """
+        return (await self._list(resource, namespace, selector))[0]
+
+    async def watch(self, resource: Resource, selector: str) -> AsyncIterator[tuple[str, Object]]:
+        """What there is, each as ("ADDED", object); then ("BOOKMARK", {}); then what changes.
+
+        Ends when the server ends it, after minutes: begin again. Raises `KubeError`.
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+        """
+        items, version = await self._list(resource, None, selector)
+        for item in items:
+            yield "ADDED", item
+        yield "BOOKMARK", {}
+        path = _path(resource, None, None, None)
+        params = {
+            "watch": "true",
+            "labelSelector": selector,
+            "resourceVersion": version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 30, connect=5)
+        try:
+            async with self._opened().get(
+                self._server + path, params=params, timeout=timeout, read_bufsize=_LINE
+            ) as response:
+                if response.status >= 400:
+                    raise _error(response.status, await response.text())
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        # As a rule: the version has been forgotten (410).
+                        return
+                    yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError) as exc:
+            raise KubeUnavailable(0, f"watching {path}: {type(exc).__name__}") from exc
 
     async def create(
         self, resource: Resource, body: Object, namespace: str | None = None
@@ -133,6 +174,22 @@ class Kube:
         """Create; raises `Conflict` where the name is taken."""
         return await self._request(
             "POST", _path(resource, namespace, None, None), body, written=("create", resource)
+        )
+
+    async def apply(self, resource: Resource, body: Object, namespace: str | None = None) -> Object:
+        """Server-side apply: the fields in `body` become ours, all others stay as they are.
+
+        A field of ours that somebody else has changed is taken back; one that is no longer in
+        `body`, and nobody else wants, goes.
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/
+        """
+        return await self._request(
+            "PATCH",
+            _path(resource, namespace, body["metadata"]["name"], None),
+            body,
+            params={"force": "true"},
+            content_type="application/apply-patch+yaml",
+            written=("apply", resource),
         )
 
     async def patch(
@@ -163,6 +220,26 @@ class Kube:
         except NotFound:
             return
 
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("Kube is used outside its context")
+        return self._session
+
+    async def _list(
+        self, resource: Resource, namespace: str | None, selector: str
+    ) -> tuple[Objects, str]:
+        """The objects, and the version that a watch goes on from."""
+        items: Objects = []
+        params = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        path = _path(resource, namespace, None, None)
+        while True:
+            page = await self._request("GET", path, params=params)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items, page["metadata"].get("resourceVersion", "")
+            params["continue"] = token
+
     async def _request(
         self,
         method: str,
@@ -177,8 +254,7 @@ class Kube:
 
         `written`: what a write is counted as.
         """
-        if self._session is None:
-            raise RuntimeError("Kube is used outside its context")
+        session = self._opened()
         query = dict(params or {})
         if written is not None:
             self.ensure_leader()
@@ -188,7 +264,7 @@ class Kube:
         headers = {"Content-Type": content_type} if data is not None else None
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                async with self._session.request(
+                async with session.request(
                     method, self._server + path, params=query, data=data, headers=headers
                 ) as response:
                     text = await response.text()

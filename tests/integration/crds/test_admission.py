@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from support.controlplane import OPERATOR, ControlPlane, Refused
-from support.manifests import Manifest, fleet, numbers, voice_client
+from support.manifests import Manifest, fleet, merged, numbers, voice_client
 
 pytestmark = pytest.mark.integration
 LABEL = "voicefleet.dev/deletion-protected"
@@ -235,8 +236,121 @@ def test_the_operator_sets_and_removes_its_label(plane: ControlPlane, lodging: s
 def test_the_operator_changes_nothing_else_of_a_namespace(
     plane: ControlPlane, lodging: str, metadata: Manifest
 ) -> None:
-    with pytest.raises(Refused, match="changes nothing of a namespace but its label"):
+    with pytest.raises(Refused, match="changes nothing of another namespace but its label"):
         as_operator(plane, "namespace", lodging, {"metadata": metadata})
+
+
+CLIENT_SPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {
+        "name": "vc-0000000009",
+        "labels": {
+            "voicefleet.dev/client-id": "vc-0000000009",
+            "pod-security.kubernetes.io/enforce": "restricted",
+        },
+    },
+}
+
+
+def written_by_operator(plane: ControlPlane, *manifests: Manifest) -> str:
+    """Server-side apply by the operator's ServiceAccount, as a dry run."""
+    return plane.kubectl(
+        "apply", "--server-side", "--field-manager=voicefleet-operator", "--dry-run=server",
+        "-f", "-",
+        stdin=yaml.safe_dump_all(manifests), user=OPERATOR,
+    )  # fmt: skip
+
+
+def test_the_operator_makes_clients_namespaces(plane: ControlPlane) -> None:
+    written_by_operator(plane, CLIENT_SPACE)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "words"),
+    [
+        ("shop", {}, "no namespaces but clients'"),
+        ("vc-short", {"voicefleet.dev/client-id": "vc-short"}, "no namespaces but clients'"),
+        ("vc-0000000009", {"voicefleet.dev/client-id": None}, "no namespaces but clients'"),
+        ("vc-0000000009", {"pod-security.kubernetes.io/enforce": None}, "restricted pods alone"),
+        (
+            "vc-0000000009",
+            {"pod-security.kubernetes.io/enforce": "privileged"},
+            "restricted pods alone",
+        ),
+    ],
+)
+def test_the_operator_makes_no_other_namespace(
+    plane: ControlPlane, name: str, labels: Manifest, words: str
+) -> None:
+    other = merged(CLIENT_SPACE, {"metadata": {"name": name, "labels": labels}})
+    with pytest.raises(Refused, match=words):
+        written_by_operator(plane, other)
+
+
+def test_the_operator_deletes_and_takes_over_no_other_namespace(
+    plane: ControlPlane, lodging: str
+) -> None:
+    with pytest.raises(Refused, match="no namespaces but clients'"):
+        plane.kubectl("delete", "namespace", lodging, "--wait=false", user=OPERATOR)
+    # One that somebody else has made under a client's name.
+    strange = "vc-0000000008"
+    plane.kubectl("create", "namespace", strange)
+    with pytest.raises(Refused, match="changes nothing of another namespace"):
+        written_by_operator(
+            plane,
+            merged(
+                CLIENT_SPACE,
+                {"metadata": {"name": strange, "labels": {"voicefleet.dev/client-id": strange}}},
+            ),
+        )
+
+
+def test_the_operator_cannot_open_a_clients_namespace(plane: ControlPlane) -> None:
+    plane.apply(CLIENT_SPACE)
+    for change in (
+        {"pod-security.kubernetes.io/enforce": "privileged"},
+        {"voicefleet.dev/client-id": None},
+    ):
+        with pytest.raises(Refused, match="admits restricted pods alone"):
+            as_operator(plane, "namespace", "vc-0000000009", {"metadata": {"labels": change}})
+
+
+def test_the_operator_writes_agents_into_clients_namespaces_alone(
+    plane: ControlPlane, lodging: str
+) -> None:
+    plane.apply(CLIENT_SPACE)
+    plane.kubectl(
+        "create", "secret", "generic", "theirs", "-n", lodging, "--from-literal=key=theirs"
+    )
+    kinds = {
+        "v1": ("Secret", "ConfigMap", "ServiceAccount"),
+        "apps/v1": ("Deployment",),
+        "networking.k8s.io/v1": ("NetworkPolicy",),
+    }
+    specs: dict[str, Manifest] = {
+        "NetworkPolicy": {"podSelector": {}},
+        "Deployment": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {
+                "metadata": {"labels": {"a": "b"}},
+                "spec": {"containers": [{"name": "agent", "image": "agent:1"}]},
+            },
+        },
+    }
+    for version, names in kinds.items():
+        for kind in names:
+            body: Manifest = {"apiVersion": version, "kind": kind, "metadata": {"name": "theirs"}}
+            body |= {"spec": specs[kind]} if kind in specs else {}
+            inside = merged(body, {"metadata": {"namespace": "vc-0000000009"}})
+            written_by_operator(plane, inside)
+            # An empty apply would change nothing, and answer with all that is there.
+            for namespace in (lodging, "kube-system"):
+                outside = merged(body, {"metadata": {"namespace": namespace}})
+                with pytest.raises(Refused, match="writes into clients' namespaces alone"):
+                    written_by_operator(plane, outside)
+    with pytest.raises(Refused, match="writes into clients' namespaces alone"):
+        plane.kubectl("delete", "secret", "theirs", "-n", lodging, user=OPERATOR)
 
 
 def test_others_are_not_bound_by_the_operators_policy(plane: ControlPlane, lodging: str) -> None:

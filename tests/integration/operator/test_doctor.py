@@ -81,3 +81,37 @@ def test_a_fleet_that_is_not_there(stack: Stack) -> None:
     code, checks = examine(stack, "--fleet", "nobody")
     assert code == 1
     assert "nobody" in checks["Kubernetes API"]["remedy"]
+
+
+def test_what_agents_in_the_cluster_need_is_looked_for(stack: Stack) -> None:
+    livekit = stack.platform.port("livekit")
+    egress = {"name": "livekit", "cidr": "192.0.2.1/32", "ports": [{"port": livekit}]}
+    storage = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "disk",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": "example.com/disk",
+    }
+
+    def checked(config: dict[str, object]) -> tuple[str, str]:
+        runtime = {"className": "kubernetes", "kubernetes": config}
+        patch = json.dumps({"spec": {"runtime": runtime}})
+        stack.kubectl("patch", "fleet", "default", "--type=merge", "-p", patch)
+        _, checks = examine(stack)
+        found = [checks["StorageClass of clients' volumes"], checks["Agents' way to LiveKit"]]
+        assert all(check["remedy"] for check in found if check["verdict"] == "failed")
+        return found[0]["verdict"], found[1]["verdict"]
+
+    try:
+        assert checked({}) == ("failed", "failed")
+        stack.apply(storage)
+        assert checked({"egress": [egress]}) == ("ok", "ok")
+        assert checked({"storageClassName": "ssd", "egress": None}) == ("failed", "failed")
+    finally:
+        runtime = {"className": stack.runtime, "kubernetes": None}
+        patch = json.dumps({"spec": {"runtime": runtime}})
+        stack.kubectl("patch", "fleet", "default", "--type=merge", "-p", patch)
+        stack.kubectl("delete", "storageclass", "disk", "--ignore-not-found")

@@ -133,11 +133,12 @@ async def test_the_health_page_answers_before_there_are_jobs(tmp_path: Path) -> 
         worker.build(CONFIG, own, count), Delivery(own), count, CONFIG, own
     )
     try:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{own.health_port}/") as answer,
-        ):
-            said = await answer.json()
-            assert (answer.status, said["registered"], said["activeCalls"]) == (503, False, 0)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{own.health_port}") as session:
+            async with session.get("/") as answer:
+                said = await answer.json()
+                assert (answer.status, said["registered"], said["activeCalls"]) == (503, False, 0)
+            # A restart would bring no registration.
+            async with session.get("/healthz") as answer:
+                assert answer.status == 200
     finally:
         await page.cleanup()

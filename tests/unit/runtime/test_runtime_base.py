@@ -4,13 +4,17 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
+import kopf
 import pytest
 
+from voicefleet_api.fleet import RuntimeClass
 from voicefleet_operator.drivers.errors import Gone
 from voicefleet_operator.drivers.runtime import make_runtime
 from voicefleet_operator.drivers.runtime.base import ClientFiles, hash_spec
 from voicefleet_operator.drivers.runtime.stub import StubRuntime
+from voicefleet_operator.kube import Kube
 from voicefleet_operator.planning.desired import config_hash
 from voicefleet_operator.planning.observed import Mark, UnitSpec
 
@@ -82,8 +86,12 @@ async def test_a_stub_is_registered_at_once() -> None:
 
 
 def test_the_factory_knows_its_classes(tmp_path: Path) -> None:
-    options = {"state_dir": tmp_path, "podman_socket": tmp_path / "s", "image": "i"}
-    names = {type(make_runtime(name, **options)).__name__ for name in ("podman", "process", "stub")}
-    assert names == {"PodmanRuntime", "ProcessRuntime", "StubRuntime"}
-    with pytest.raises(ValueError, match="kubernetes"):
-        make_runtime("kubernetes", **options)
+    kube = Kube(kopf.ConnectionInfo(server="http://nowhere"))
+    options: Any = {
+        "kube": kube, "state_dir": tmp_path, "podman_socket": tmp_path / "s", "image": "i",
+    }  # fmt: skip
+    classes = get_args(RuntimeClass)
+    names = {type(make_runtime(name, **options)).__name__ for name in classes}
+    assert names == {"KubernetesRuntime", "PodmanRuntime", "ProcessRuntime", "StubRuntime"}
+    with pytest.raises(ValueError, match="docker"):
+        make_runtime("docker", **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voicefleet_api.fleet import KubernetesConfig, RuntimeConfig
 from voicefleet_operator.execution.context import ClientContext
 from voicefleet_operator.planning.desired import WantedName, WantedUnit
 from voicefleet_operator.planning.observed import AgentUnit, DNSName, UnitSpec, unit_id
@@ -10,6 +11,7 @@ from voicefleet_operator.planning.plan import Action, ActionKind
 
 def unit_spec(ctx: ClientContext, wanted: WantedUnit) -> UnitSpec:
     """What the runtime driver is asked to run."""
+    runtime = ctx.world.spec.runtime or RuntimeConfig()
     return UnitSpec(
         client_id=ctx.mark.client_id,
         mark=ctx.mark,
@@ -17,6 +19,7 @@ def unit_spec(ctx: ClientContext, wanted: WantedUnit) -> UnitSpec:
         memory_mib=wanted.memory_mib,
         secrets={**ctx.world.livekit_secrets, **ctx.secrets},
         slot=wanted.slot,
+        kubernetes=runtime.kubernetes or KubernetesConfig(),
     )
 
 

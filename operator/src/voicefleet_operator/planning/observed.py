@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.fleet import KubernetesConfig
 from voicefleet_operator.planning.indexed import Indexed
 
 
@@ -391,6 +392,8 @@ class UnitSpec:
     """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET,
     MODELS_TOKEN)."""
     slot: Slot = Slot.BLUE
+    kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
+    """Where the runtime class is that one."""
 
     @property
     def unit_id(self) -> str:

@@ -124,6 +124,7 @@ class Controller:
         if class_name not in self.runtimes:
             driver = make_runtime(
                 class_name,
+                kube=self.kube,
                 state_dir=self.settings.runtime_state,
                 podman_socket=self.settings.podman_socket,
                 image=self.settings.agent_image,

@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from voicefleet_api.names import GROUP
 from voicefleet_operator.planning.desired import config_hash
 from voicefleet_operator.planning.observed import AgentUnit, UnitSpec, client_of, unit_id
+
+LABEL_SLOT = f"{GROUP}/slot"
+LABEL_SPEC = f"{GROUP}/spec-hash"
+HEALTH_PORT = 8081
+UID = 10001
+"""The agent's user in its image."""
 
 
 class RuntimeDriver(Protocol):

@@ -30,7 +30,14 @@ from podman.errors import APIError
 
 from voicefleet_api.names import GROUP
 from voicefleet_operator.drivers.errors import Ambiguous, Gone, Rejected, Unavailable
-from voicefleet_operator.drivers.runtime.base import ClientFiles, hash_spec
+from voicefleet_operator.drivers.runtime.base import (
+    HEALTH_PORT,
+    LABEL_SLOT,
+    LABEL_SPEC,
+    UID,
+    ClientFiles,
+    hash_spec,
+)
 from voicefleet_operator.drivers.runtime.probing import Prober, Target, is_registered
 from voicefleet_operator.planning.desired import config_hash
 from voicefleet_operator.planning.observed import (
@@ -48,13 +55,8 @@ RECIPE = "podman/3"
 """Raise it when the units below are made otherwise: running ones are then replaced."""
 
 LABEL_CLIENT = f"{GROUP}/client-id"
-LABEL_SLOT = f"{GROUP}/slot"
-LABEL_SPEC = f"{GROUP}/spec-hash"
-HEALTH_PORT = 8081
 MODELS = "/run/voicefleet/models"
 """Where the model gateways' sockets are in a pod."""
-UID = 10001
-"""The agent's user in its image."""
 PIDS = 512
 LOG_BYTES = 10 << 20
 DRAIN_SECONDS = 20

@@ -1,4 +1,4 @@
-"""Asks units on this machine how they are, every second, and tells whose registration changed."""
+"""Asks units how they are, every second, and tells whose registration changed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class Target:
     """Where a unit's health page is, and who must answer there."""
 
     port: int
-    """On 127.0.0.1."""
     agent_name: str
+    host: str = "127.0.0.1"
+    """An IPv6 address in brackets."""
 
 
 class Prober:
@@ -102,7 +103,7 @@ def is_registered(health: AgentHealth | None) -> bool:
 
 async def _answer(session: aiohttp.ClientSession, target: Target) -> AgentHealth | None:
     try:
-        async with session.get(f"http://127.0.0.1:{target.port}/") as response:
+        async with session.get(f"http://{target.host}:{target.port}/") as response:
             page = await response.json()
             if not isinstance(page, dict) or page.get("agentName") != target.agent_name:
                 return None
