@@ -56,10 +56,16 @@ check: .venv/.synced ## Style, types, who imports whom, generated files
 	@$(BIN)/mypy
 	@words=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$words"; exit 1; }
 	@$(BIN)/python -m voicefleet_api.crdgen --check
+	@$(BIN)/python -m voicefleet_infra.chart --check
 
 .PHONY: generate
-generate: .venv/.synced ## Write the CRDs anew from the models
+generate: .venv/.synced ## Write the CRDs anew from the models, and chart and install.yaml from deploy/
 	@$(BIN)/python -m voicefleet_api.crdgen
+	@$(BIN)/python -m voicefleet_infra.chart
+
+.PHONY: images
+images: .venv/.synced ## Build the images without a registry, and say how large they are (ARGS="operator")
+	@$(BIN)/python -m voicefleet_infra.images $(ARGS)
 
 .PHONY: bench
 bench: .venv/.synced ## From apply to Answering, on the platform that KUBECONFIG points at

@@ -272,12 +272,12 @@ async def run(
     stack.sandbox.post("/_sandbox/inventory", json=stock).raise_for_status()
     os.environ["KUBECONFIG"] = str(stack.kubeconfig)
     bench = Bench(stack)
-    async with Kube(connection()) as kube:
+    async with Kube(connection) as kube:
         await compare(bench, kube, min(COMPARED, steps[-1]))
     stack.start_operator()
     rss = bench.process().memory_info().rss >> 20
     bench.results["memory with no client, MiB"] = rss
-    async with Kube(connection()) as kube:
+    async with Kube(connection) as kube:
         have = 0
         for count in steps:
             async with flame_graph(bench, flame if count == steps[-1] else None):

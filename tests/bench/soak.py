@@ -301,7 +301,7 @@ async def main() -> int:
         stack.sandbox.post("/_sandbox/inventory", json=stock).raise_for_status()
         os.environ["KUBECONFIG"] = str(stack.kubeconfig)
         stack.start_operator()
-        async with Kube(connection()) as kube:
+        async with Kube(connection) as kube:
             run = Soak(stack, kube, args.seed)
             try:
                 figures, wrong = await soak(run, args.minutes)

@@ -99,7 +99,7 @@ class Operator:
         self._task = asyncio.create_task(self._main(), context=context)
 
     async def _main(self) -> None:
-        async with Kube(kopf.ConnectionInfo(server="http://kube")) as kube:
+        async with Kube(lambda: kopf.ConnectionInfo(server="http://kube")) as kube:
             self._loop = Loop(kube, _SETTINGS)
             await self._loop.run()
 

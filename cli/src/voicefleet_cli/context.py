@@ -37,7 +37,7 @@ def in_cluster(home: Path, work: Callable[[Kube], Coroutine[Any, Any, _T]]) -> _
         os.environ["KUBECONFIG"] = str(own)
 
     async def run() -> _T:
-        async with Kube(connection()) as kube:
+        async with Kube(connection) as kube:
             return await work(kube)
 
     return asyncio.run(run())

@@ -82,8 +82,9 @@ GO_PROGRAMS = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "stripe-mock": "github.com/stripe/stripe-mock",
     "ollama": "github.com/ollama/ollama",
+    "helm": "helm.sh/helm/v4/cmd/helm",
 }
-_OWN_MODULES = ("ollama",)
+_OWN_MODULES = ("ollama", "helm")
 """With a `go.mod` of their own: what they need would change what the others are built from."""
 _ROOT = Path("/")
 _EXTRA_PATHS = "/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman"

@@ -21,7 +21,7 @@ from voicefleet_infra.agents import podman_environment, remove_agents, stop_agen
 from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.cluster import Cluster, sample
 from voicefleet_infra.edge import phone_line
-from voicefleet_infra.images.agent import build_agent_image
+from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import Platform, cache_dir, write_private
 from voicefleet_infra.probes import clients_looked_at
@@ -149,7 +149,7 @@ class Up:
 
     def _image(self) -> str:
         environment = podman_environment(self.platform)
-        return build_agent_image(repository(), cache_dir(), self._progress, environment)
+        return build_image(AGENT, repository(), cache_dir(), self._progress, environment)
 
     def _sample(self) -> None:
         manifest = sample()

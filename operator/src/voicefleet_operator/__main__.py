@@ -31,7 +31,7 @@ async def serve(settings: Settings) -> int:
         running.add_signal_handler(number, stop.set)
     stopping = asyncio.create_task(stop.wait(), name="signal")
     # The lease has a session of its own: it is written by whoever does not hold it yet.
-    async with Kube(connection()) as own:
+    async with Kube(connection) as own:
         leadership = Leadership(own, seconds=settings.lease_seconds, identity=settings.identity)
         health = Health(leadership, settings.stalled_seconds)
         if settings.metrics_port is not None:
@@ -43,7 +43,7 @@ async def serve(settings: Settings) -> int:
             waiting.cancel()
             return 0
         keeping = asyncio.create_task(leadership.keep(), name="lease")
-        async with Kube(connection(), may_write=lambda: leadership.held) as kube:
+        async with Kube(connection, may_write=lambda: leadership.held) as kube:
             health.loop = Loop(kube, settings)
             metrics.QUEUE_OLDEST.set_function(health.loop.queue.oldest)
             failed = await _work(health.loop, stopping, keeping, settings.grace_seconds)

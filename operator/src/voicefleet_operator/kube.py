@@ -94,21 +94,26 @@ def _path(resource: Resource, namespace: str | None, name: str | None, sub: str 
 class Kube:
     """A session with the API server; use as an async context manager.
 
-    `may_write` is asked before every write; without it there is nobody to be fenced from.
+    `connect` says how to reach it: at the start, and when the token is refused, since a Pod's is
+    replaced before it runs out. `may_write` is asked before every write; without it there is nobody
+    to be fenced from.
     """
 
     def __init__(
-        self, connection: kopf.ConnectionInfo, may_write: Callable[[], bool] = lambda: True
+        self,
+        connect: Callable[[], kopf.ConnectionInfo],
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._may_write = may_write
-        self._server = connection.server.rstrip("/")
-        self._connection = connection
+        self._connect = connect
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Kube:
+        connection = self._connect()
+        self._server = connection.server.rstrip("/")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=32, ssl=self._connection.as_ssl_context()),
-            headers={**self._connection.as_http_headers(), "User-Agent": FIELD_MANAGER},
+            connector=aiohttp.TCPConnector(limit=32, ssl=connection.as_ssl_context()),
+            headers={**connection.as_http_headers(), "User-Agent": FIELD_MANAGER},
             timeout=_TIMEOUT,
         )
         return self
@@ -250,7 +255,7 @@ class Kube:
         content_type: str = "application/json",
         written: tuple[str, Resource] | None = None,
     ) -> Object:
-        """Repeats what is safe to repeat: reads, and writes that the server turned away (429).
+        """Repeats what is safe to repeat: reads, and writes that the server turned away (401, 429).
 
         `written`: what a write is counted as.
         """
@@ -272,7 +277,11 @@ class Kube:
                         answer: Object = json.loads(text)
                         return answer
                     error = _error(response.status, text)
-                    retry = response.status == 429 or (method == "GET" and response.status >= 500)
+                    if response.status == 401:
+                        self._session.headers.update(self._connect().as_http_headers())
+                    retry = response.status in (401, 429) or (
+                        method == "GET" and response.status >= 500
+                    )
             except (aiohttp.ClientError, TimeoutError) as exc:
                 error = KubeUnavailable(0, f"{method} {path}: {type(exc).__name__}")
                 # A write that may have arrived is not repeated here: its resourceVersion would be

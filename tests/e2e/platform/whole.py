@@ -8,7 +8,7 @@ from support.controlplane import ROOT
 from support.stack import Stack
 from voicefleet_infra import services
 from voicefleet_infra.edge import phone_line
-from voicefleet_infra.images import build_agent_image
+from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.platform import cache_dir
 from voicefleet_infra.services import Service
 from voicefleet_infra.up import podman_environment
@@ -20,7 +20,7 @@ class WholePlatform(Stack):
     runtime = "podman"
 
     def _services(self) -> list[Service]:
-        self.image = build_agent_image(ROOT, cache_dir(), env=podman_environment(self.platform))
+        self.image = build_image(AGENT, ROOT, cache_dir(), env=podman_environment(self.platform))
         own = [*phone_line(self.platform), services.podman(self.platform)]
         return [*super()._services(), *own]
 

@@ -19,7 +19,7 @@ import pytest
 
 from support.media import CACHE, LiveKit
 from support.speech import transcribe
-from voicefleet_infra.images import build_agent_image, write_containers_conf
+from voicefleet_infra.images import AGENT, build_image, write_containers_conf
 from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
 from voicefleet_operator.planning.observed import AgentUnit, Mark, UnitSpec
 
@@ -54,7 +54,7 @@ def podman_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def agent_image(podman_socket: Path) -> str:
-    return build_agent_image(ROOT, CACHE)
+    return build_image(AGENT, ROOT, CACHE)
 
 
 @pytest.fixture

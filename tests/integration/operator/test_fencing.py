@@ -33,7 +33,7 @@ async def test_of_two_with_the_same_copy_only_one_may_send(
         sent.append(operation.id)
         return "done"
 
-    async with Kube(connection()) as kube:
+    async with Kube(connection) as kube:
         copy: dict[str, Any] = {
             **await kube.get(VOICECLIENTS, "fenced", "default"),
             "kind": "VoiceClient",

@@ -13,6 +13,8 @@ from voicefleet_api.fleet import RuntimeClass
 from voicefleet_operator.drivers.errors import Gone
 from voicefleet_operator.drivers.runtime import make_runtime
 from voicefleet_operator.drivers.runtime.base import ClientFiles, hash_spec
+from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
+from voicefleet_operator.drivers.runtime.process import ProcessRuntime
 from voicefleet_operator.drivers.runtime.stub import StubRuntime
 from voicefleet_operator.kube import Kube
 from voicefleet_operator.planning.desired import config_hash
@@ -63,6 +65,14 @@ def test_configuration_is_replaced_whole(tmp_path: Path) -> None:
     assert files.config.stat().st_mode & 0o777 == 0o644
     assert files.folder.stat().st_mode & 0o077 == 0
     assert ClientFiles.all(tmp_path) == ["vc-0000000001"]
+
+
+def test_an_upgrade_of_the_operator_restarts_no_agent() -> None:
+    """One of these changes: every running agent is replaced by the upgrade; CHANGELOG says so."""
+    folder, models = Path("/state"), Path("/models")
+    podman = PodmanRuntime(folder, Path("/podman.sock"), "voicefleet-agent:1", models)
+    assert podman.spec_hash(SPEC) == "03793c06aeb42cf77e03a4966c132c69"
+    assert ProcessRuntime(folder, models).spec_hash(SPEC) == "81a6dcb3737a40c30ffb8b32e16dc4b3"
 
 
 async def test_a_stub_is_registered_at_once() -> None:

@@ -14,7 +14,7 @@ from voicefleet_cli.context import known
 from voicefleet_cli.models import language_model
 from voicefleet_cli.options import Form, Home
 from voicefleet_infra.cluster import Cluster, KubectlFailed
-from voicefleet_infra.images.agent import BuildFailed
+from voicefleet_infra.images import BuildFailed
 from voicefleet_infra.platform import Platform, default_home
 from voicefleet_infra.services import Service
 from voicefleet_infra.supervision import StartFailed, Supervisor

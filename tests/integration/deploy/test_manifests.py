@@ -1,0 +1,172 @@
+"""Chart, kustomize base and install.yaml: the same objects, and the API server takes them all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.controlplane import ControlPlane, Refused
+from support.helm import CHART, DEPLOY, Objects, by_name, helm, kustomized, normal, rendered
+from voicefleet_api.names import SYSTEM_NAMESPACE
+from voicefleet_infra import chart
+
+pytestmark = pytest.mark.integration
+
+NAMESPACE = ("Namespace", SYSTEM_NAMESPACE)
+"""Helm makes its own."""
+OPERATOR = ("Deployment", "voicefleet-operator")
+
+
+def without_namespace(objects: Objects) -> Objects:
+    return {key: normal(value) for key, value in objects.items() if key != NAMESPACE}
+
+
+def test_checked_in_files_are_the_generated_ones() -> None:
+    assert chart.differing(DEPLOY, chart.render(DEPLOY)) == []
+
+
+def test_a_check_finds_what_was_edited_or_left_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("crds/generated", "deploy"):
+        source = DEPLOY.parent / name
+        for file in source.rglob("*"):
+            if file.is_file() and "chart" not in file.parts:
+                copy = tmp_path / file.relative_to(DEPLOY.parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(file.read_bytes())
+    copied = f"--deploy={tmp_path / 'deploy'}"
+    assert chart.main([copied]) == 0
+    assert chart.main(["--check", copied]) == 0
+    edited = tmp_path / "deploy" / chart.INSTALL
+    edited.write_text(edited.read_text() + "# edited\n")
+    left_over = tmp_path / "deploy" / chart.TEMPLATES / "old.yaml"
+    left_over.write_text("x")
+    assert chart.main(["--check", copied]) == 1
+    said = capsys.readouterr().err
+    assert "install.yaml" in said
+    assert "old.yaml" in said
+    assert chart.main([copied]) == 0
+    assert not left_over.exists()
+
+
+@pytest.mark.parametrize(
+    ("components", "options"),
+    [
+        ((), ()),
+        (("monitoring",), ("--set=serviceMonitor.enabled=true",)),
+        (("sandbox",), ("--set=sandbox.enabled=true",)),
+    ],
+    ids=["base", "monitoring", "sandbox"],
+)
+def test_the_chart_renders_what_the_base_is(
+    tmp_path: Path, components: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    base = without_namespace(kustomized(tmp_path, *components))
+    assert without_namespace(rendered(*options)) == base
+    assert len(base) >= 20
+
+
+def test_install_yaml_is_the_base(tmp_path: Path) -> None:
+    assert by_name((DEPLOY / chart.INSTALL).read_text()) == kustomized(tmp_path)
+
+
+def test_the_api_server_takes_each_form(bare: ControlPlane, tmp_path: Path) -> None:
+    dry = ("apply", "--server-side", "--dry-run=server", "-f", "-")
+    forms = {
+        "install.yaml": by_name((DEPLOY / chart.INSTALL).read_text()),
+        "base and sandbox": kustomized(tmp_path, "sandbox"),
+        "chart": rendered("--set=sandbox.enabled=true"),
+    }
+    for form, objects in forms.items():
+        taken = bare.kubectl(*dry, stdin=yaml.safe_dump_all(objects.values()))
+        assert taken.count("serverside-applied (server dry run)") == len(objects), form
+
+
+def test_its_pods_are_admitted_under_pod_security_restricted(bare: ControlPlane) -> None:
+    objects = rendered("--set=sandbox.enabled=true")
+    restricted = "pod-security.kubernetes.io/enforce=restricted"
+    bare.kubectl("label", "namespace", SYSTEM_NAMESPACE, restricted, "--overwrite")
+
+    def pod(deployment: str) -> dict:
+        spec = objects["Deployment", deployment]["spec"]["template"]["spec"]
+        metadata = {"name": "tried", "namespace": SYSTEM_NAMESPACE}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+    for name in ("voicefleet-operator", "voicefleet-sandbox"):
+        assert "created" in bare.apply(pod(name), dry_run=True)
+    careless = pod("voicefleet-operator")
+    del careless["spec"]["containers"][0]["securityContext"]["capabilities"]
+    with pytest.raises(Refused, match="unrestricted capabilities"):
+        bare.apply(careless, dry_run=True)
+
+
+def test_values_reach_what_they_are_about() -> None:
+    given = {
+        "image": {"repository": "registry.example:5000/operator", "tag": "1.2.3"},
+        "agent": {"image": {"repository": "registry.example/agent", "tag": "1.2.2"}},
+        "imagePullSecrets": [{"name": "pull"}],
+        "replicas": 1,
+        "settings": {"WORKERS": "32", "LOG_LEVEL": "DEBUG"},
+        "resources": {"limits": {"memory": "1Gi"}},
+        "nodeSelector": {"disk": "ssd"},
+        "podDisruptionBudget": {"enabled": False},
+        "networkPolicy": {"enabled": False},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    }
+    found = rendered(*(f"--set-json={key}={json.dumps(value)}" for key, value in given.items()))
+    spec = found[OPERATOR]["spec"]
+    assert spec["replicas"] == 1
+    pod = spec["template"]["spec"]
+    assert (pod["imagePullSecrets"], pod["nodeSelector"]) == ([{"name": "pull"}], {"disk": "ssd"})
+    [container] = pod["containers"]
+    assert container["image"] == "registry.example:5000/operator:1.2.3"
+    assert container["resources"]["limits"] == {"memory": "1Gi"}
+    env = {e["name"]: e["value"] for e in container["env"]}
+    assert env["VOICEFLEET_AGENT_IMAGE"] == "registry.example/agent:1.2.2"
+    assert (env["VOICEFLEET_WORKERS"], env["VOICEFLEET_LOG_LEVEL"]) == ("32", "DEBUG")
+    assert env["VOICEFLEET_METRICS_PORT"] == "8080"
+    assert not {"PodDisruptionBudget", "NetworkPolicy"} & {kind for kind, _ in found}
+    monitor = found["ServiceMonitor", "voicefleet-operator"]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--set=replicas=many", "/replicas"),
+        ("--set=replicas=-1", "/replicas"),
+        ("--set=image.tag=latest", "/image/tag"),
+        ("--set=image.repository=registry.example/operator:1", "/image/repository"),
+        ("--set=resources.limits.memory=null", "/resources/limits"),
+        ("--set=crds.keep=perhaps", "/crds/keep"),
+        ("--set-string=settings.METRICS_PORT=1", "METRICS_PORT"),
+        ("--set-string=settings.workers=32", "workers"),
+        ("--set=sandbox.size=large", "/sandbox"),
+        ("--set=serviceMonitor.interval=soon", "/serviceMonitor/interval"),
+        ("--set=imagePullSecrets[0]=pull", "/imagePullSecrets/0"),
+        ("--set=rbac.create=false", "rbac"),
+    ],
+)
+def test_the_schema_refuses_and_says_where(option: str, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        rendered(option)
+    assert said in str(refused.value)
+
+
+def test_another_namespace_is_refused_with_the_remedy() -> None:
+    with pytest.raises(Refused, match="--namespace voicefleet-system --create-namespace"):
+        helm("template", "voicefleet", str(CHART), "--namespace=default")
+
+
+def test_without_crds_none_are_rendered() -> None:
+    kinds = {kind for kind, _ in rendered("--set=crds.enabled=false")}
+    assert "CustomResourceDefinition" not in kinds
+    assert "Deployment" in kinds
+
+
+def test_helm_has_nothing_to_complain_of() -> None:
+    helm("lint", "--strict", str(CHART), f"--namespace={SYSTEM_NAMESPACE}")
