@@ -21,11 +21,11 @@ from voicefleet_cli.telephone.sound import RATE
 
 
 @contextmanager
-def bridge(folder: Path) -> Iterator[Switchboard]:
+def bridge(folder: Path, kind: type[Switchboard] = Switchboard) -> Iterator[Switchboard]:
     """For phones (baresip); the test is skipped where a program is missing."""
     if not shutil.which("baresip"):
         pytest.skip("baresip is not installed")
-    with Switchboard(folder) as running:
+    with kind(folder) as running:
         yield running
 
 

@@ -11,16 +11,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import pytest
 from livekit import api
 
 from support.controlplane import free_platform
+from voicefleet_api import tokens
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.callers import room_prefix
 from voicefleet_api.dispatch import DispatchMetadata
-from voicefleet_infra import services
+from voicefleet_infra import agent_gateway, services
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.services import Service
 from voicefleet_infra.tools import binary
@@ -104,12 +105,8 @@ class Switchboard:
 
     def livekit(self) -> api.LiveKitAPI:
         """Its API; to be closed."""
-        keys = self.env
-        return api.LiveKitAPI(
-            self.url.replace("ws", "http", 1),
-            keys["LIVEKIT_API_KEY"],
-            keys["LIVEKIT_API_SECRET"],
-        )
+        url = f"http://127.0.0.1:{self.platform.port('livekit')}"
+        return api.LiveKitAPI(url, *services.livekit_keys(self.platform))
 
     @asynccontextmanager
     async def number(
@@ -162,3 +159,25 @@ class Switchboard:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+class Gated(Switchboard):
+    """With the agent gateway, through which the agents of `CLIENT_ID` come."""
+
+    make: ClassVar = {**Switchboard.make, "agent-gateway": agent_gateway.agent_gateway}
+
+    @property
+    def url(self) -> str:
+        """The agent gateway's, for an agent."""
+        return agent_gateway.address(self.platform)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The client's own key."""
+        return own_key(self.platform, CLIENT_ID)
+
+
+def own_key(platform: Platform, client_id: str) -> dict[str, str]:
+    """What the operator gives a client's agent."""
+    token = tokens.mint(services.models_key(platform).read_text().strip(), client_id)
+    return {"LIVEKIT_API_KEY": client_id, "LIVEKIT_API_SECRET": token}

@@ -23,6 +23,7 @@ from voicefleet_agent.caller import (
     CALLER_NUMBER,
     ENDED,
     first_caller,
+    hang_up,
     hear,
     settle,
     until_answered,
@@ -124,8 +125,7 @@ class _Call:
                 reason = await self._run()
         except TimeoutError:
             reason = "maximum length"
-            # Leaving is not enough: LiveKit SIP keeps the caller in a room without an agent.
-            await self._ctx.delete_room()
+            await hang_up(self._ctx)
         except asyncio.CancelledError:
             # The worker is gone; the next one goes on with the call, and with its record.
             self._recorder = None
@@ -180,10 +180,10 @@ class _Call:
                     self._cut_off = left.result() or dead
                     if not self._cut_off:
                         return "caller left"
-                    await ctx.delete_room()
+                    await hang_up(ctx)
                     return "line lost"
                 if claimed.done():
-                    await ctx.delete_room()
+                    await hang_up(ctx)
                     return "went on in another call"
                 ending = talking.result()
                 if (reason := await self._finish(ending, caller, left)) is not None:
@@ -320,7 +320,7 @@ class _Call:
             outcome.transferred_to = None
         if ending.kind != "End" and outcome.result in ("HungUp", "Answered", "Transferred"):
             outcome.result = "Failed"
-        await self._ctx.delete_room()
+        await hang_up(self._ctx)
         return ending.reason
 
     async def _connect(
@@ -360,7 +360,7 @@ class _Call:
             self._hearing.cancel()
         self._recorder.progress(self._dialogue.outcome)
         await transfer.until_one_leaves(self._ctx.room, caller)
-        await self._ctx.delete_room()
+        await hang_up(self._ctx)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from livekit import rtc
+import aiohttp
+from livekit import api, rtc
+from livekit.agents import JobContext
 
 from voicefleet_agent.listening import Ears
 from voicefleet_agent.logs import LOGGER
@@ -13,6 +15,8 @@ from voicefleet_agent.transfer import PERSON
 
 ANSWER_TIMEOUT = 5.0
 """Seconds for LiveKit SIP to finish the SIP handshake once it has our track."""
+HANG_UP_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between tries; by then the agent gateway should have been started again."""
 # LiveKit SIP's own attribute on the caller (livekit/sip, pkg/sip/participant.go): "ringing",
 # then "active" once the caller's side has acknowledged the answer. What is played earlier is lost.
 # At last "hangup", before it leaves the room; where its leaving gets lost, the server notices 22 s
@@ -35,6 +39,24 @@ _CALLERS = (
 )
 
 log = logging.getLogger(LOGGER)
+
+
+async def hang_up(ctx: JobContext) -> None:
+    """On everybody in the room: LiveKit SIP keeps a caller in a room without an agent.
+
+    Tried again where it fails; in the end that is logged.
+    """
+    request = api.DeleteRoomRequest(room=ctx.room.name)
+    for pause in (*HANG_UP_PAUSES, 0.0):
+        try:
+            await ctx.api.room.delete_room(request)
+            return
+        except (api.ServerError, aiohttp.ClientError, OSError) as error:
+            if isinstance(error, api.ServerError) and error.code == api.TwirpErrorCode.NOT_FOUND:
+                return
+            extra = {"action": "HangUpFailed", "error": type(error).__name__}
+            log.warning("the call is not hung up", extra=extra)
+        await asyncio.sleep(pause)
 
 
 async def first_caller(room: rtc.Room) -> rtc.RemoteParticipant:

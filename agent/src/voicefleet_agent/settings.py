@@ -14,7 +14,7 @@
 | `VOICEFLEET_MODELS_KEY` | | the overflow agent's alone: file with the key of clients' tokens |
 | `MODELS_TOKEN` | | secret, the client's token for those sockets |
 | `CALDAV_USERNAME`, `CALDAV_PASSWORD` | | secrets, where the business has a CalDAV calendar |
-| `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, read by LiveKit's own SDK |
+| `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, the client's own, for the agent gateway |
 """
 
 from __future__ import annotations

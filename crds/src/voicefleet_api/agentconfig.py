@@ -31,7 +31,7 @@ class AgentConfig(ApiModel):
 
     client_id: str = Field(description="Identity of the client.")
     agent_name: str = Field(description="Name to register under in LiveKit.")
-    livekit_url: str = Field(description="ws:// or wss:// address of LiveKit.")
+    livekit_url: str = Field(description="ws:// or wss:// address of the agent gateway.")
     business_name: str = Field(description="As the agent says it.")
     time_zone: str = Field(default="UTC", description="IANA time zone.")
     locale: str = Field(default="en-US", description="Language and region that callers speak.")

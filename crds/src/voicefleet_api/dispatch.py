@@ -15,6 +15,11 @@ OVERFLOW = "voicefleet.overflow"
 """Attribute of an overflow agent in a room, by which the client's own agent knows it."""
 
 
+def agent_names(client_id: str) -> tuple[str, str]:
+    """Names of the client's agents in LiveKit: of the first place, and of the second."""
+    return f"voicefleet-{client_id}", f"voicefleet-green-{client_id}"
+
+
 class DispatchMetadata(StatusModel):
     """What an agent is told with each call."""
 

@@ -206,7 +206,7 @@ class LiveKitConfig(ApiModel):
         max_length=256,
         pattern=r"^wss?://",
         json_schema_extra=rules.WS_URL,
-        description="Address of LiveKit as the agents' pods reach it.",
+        description="Address of the agent gateway as the agents' pods reach it.",
     )
     secret_ref: SecretRef = Field(description="Secret with keys `apiKey` and `apiSecret`.")
     overflow_agent: OverflowAgent | None = Field(

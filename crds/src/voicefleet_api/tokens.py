@@ -1,8 +1,8 @@
 """Tokens with which a client's pod shows who it is: a JWT (RFC 7519), HS256, `sub` = client ID.
 
-The operator makes them, the model gateways and the portal check them. They name no time: the same
-key and client give the same token for ever, so that a restart of the operator changes no pod. A
-new key makes all of them void.
+The operator makes them, the gateways and the portal check them. They name no time: the same key and
+client give the same token for ever, so that a restart of the operator changes no pod. A new key
+makes all of them void.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ SUBJECT = re.compile(r"[a-z0-9](-?[a-z0-9]){0,62}")
 """What a client ID looks like; safe as the name of a file."""
 _KEY_BYTES = 32
 """RFC 7518, section 3.2: as long as the hash at least."""
+_LEEWAY = 10.0
+"""Seconds that a client's clock may be ahead."""
 
 
 class Unauthorized(Exception):
@@ -46,10 +48,32 @@ def verify(key: str, token: str) -> str:
 
 def bearer(key: str, authorization: str | None) -> str:
     """The client that an `Authorization` header (RFC 6750) names; raises `Unauthorized`."""
+    return verify(key, _given(authorization))
+
+
+def signer(key: str, authorization: str | None) -> str:
+    """The client that has signed the token in such a header, with its own as the secret.
+
+    LiveKit's SDKs do so when their API key (`iss`) is the client's ID; such a token expires
+    (https://docs.livekit.io/home/get-started/authentication/). Raises `Unauthorized`.
+    """
+    token = _given(authorization)
+    try:
+        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        if not (isinstance(issuer, str) and SUBJECT.fullmatch(issuer)):
+            raise Unauthorized("the token names no client")
+        own = mint(key, issuer)
+        jwt.decode(token, own, ["HS256"], options={"require": ["exp"]}, leeway=_LEEWAY)
+    except jwt.InvalidTokenError as error:
+        raise Unauthorized(f"the token is not valid ({type(error).__name__})") from None
+    return issuer
+
+
+def _given(authorization: str | None) -> str:
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthorized("the header Authorization: Bearer <token> is missing")
-    return verify(key, token)
+    return token
 
 
 def _check_key(key: str) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from voicefleet_api.names import API_VERSION, SYSTEM_NAMESPACE
 from voicefleet_api.plans import default_plans
-from voicefleet_infra import overflow
+from voicefleet_infra import agent_gateway, overflow
 from voicefleet_infra.carrier import twilio_account
 from voicefleet_infra.platform import ZONE, Platform, write_private
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
@@ -154,7 +154,7 @@ def fleet(platform: Platform) -> dict[str, Any]:
     def ref(name: str) -> dict[str, str]:
         return {"namespace": SYSTEM_NAMESPACE, "name": name}
 
-    address, livekit_port = platform.address, platform.port("livekit")
+    address = platform.address
     return {
         "apiVersion": API_VERSION,
         "kind": "Fleet",
@@ -187,8 +187,8 @@ def fleet(platform: Platform) -> dict[str, Any]:
                 "accounts": [{"name": "main", "mode": "Sandbox", "secretRef": ref("elevenlabs")}]
             },
             "livekit": {
-                "url": f"ws://127.0.0.1:{livekit_port}",
-                "agentURL": f"ws://{address}:{livekit_port}",
+                "url": f"ws://127.0.0.1:{platform.port('livekit')}",
+                "agentURL": agent_gateway.address(platform),
                 "secretRef": ref("livekit"),
                 "overflowAgent": overflow.AGENT_NAME,
             },

@@ -31,6 +31,7 @@ _STEPS = {
     "portal": 9,
     "overflow": 10,
     "voice": 11,
+    "agent-gateway": 12,
     "smtp": 25,
     "dns": 53,
     "sip": 60,

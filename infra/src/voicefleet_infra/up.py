@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from voicefleet_infra import services
+from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.agents import podman_environment, remove_agents, stop_agents
 from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.cluster import Cluster, sample
@@ -121,6 +122,7 @@ class Up:
             switch(self.platform),
             voice(self.platform),
             *(services.gateway(self.platform, name) for name in services.GATEWAYS),
+            agent_gateway(self.platform),
             overflow(self.platform),
         ]
         if self.platform.runtime == "podman":

@@ -72,5 +72,7 @@ class Settings(BaseSettings):
         description="Folder with the model gateways' sockets; unset: agents have no models.",
     )
     models_key: Path | None = Field(
-        default=None, description="File with the key that the gateways' tokens are signed with."
+        default=None,
+        description="File with the key that clients' tokens are signed with; unset: agents have no"
+        " way to the gateways, LiveKit's included.",
     )

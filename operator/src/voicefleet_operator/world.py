@@ -117,7 +117,6 @@ class World:
     voices: dict[str, Voices] = field(default_factory=dict)
     routing: Routing | None = None
     names: Names | None = None
-    livekit_secrets: dict[str, str] = field(default_factory=dict, repr=False)
     speech_keys: dict[str, str] = field(default_factory=dict, repr=False)
     """By voices account: what its voices speak with."""
     unusable: dict[str, str] = field(default_factory=dict)
@@ -182,7 +181,6 @@ async def build_world(
         guard = guards.of("livekit", spec.livekit.url)
         livekit = LiveKitDriver(spec.livekit.url, key, secret, fleet_id=fleet_id, guard=guard)
         world.routing = Listed(livekit, livekit.inventory)
-        world.livekit_secrets = {"LIVEKIT_API_KEY": key, "LIVEKIT_API_SECRET": secret}
     if spec.dns is not None:
         data = await read_secret(*_ref(spec.dns.tsig_secret_ref))
         dns = DNSDriver(

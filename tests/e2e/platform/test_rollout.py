@@ -29,6 +29,7 @@ from voicefleet_api.calls import CallRecord
 from voicefleet_cli.load import CALLER, SETTLE, Load
 from voicefleet_cli.telephone import rtp
 from voicefleet_cli.telephone.phones import Phone
+from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.edge import phone_line
 from voicefleet_infra.services import Service
 
@@ -51,8 +52,8 @@ class PhoneLine(Stack):
     runtime = "process"
 
     def _services(self) -> list[Service]:
-        own = [*phone_line(self.platform), instant_gateways(self.platform)]
-        return [*super()._services(), *own]
+        gateways = (instant_gateways(self.platform), agent_gateway(self.platform))
+        return [*super()._services(), *phone_line(self.platform), *gateways]
 
     def new_version(self, memory_mib: int) -> None:
         """Something that only a restart changes, for all clients of the fleet."""

@@ -7,6 +7,7 @@ import subprocess
 from support.controlplane import ROOT
 from support.stack import Stack
 from voicefleet_infra import services
+from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.edge import phone_line
 from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.platform import cache_dir
@@ -21,8 +22,8 @@ class WholePlatform(Stack):
 
     def _services(self) -> list[Service]:
         self.image = build_image(AGENT, ROOT, cache_dir(), env=podman_environment(self.platform))
-        own = [*phone_line(self.platform), services.podman(self.platform)]
-        return [*super()._services(), *own]
+        own = (services.podman(self.platform), agent_gateway(self.platform))
+        return [*super()._services(), *phone_line(self.platform), *own]
 
     def pods(self) -> list[str]:
         """Names of this platform's pods."""

@@ -19,6 +19,7 @@ import pytest
 
 from support.media import CACHE, LiveKit
 from support.speech import transcribe
+from voicefleet_api.callers import room_prefix
 from voicefleet_infra.images import AGENT, build_image, write_containers_conf
 from voicefleet_operator.drivers.runtime.podman import PodmanRuntime
 from voicefleet_operator.planning.observed import AgentUnit, Mark, UnitSpec
@@ -121,7 +122,8 @@ class Heard:
 @pytest.fixture
 def call(livekit: LiveKit, tmp_path: Path) -> Callable[..., Any]:
     async def place(agent_name: str, seconds: float = 7) -> Heard:
-        room = f"call-{secrets.token_hex(4)}"
+        client_id = agent_name.removeprefix("voicefleet-").removeprefix("green-")
+        room = f"{room_prefix(client_id)}{secrets.token_hex(4)}"
         wav = tmp_path / f"{room}.wav"
         process = await asyncio.create_subprocess_exec(
             sys.executable,

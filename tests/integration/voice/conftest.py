@@ -22,6 +22,8 @@ import pytest
 from support.media import LiveKit, free_port
 from support.speech import speak
 from support.stand_ins import TOKEN
+from support.switchboard import CLIENT_ID
+from voicefleet_api.dispatch import agent_names
 
 RATE = 16_000
 LOUD = 400
@@ -146,13 +148,12 @@ class Agent:
 
 @pytest.fixture
 async def agent(livekit: LiveKit, tmp_path: Path) -> AsyncIterator[Agent]:
-    name = f"agent-{secrets.token_hex(4)}"
     started = Agent(
         livekit,
         tmp_path,
         {
-            "clientID": "vc-0000000001",
-            "agentName": name,
+            "clientID": CLIENT_ID,
+            "agentName": agent_names(CLIENT_ID)[0],
             "livekitURL": livekit.url,
             "businessName": "Bright Smile",
             "profession": "dentist",

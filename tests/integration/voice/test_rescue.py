@@ -1,4 +1,4 @@
-"""By telephone: the agent dies in the middle of a call, or the SIP bridge under it."""
+"""By telephone: the agent dies in the middle of a call, or what it hangs on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from support.rescue import BOOKING, Phone, phone, samples
-from support.switchboard import Switchboard
+from support.switchboard import Gated, Switchboard
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +25,7 @@ CUT_OFF = "We were cut off. Let's go on from there."
 
 @pytest.fixture(scope="module")
 def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switchboard]:
-    with Switchboard(tmp_path_factory.mktemp("sip")) as running:
+    with Gated(tmp_path_factory.mktemp("sip")) as running:
         yield running
 
 
@@ -161,3 +161,40 @@ async def test_who_hung_up_and_rings_again_is_greeted(caller: Phone, agent: Any)
     await caller.hang_up()
     await caller.until(lambda: len(caller.records()) == 2, "two records")
     assert [said(record)[0] for record in caller.records()] == [agent.config["greeting"]] * 2
+
+
+async def test_the_agent_gateway_is_lost_and_the_caller_notices_nothing(
+    caller: Phone, livekit: Switchboard, agent: Any
+) -> None:
+    await caller.ring(NUMBER)
+    await caller.says(*BOOKING[:2])
+    livekit.kill("agent-gateway")
+    await agent.logged("RegistrationLost")
+    await caller.says(*BOOKING[2:4])
+    livekit.start("agent-gateway")
+    await agent.registered()
+    # What the worker asks of LiveKit from now on goes through the new one.
+    caller.kill()
+    await caller.quiet()
+    assert caller.line.requests == ["INVITE", "ACK"]
+    await caller.hang_up()
+    await caller.until(caller.records, "record")
+    [record] = caller.records()
+    assert said(record).count(LOST) == 1
+    await caller.ring(NUMBER)
+    await caller.hang_up()
+    await caller.until(lambda: len(caller.records()) == 2, "the next call's record")
+
+
+async def test_livekit_is_lost_and_the_next_call_is_answered(
+    caller: Phone, livekit: Switchboard, agent: Any
+) -> None:
+    """Calls under way end with their rooms."""
+    livekit.kill("livekit")
+    await agent.logged("RegistrationLost")
+    livekit.start("livekit")
+    await agent.registered()
+    await caller.ring(NUMBER)
+    await caller.hang_up()
+    await caller.until(caller.records, "record")
+    assert said(caller.records()[0])[0] == agent.config["greeting"]

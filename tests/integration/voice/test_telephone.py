@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 import shutil
 import wave
@@ -26,7 +27,7 @@ from integration.voice.test_talk import hears, record
 from support.media import free_port
 from support.sip import Carrier, answering, bridge
 from support.stand_ins import Gateways
-from support.switchboard import Switchboard
+from support.switchboard import CLIENT_ID, Gated, Switchboard
 from voicefleet_cli.phone import Call, dial
 from voicefleet_infra.platform import Platform
 
@@ -43,7 +44,7 @@ SUMMARY = "This is the assistant of Bright Smile, with 5 0 0, 5 5 5, 0 0 0 6 on 
 
 @pytest.fixture(scope="module")
 def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Switchboard]:
-    with bridge(tmp_path_factory.mktemp("sip")) as running:
+    with bridge(tmp_path_factory.mktemp("sip"), Gated) as running:
         yield running
 
 
@@ -70,7 +71,10 @@ class Line:
         trunk = await self.lk.sip.create_outbound_trunk(
             api.CreateSIPOutboundTrunkRequest(
                 trunk=api.SIPOutboundTrunkInfo(
-                    name="out", address=f"{self.platform.address}:{port}", numbers=[NUMBER]
+                    name="out",
+                    address=f"{self.platform.address}:{port}",
+                    numbers=[NUMBER],
+                    metadata=json.dumps({"voicefleet": {"clientID": CLIENT_ID}}),
                 )
             )
         )

@@ -6,10 +6,12 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
-from livekit import rtc
+from livekit import api, rtc
 
-from voicefleet_agent.caller import first_caller
+from voicefleet_agent import caller
+from voicefleet_agent.caller import first_caller, hang_up
 from voicefleet_agent.transfer import PERSON
 
 pytestmark = pytest.mark.unit
@@ -54,3 +56,38 @@ async def test_neither_an_agent_nor_a_person_who_was_called_is_the_caller() -> N
     assert await found(*others, comes=participant("sip_1")) == "sip_1"
     with pytest.raises(TimeoutError):
         await found(*others)
+
+
+class Rooms:
+    """LiveKit's API; its answers in turn, None where a room is deleted."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self.answers = [*answers]
+
+    async def delete_room(self, request: api.DeleteRoomRequest) -> None:
+        assert request.room == "call"
+        if (answer := self.answers.pop(0)) is not None:
+            raise answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "left"),
+    [
+        ((None, None), 1),
+        ((api.TwirpError("not_found", "", status=404), None), 1),
+        ((aiohttp.ClientConnectionError(), TimeoutError(), None, None), 1),
+        ((api.TwirpError("unavailable", "", status=503), None), 0),
+        ((*(ConnectionResetError() for _ in range(9)),), 4),
+    ],
+    ids=["once", "gone", "away", "unavailable", "never"],
+)
+async def test_who_hangs_up_tries_again_until_it_is_done(
+    answers: tuple[Exception | None, ...], left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caller, "HANG_UP_PAUSES", (0.0,) * 4)
+    rooms = Rooms(*answers)
+    context: Any = SimpleNamespace(
+        api=SimpleNamespace(room=rooms), room=SimpleNamespace(name="call")
+    )
+    await hang_up(context)
+    assert len(rooms.answers) == left

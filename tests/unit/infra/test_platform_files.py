@@ -17,6 +17,7 @@ from cryptography import x509
 from voicefleet_api.fleet import Fleet
 from voicefleet_infra import cluster, services
 from voicefleet_infra import edge as edges
+from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.overflow import overflow
@@ -53,6 +54,7 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         voice(platform),
         *(services.gateway(platform, name) for name in services.GATEWAYS),
         services.podman(platform),
+        agent_gateway(platform),
         overflow(platform),
         services.operator(platform, config, "localhost/voicefleet-agent:1"),
         services.portal(platform, config),

@@ -9,7 +9,7 @@ import time
 import jwt
 import pytest
 
-from voicefleet_api.tokens import Unauthorized, bearer, mint, verify
+from voicefleet_api.tokens import Unauthorized, bearer, mint, signer, verify
 
 pytestmark = pytest.mark.unit
 KEY = "0123456789abcdef0123456789abcdef"
@@ -61,3 +61,39 @@ def test_a_short_key_is_no_key() -> None:
         mint("secret", "vc-one")
     with pytest.raises(ValueError, match="small letters"):
         mint(KEY, "VC one")
+
+
+def _signed(secret: str, **claims: object) -> str:
+    """As LiveKit's SDKs sign."""
+    now = int(time.time())
+    return f"Bearer {jwt.encode({'iss': 'vc-one', 'nbf': now, 'exp': now + 60} | claims, secret)}"
+
+
+def test_a_client_signs_with_its_token() -> None:
+    assert signer(KEY, _signed(mint(KEY, "vc-one"))) == "vc-one"
+    assert signer(KEY, _signed(mint(KEY, "vc-two"), iss="vc-two")) == "vc-two"
+    # Its machine's clock is a little ahead.
+    assert signer(KEY, _signed(mint(KEY, "vc-one"), nbf=int(time.time()) + 5)) == "vc-one"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        f"Bearer {mint(KEY, 'vc-one')}",
+        f"Bearer {_unsigned('vc-one')}",
+        "Bearer x.y.z",
+        _signed(KEY),
+        _signed(mint(KEY, "vc-two")),
+        _signed(mint(KEY, "vc-one"), iss="vc-two"),
+        _signed(mint(KEY, "vc-one"), iss=""),
+        _signed(mint(KEY, "vc-one"), iss="../vc-one"),
+        _signed(mint(KEY, "vc-one"), exp=time.time() - 60),
+        _signed(mint(KEY, "vc-one"), nbf=time.time() + 60),
+        f"Bearer {jwt.encode({'iss': 'vc-one'}, mint(KEY, 'vc-one'))}",
+    ],
+)
+def test_what_a_client_has_not_signed_itself_is_refused(header: str | None) -> None:
+    with pytest.raises(Unauthorized) as refused:
+        signer(KEY, header)
+    assert not header or header.removeprefix("Bearer ") not in str(refused.value)

@@ -50,7 +50,7 @@ class ClientContext:
     """By class name."""
     enqueue: Callable[[Key], None]
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    """The client's own, for its agent; the fleet's are the world's."""
+    """The client's, for its agent."""
     recording: bytes = field(default=b"", repr=False)
     """Of the voice that the client is to have."""
 

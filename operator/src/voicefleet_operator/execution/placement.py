@@ -17,7 +17,7 @@ def unit_spec(ctx: ClientContext, wanted: WantedUnit) -> UnitSpec:
         mark=ctx.mark,
         config_json=wanted.config_json,
         memory_mib=wanted.memory_mib,
-        secrets={**ctx.world.livekit_secrets, **ctx.secrets},
+        secrets=ctx.secrets,
         slot=wanted.slot,
         kubernetes=runtime.kubernetes or KubernetesConfig(),
     )

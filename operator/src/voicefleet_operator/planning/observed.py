@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from voicefleet_api.agentconfig import AgentConfig
+from voicefleet_api.dispatch import agent_names
 from voicefleet_api.fleet import KubernetesConfig
 from voicefleet_operator.planning.indexed import Indexed
 
@@ -344,7 +345,8 @@ def client_of(unit_id: str) -> tuple[str, Slot]:
 
 def agent_name(client_id: str, slot: Slot) -> str:
     """Name that the agent in that place registers under in LiveKit."""
-    return f"voicefleet-{unit_id(client_id, slot)}"
+    blue, green = agent_names(client_id)
+    return blue if slot == Slot.BLUE else green
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,8 +391,7 @@ class UnitSpec:
     """`AgentConfig` as canonical JSON."""
     memory_mib: int
     secrets: Mapping[str, str] = field(repr=False)
-    """Environment variables that are secret (LIVEKIT_API_KEY, LIVEKIT_API_SECRET,
-    MODELS_TOKEN)."""
+    """Environment variables that are secret, the client's own all of them."""
     slot: Slot = Slot.BLUE
     kubernetes: KubernetesConfig = field(default_factory=KubernetesConfig)
     """Where the runtime class is that one."""

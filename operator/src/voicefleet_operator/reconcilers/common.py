@@ -135,11 +135,16 @@ class Controller:
             self.on_runtime(class_name, self.runtimes[class_name])
         return self.runtimes[class_name]
 
-    def models_token(self, client_id: str) -> dict[str, str]:
-        """The client's secret for the model gateways; empty where there are none."""
+    def credentials(self, client_id: str) -> dict[str, str]:
+        """By which the platform's gateways know the client's agent; empty where there are none.
+
+        To the agent gateway the same token is the secret of an API key of LiveKit's kind.
+        """
         if self._models_key is None:
             return {}
-        return {"MODELS_TOKEN": tokens.mint(self._models_key, client_id)}
+        token = tokens.mint(self._models_key, client_id)
+        key = {"LIVEKIT_API_KEY": client_id, "LIVEKIT_API_SECRET": token}
+        return {"MODELS_TOKEN": token, **key}
 
     def is_paused(self, obj: Object) -> bool:
         """Whether the object, its client or its whole fleet is paused."""

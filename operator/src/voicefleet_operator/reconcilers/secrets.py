@@ -18,7 +18,7 @@ from voicefleet_operator.reconcilers.common import read_data, read_secret
 async def client_secrets(
     kube: Kube, namespace: str, spec: VoiceClientSpec, receptionist: ReceptionistSpec | None
 ) -> dict[str, str]:
-    """What the agent finds in /secrets beside the fleet's.
+    """What the agent finds in /secrets beside its credentials.
 
     Raises `Unmet` where a Secret is not there, not readable or not whole.
     """

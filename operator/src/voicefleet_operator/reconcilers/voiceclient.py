@@ -249,7 +249,7 @@ class _Pass:
                 mark, self.spec, self.fleet_spec, self.fleet_status, receptionist, sample
             )
             secrets = await client_secrets(kube, mark.namespace, self.spec, receptionist)
-            secrets |= self.controller.models_token(mark.client_id)
+            secrets |= self.controller.credentials(mark.client_id)
             if desired.voice is not None and desired.voice.account in world.speech_keys:
                 secrets[provider_secret(OWN_VOICE)] = world.speech_keys[desired.voice.account]
         ctx = ClientContext(

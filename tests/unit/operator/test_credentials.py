@@ -1,4 +1,4 @@
-"""The operator gives each client a token of its own for the model gateways."""
+"""The operator gives each client a key of its own for the gateways, LiveKit's included."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livekit import api
 
 from voicefleet_api import tokens
 from voicefleet_operator.drivers.runtime.base import hash_spec
@@ -29,20 +30,27 @@ def spec(client_id: str, key_file: Path | None) -> UnitSpec:
     kube: Any = _Kube()
     controller = Controller(kube, Store(), WorkQueue(), Settings(models_key=key_file))
     mark = Mark("fleet", client_id, "default", "one")
-    return UnitSpec(client_id, mark, "{}", 512, controller.models_token(client_id))
+    return UnitSpec(client_id, mark, "{}", 512, controller.credentials(client_id))
 
 
-def test_each_client_has_a_token_of_its_own_that_stays_the_same(tmp_path: Path) -> None:
+def signer(spec: UnitSpec) -> str:
+    """Whom the agent gateway takes its worker for."""
+    own = spec.secrets["LIVEKIT_API_KEY"], spec.secrets["LIVEKIT_API_SECRET"]
+    return tokens.signer(KEY, f"Bearer {api.AccessToken(*own).to_jwt()}")
+
+
+def test_each_client_has_a_key_of_its_own_that_stays_the_same(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text(f"{KEY}\n")
     one, two = spec("vc-one", key), spec("vc-two", key)
     assert tokens.verify(KEY, one.secrets["MODELS_TOKEN"]) == "vc-one"
     assert tokens.verify(KEY, two.secrets["MODELS_TOKEN"]) == "vc-two"
+    assert [signer(one), signer(two)] == ["vc-one", "vc-two"]
     # Another operator comes to the same hash, or every restart of it would restart every pod.
     assert hash_spec(one) == hash_spec(spec("vc-one", key))
     key.write_text(NEXT_KEY)
     assert hash_spec(one) != hash_spec(spec("vc-one", key))
 
 
-def test_without_a_key_there_is_no_token() -> None:
+def test_without_a_key_to_sign_with_there_is_none() -> None:
     assert spec("vc-one", None).secrets == {}
