@@ -73,6 +73,20 @@ class Host:
             finally:
                 _enter(before.fileno())
 
+    def run(self, *command: str, path: str = "") -> str:
+        """Run a program here to its end; what it says. Raises RuntimeError where it fails.
+
+        `path` are folders to look in before the usual ones.
+        """
+        search = f"{path}:{os.environ['PATH']}:/usr/sbin:/sbin".lstrip(":")
+        with self.inside():
+            done = subprocess.run(
+                command, env={**os.environ, "PATH": search}, capture_output=True, text=True
+            )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def start(self, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         """Run a program here until the lab ends; what it says goes into `log`."""
         with self.inside(), log.open("ab") as output:

@@ -47,22 +47,7 @@ class SipLab:
     def __enter__(self) -> Self:
         self._lab.__enter__()
         try:
-            self.core, self.door, self.caller, self.stranger, *self.bridges = (
-                self._lab.host(name)
-                for name in ("core", "edge", "caller", "stranger", "bridge1", "bridge2")
-            )
-            self._bridge: dict[str, tuple[Service, subprocess.Popen[bytes]]] = {}
-            self._prepare()
-            self._start_core()
-            for host, node in zip(self.bridges, services.SIP_NODES, strict=True):
-                service = services.livekit_sip(self._at(host), node)
-                # Redis and LiveKit are on another host here.
-                _edit(
-                    self._platform.path(f"livekit-sip{node}.yaml"), "127.0.0.1", self.core.address
-                )
-                self._bridge[host.address] = (service, self._start(service, host))
-            asyncio.run(self._wire())
-            self.edge, *_ = [self._start_edge(door) for door in self._doors]
+            self._build()
         except BaseException:
             self.__exit__()
             raise
@@ -72,6 +57,22 @@ class SipLab:
         self._lab.__exit__()
 
     # --- setting up ---------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.core, self.door, self.caller, self.stranger, *self.bridges = (
+            self._lab.host(name)
+            for name in ("core", "edge", "caller", "stranger", "bridge1", "bridge2")
+        )
+        self._bridge: dict[str, tuple[Service, subprocess.Popen[bytes]]] = {}
+        self._prepare()
+        self._start_core()
+        for host, node in zip(self.bridges, services.SIP_NODES, strict=True):
+            service = services.livekit_sip(self._at(host), node)
+            # Redis and LiveKit are on another host here.
+            _edit(self._platform.path(f"livekit-sip{node}.yaml"), "127.0.0.1", self.core.address)
+            self._bridge[host.address] = (service, self._start(service, host))
+        asyncio.run(self._wire())
+        self.edge, *_ = [self._start_edge(door) for door in self._doors]
 
     def _prepare(self) -> None:
         """Whose calls come through which edges."""

@@ -17,6 +17,7 @@ from voicefleet_api.plans import default_plans
 from voicefleet_infra import agent_gateway, overflow
 from voicefleet_infra.carrier import twilio_account
 from voicefleet_infra.platform import ZONE, Platform, write_private
+from voicefleet_infra.relay import sip_address
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
 from voicefleet_infra.tools import repository
 
@@ -154,7 +155,7 @@ def fleet(platform: Platform) -> dict[str, Any]:
     def ref(name: str) -> dict[str, str]:
         return {"namespace": SYSTEM_NAMESPACE, "name": name}
 
-    address = platform.address
+    address, edge = platform.address, sip_address(platform)
     return {
         "apiVersion": API_VERSION,
         "kind": "Fleet",
@@ -178,9 +179,9 @@ def fleet(platform: Platform) -> dict[str, Any]:
                         "monthlySpendingCapMinor": _SPENDING_CAP_MINOR,
                     }
                 ],
-                "originationURIs": [f"sip:{address}:{platform.port('sip-edge')}"],
-                # The sandbox's SIP edge calls from this machine's address.
-                "carrierNetworks": [f"{address}/32"],
+                "originationURIs": [f"sip:{edge}:{platform.port('sip-edge')}"],
+                # The bridges see calls come from the edge.
+                "carrierNetworks": [f"{edge}/32"],
                 "voiceWebhookURL": platform.voice_url,
             },
             "voices": {

@@ -24,6 +24,7 @@ from pathlib import Path
 from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import sip_answers
+from voicefleet_infra.relay import callers, sip_address
 from voicefleet_infra.services import SIP_NODES, Service, livekit_sip, program, sip_uris
 
 _CONFIG = Path(__file__).with_name("edge.cfg")
@@ -44,10 +45,10 @@ ca_list = {authority}
 
 
 def phone_line(platform: Platform) -> list[Service]:
-    """The platform's bridges, and the edge before them; its carrier calls from its own address."""
+    """The platform's bridges, and the edge before them."""
     bridges = [livekit_sip(platform, node) for node in SIP_NODES]
     uris = [sip_uris(platform, node) for node in SIP_NODES]
-    return [*bridges, edge(platform, uris, [f"{platform.address}/32"])]
+    return [*bridges, edge(platform, uris, callers(platform))]
 
 
 def edge(
@@ -62,7 +63,7 @@ def edge(
             for way, uri in enumerate(uris, start=1)
         ),
     )
-    host, port = platform.address, platform.port("sip-edge")
+    host, port = sip_address(platform), platform.port("sip-edge")
     authority = sip_authority(platform)
     certificate, private_key = authority.issue("sip-edge")
     encryption = write_private(

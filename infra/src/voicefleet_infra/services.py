@@ -21,6 +21,7 @@ from voicefleet_infra.images.podman import write_containers_conf
 from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, cache_dir, write_private
 from voicefleet_infra.probes import gateway_state, http_ok, sip_answers, tcp_open, unix_open
+from voicefleet_infra.relay import public_address, sip_address
 from voicefleet_infra.tools import binary
 
 TSIG_KEY = "voicefleet"
@@ -214,7 +215,8 @@ def _redis_client(platform: Platform) -> dict[str, str]:
 
 def sip_uris(platform: Platform, node: str = "") -> tuple[str, str]:
     """A bridge's addresses: by UDP, and by TLS."""
-    plain, tls = (f"sip:{platform.address}:{platform.port(f'{p}{node}')}" for p in ("sip", "sips"))
+    address = sip_address(platform)
+    plain, tls = (f"sip:{address}:{platform.port(f'{p}{node}')}" for p in ("sip", "sips"))
     return plain, f"{tls};transport=tls"
 
 
@@ -225,7 +227,7 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
     """
     key, secret = livekit_keys(platform)
     name, sip, sips, rtp = (f"{word}{node}" for word in ("livekit-sip", "sip", "sips", "rtp"))
-    first = platform.port(rtp)
+    first, address = platform.port(rtp), sip_address(platform)
     authority = sip_authority(platform)
     certificate, private_key = authority.issue(name)
     config = _write_yaml(
@@ -240,10 +242,10 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
                 "port": platform.port(sips),
                 "certs": [{"cert_file": str(certificate), "key_file": str(private_key)}],
             },
-            "listen_ip": platform.address,
+            "listen_ip": address,
             "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
             "use_external_ip": False,
-            "nat_1_to_1_ip": platform.address,
+            "nat_1_to_1_ip": public_address(platform),
             # Of the machine's last second. Above it a bridge refuses the calls that we ask it for
             # (a caller wants a person) and nobody who calls; a model that thinks takes all of it.
             "max_cpu_utilization": 1,
@@ -253,8 +255,8 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
     return Service(
         name,
         (str(binary("livekit-sip")), f"--config={config}"),
-        f"sip:{platform.address}:{platform.port(sip)}",
-        lambda: sip_answers(platform.address, platform.port(sip)),
+        f"sip:{address}:{platform.port(sip)}",
+        lambda: sip_answers(address, platform.port(sip)),
         # Go trusts it beside the folder of the system's certificates.
         environment={"SSL_CERT_FILE": str(authority.certificate)},
         inputs=(config, certificate, *_built("livekit-sip")),

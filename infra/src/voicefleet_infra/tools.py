@@ -59,6 +59,8 @@ PACKAGES: dict[str, dict[str, str]] = {
         "dig": "bind9-dnsutils",
         "sipp": "sip-tester",
         "ip": "iproute2",
+        "wg-quick": "wireguard-tools",
+        "nft": "nftables",
         "chromium": "chromium",
         # Ollama is built with C++.
         "g++": "g++",
@@ -83,8 +85,10 @@ GO_PROGRAMS = {
     "stripe-mock": "github.com/stripe/stripe-mock",
     "ollama": "github.com/ollama/ollama",
     "helm": "helm.sh/helm/v4/cmd/helm",
+    # For kernels without WireGuard; wg-quick finds it on PATH.
+    "wireguard-go": "golang.zx2c4.com/wireguard",
 }
-_OWN_MODULES = ("ollama", "helm")
+_OWN_MODULES = ("ollama", "helm", "wireguard-go")
 """With a `go.mod` of their own: what they need would change what the others are built from."""
 _ROOT = Path("/")
 _EXTRA_PATHS = "/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman"

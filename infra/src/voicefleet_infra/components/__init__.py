@@ -1,0 +1,1 @@
+"""What the Pulumi stacks are made of; needs the extra `pulumi`."""
