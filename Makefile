@@ -33,6 +33,10 @@ status: .venv/.synced ## What runs where, and how the clients are
 clean: .venv/.synced ## Stop everything and remove the state, clients' data included
 	@$(BIN)/voicefleet clean --yes $(ARGS)
 
+.PHONY: homelab
+homelab: .venv/.synced ## The Pulumi stack homelab (ARGS=preview, up, refresh or destroy), without Pulumi's own program
+	@$(BIN)/python stacks/run.py $(or $(ARGS),preview) homelab
+
 .PHONY: provision
 provision: .venv/.synced ## Bring what the tests need and this machine lacks
 	@$(BIN)/python -m voicefleet_infra

@@ -32,7 +32,12 @@ def carrier(platform: Platform) -> Service:
         ),
         f"sip:{host}:{port}",
         lambda: sip_answers(host, port),
-        inputs=(certificate, *source("voicefleet_sandbox")),
+        inputs=(
+            certificate,
+            private_key,
+            authority.certificate,
+            *source("voicefleet_sandbox"),
+        ),
         ports=("carrier",),
     )
 

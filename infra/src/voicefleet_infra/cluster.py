@@ -21,8 +21,9 @@ from voicefleet_infra.relay import sip_address
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
 from voicefleet_infra.tools import repository
 
-_TOKEN_LIFE = 365 * 86400
-_TOKEN_RENEWAL = 30 * 86400
+TOKEN_LIFE = 365 * 86400
+"""Seconds."""
+TOKEN_RENEWAL = 30 * 86400
 # Fifty sandbox numbers: enough for a rehearsal, and the cap is seen to work.
 _SPENDING_CAP_MINOR = 50 * 115
 
@@ -78,11 +79,11 @@ class Cluster:
     def kubeconfig_of(self, name: str) -> Path:
         """A kubeconfig with the token of ServiceAccount `voicefleet-<name>`; renewed in time."""
         file = self._platform.path(f"{name}.kubeconfig")
-        if file.exists() and time.time() - file.stat().st_mtime < _TOKEN_LIFE - _TOKEN_RENEWAL:
+        if file.exists() and time.time() - file.stat().st_mtime < TOKEN_LIFE - TOKEN_RENEWAL:
             return file
         token = self.kubectl(
             "create", "token", f"voicefleet-{name}", f"--namespace={SYSTEM_NAMESPACE}",
-            f"--duration={_TOKEN_LIFE}s",
+            f"--duration={TOKEN_LIFE}s",
         )  # fmt: skip
         config = yaml.safe_load(
             self.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
@@ -97,7 +98,7 @@ class Cluster:
         Once it is there, only what has changed on this machine (addresses, ports, runtime) is
         written again: what its owner has changed since stays.
         """
-        self.apply(*_secrets(self._platform))
+        self.apply(*vendor_secrets(self._platform))
         wiring, file = _wiring(self._platform), self._platform.path("wiring.json")
         there = self.kubectl("get", "fleet", "default", "--ignore-not-found", "-o", "json").strip()
         if not there:
@@ -133,7 +134,8 @@ def _secret(name: str, data: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _secrets(platform: Platform) -> list[dict[str, Any]]:
+def vendor_secrets(platform: Platform) -> list[dict[str, Any]]:
+    """The Secrets that `fleet` refers to."""
     key, secret = livekit_keys(platform)
     account, token = twilio_account(platform)
     stripe = {"apiKey": f"sk_test_{platform.secret('stripe')}"}

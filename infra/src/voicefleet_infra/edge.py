@@ -88,6 +88,6 @@ def edge(
         ),
         f"sip:{host}:{port}",
         lambda: sip_answers(host, port),
-        inputs=(listed, encryption, certificate, _CONFIG),
+        inputs=(listed, encryption, certificate, private_key, authority.certificate, _CONFIG),
         ports=("sip-edge",),
     )

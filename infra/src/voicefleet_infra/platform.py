@@ -32,6 +32,7 @@ _STEPS = {
     "overflow": 10,
     "voice": 11,
     "agent-gateway": 12,
+    "ollama": 13,
     "smtp": 25,
     "dns": 53,
     "sip": 60,
@@ -88,6 +89,8 @@ class Platform:
     """podman or process: where clients' agents run."""
     cluster: Path | None = None
     """kubeconfig of a cluster that is there already; without one we run our own."""
+    podman: Path | None = None
+    """Socket of a Podman that is there already; without one we run our own."""
 
     def port(self, name: str) -> int:
         """The port of a service."""

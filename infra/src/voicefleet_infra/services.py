@@ -61,7 +61,8 @@ zone:
 
 @dataclass(frozen=True)
 class Service:
-    """One process. `environment` may hold secrets; `inputs` are files it must be restarted for."""
+    """One process. `environment` may hold secrets; `inputs` are the files that it reads, and is
+    restarted for."""
 
     name: str
     command: tuple[str, ...]
@@ -73,6 +74,10 @@ class Service:
     stop_seconds: int = 10
     ports: tuple[str, ...] = ()
     """Names of the ports that it listens on."""
+    data: tuple[Path, ...] = ()
+    """Folders of its own, in which it keeps what must not be lost."""
+    shared: tuple[Path, ...] = ()
+    """Folders that it and others of this machine use."""
 
     def fingerprint(self) -> str:
         """Changes when the process has to be restarted."""
@@ -111,7 +116,9 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
         ),
         client,
         lambda: tcp_open(etcd_port),
+        inputs=(files.ca, files.server_cert, files.server_key),
         ports=("etcd", "etcd-peer"),
+        data=(platform.folder("etcd"),),
     )
     context = files.client_context()
     apiserver = Service(
@@ -141,7 +148,12 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
         ),
         f"https://127.0.0.1:{api_port}",
         lambda: http_ok(api_port, "/readyz", context),
-        inputs=(files.encryption, *_built("kube-apiserver")),
+        inputs=(
+            *etcd.inputs,
+            files.token_key,
+            files.encryption,
+            *_built("kube-apiserver"),
+        ),
         ports=("kubernetes",),
     )
     return etcd, apiserver
@@ -165,6 +177,7 @@ def redis(platform: Platform) -> Service:
         lambda: tcp_open(port),
         inputs=(config,),
         ports=("redis",),
+        data=(platform.folder("redis"),),
     )
 
 
@@ -259,7 +272,13 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
         lambda: sip_answers(address, platform.port(sip)),
         # Go trusts it beside the folder of the system's certificates.
         environment={"SSL_CERT_FILE": str(authority.certificate)},
-        inputs=(config, certificate, *_built("livekit-sip")),
+        inputs=(
+            config,
+            certificate,
+            private_key,
+            authority.certificate,
+            *_built("livekit-sip"),
+        ),
         ports=(sip, sips, rtp),
     )
 
@@ -287,6 +306,7 @@ def dns(platform: Platform) -> Service:
         lambda: tcp_open(port),
         inputs=(config,),
         ports=("dns",),
+        shared=(folder,),
     )
 
 
@@ -312,6 +332,7 @@ def sandbox(platform: Platform) -> Service:
         lambda: http_ok(port, "/_sandbox/health"),
         inputs=source("voicefleet_sandbox"),
         ports=("sandbox", "smtp"),
+        data=(data.parent,),
     )
 
 
@@ -331,7 +352,7 @@ def podman(platform: Platform) -> Service:
 
 def podman_socket(platform: Platform) -> Path:
     """Where Podman listens."""
-    return platform.folder("run") / "podman.sock"
+    return platform.podman or platform.folder("run") / "podman.sock"
 
 
 def models_folder(platform: Platform) -> Path:
@@ -350,13 +371,13 @@ def models_key(platform: Platform) -> Path:
 def gateway(platform: Platform, name: str) -> Service:
     """One of `GATEWAYS`."""
     socket_file, key = models_folder(platform) / f"{name}.sock", models_key(platform)
-    own = platform.path("models.yaml")
+    own, cache = platform.path("models.yaml"), cache_dir() / "models"
     command = [sys.executable, "-m", "voicefleet_models", name]
     command += [f"--socket={socket_file}", f"--secret-file={key}"]
     if own.exists():
         command.append(f"--models={own}")
     if name == LANGUAGE:
-        command.append(f"--cache={cache_dir() / 'models'}")
+        command.append(f"--cache={cache}")
     return Service(
         name,
         tuple(command),
@@ -368,6 +389,7 @@ def gateway(platform: Platform, name: str) -> Service:
             *source("voicefleet_models"),
             *source("voicefleet_api"),
         ),
+        shared=(models_folder(platform), *((cache,) if name == LANGUAGE else ())),
     )
 
 
@@ -397,6 +419,11 @@ def operator(platform: Platform, kubeconfig: Path, image: str) -> Service:
             *source("voicefleet_api"),
         ),
         ports=("metrics",),
+        shared=(
+            platform.folder("clients"),
+            podman_socket(platform).parent,
+            models_folder(platform),
+        ),
     )
 
 
@@ -423,6 +450,8 @@ def portal(platform: Platform, kubeconfig: Path) -> Service:
         lambda: http_ok(port, "/api/clients"),
         inputs=(kubeconfig, key, mail, *source("voicefleet_portal"), *source("voicefleet_api")),
         ports=("portal",),
+        data=(platform.folder("calls"),),
+        shared=(models_folder(platform),),
     )
 
 

@@ -26,6 +26,7 @@ from voicefleet_infra.platform import cache_dir
 Progress = Callable[[str], None]
 
 KUBERNETES = "1.36.3"
+PULUMI = "3.250.0"
 _GO = "1.26"
 _GO_VERSION = (1, 26)
 PACKAGES: dict[str, dict[str, str]] = {
@@ -76,7 +77,8 @@ _UNITS = {
 _VERSION = "k8s.io/component-base/version"
 _LDFLAGS = {
     "kube-apiserver": f"-X {_VERSION}.gitVersion=v{KUBERNETES} -X {_VERSION}.gitMajor=1"
-    f" -X {_VERSION}.gitMinor=36 -X {_VERSION}.gitTreeState=clean"
+    f" -X {_VERSION}.gitMinor=36 -X {_VERSION}.gitTreeState=clean",
+    "pulumi": f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",
 }
 GO_PROGRAMS = {
     "livekit-server": "github.com/livekit/livekit-server/cmd/server",
@@ -87,8 +89,9 @@ GO_PROGRAMS = {
     "helm": "helm.sh/helm/v4/cmd/helm",
     # For kernels without WireGuard; wg-quick finds it on PATH.
     "wireguard-go": "golang.zx2c4.com/wireguard",
+    "pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
 }
-_OWN_MODULES = ("ollama", "helm", "wireguard-go")
+_OWN_MODULES = ("ollama", "helm", "pulumi", "wireguard-go")
 """With a `go.mod` of their own: what they need would change what the others are built from."""
 _ROOT = Path("/")
 _EXTRA_PATHS = "/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman"
@@ -107,7 +110,9 @@ def repository() -> Path:
 
 
 def binary(name: str) -> Path:
-    """A control-plane program: `$KUBEBUILDER_ASSETS` first, then our cache."""
+    """A Go program: the machine's own Pulumi or `$KUBEBUILDER_ASSETS` first, then our cache."""
+    if name == "pulumi" and (installed := shutil.which(name)):
+        return Path(installed)
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and (Path(assets) / name).exists():
         return Path(assets) / name

@@ -1,1 +1,1 @@
-"""What the Pulumi stacks are made of; needs the extra `pulumi`."""
+"""Pulumi components: the ground under the platform. Needs the extra `voicefleet-infra[pulumi]`."""

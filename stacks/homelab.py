@@ -1,0 +1,82 @@
+"""The home lab: one machine with Podman (Pulumi.yaml describes the settings)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pulumi
+
+from voicefleet_infra.agents import podman_environment
+from voicefleet_infra.components.homelab import HomeLab, HomeLabArgs
+from voicefleet_infra.components.voiceclient import VoiceClient, VoiceClientArgs
+from voicefleet_infra.images.agent import build_agent_image
+from voicefleet_infra.images.platform import build_platform_image
+from voicefleet_infra.platform import Platform, cache_dir, default_home
+from voicefleet_infra.tools import build_go_programs, install_packages, repository
+
+
+def program() -> None:
+    """Bring what the machine lacks, build the images, declare the lab and its clients.
+
+    Packages and images come first, in previews too: an image's name is the hash of its contents,
+    and pods are compared by it. Raises `ToolMissing`, `BuildFailed`.
+    """
+    config = pulumi.Config()
+    stack = pulumi.get_stack()
+    cluster = config.get("kubeconfig")
+    socket = config.get("podmanSocket") or default_socket()
+    home = config.get("home") or default_home().with_name(f"voicefleet-{stack}")
+    platform = Platform(
+        Path(home),
+        base_port=config.require_int("basePort"),
+        cluster=Path(cluster) if cluster else None,
+        podman=Path(socket),
+    )
+    sandbox, models = config.require_bool("sandbox"), config.require_bool("models")
+    ollama = config.get("ollamaModel") or ""
+    programs = ["livekit-server", "livekit-sip", *([] if cluster else ["kube-apiserver"])]
+    programs += ["ollama"] if ollama else []
+    rooms = ["voicefleet-operator", "voicefleet-portal"]
+    rooms += ["voicefleet-sandbox"] if sandbox else []
+    rooms += ["voicefleet-models"] if models else []
+    install_packages(pulumi.log.info, "platform", "podman", "build")
+    build_go_programs(pulumi.log.info, programs)
+    root, environment = repository(), podman_environment(platform)
+    lab = HomeLab(
+        f"voicefleet-{stack}",
+        HomeLabArgs(
+            platform,
+            socket=socket,
+            image=config.get("platformImage")
+            or build_platform_image(
+                root, cache_dir(), rooms, programs, pulumi.log.info, environment
+            ),
+            agent_image=config.get("agentImage")
+            or build_agent_image(root, cache_dir(), pulumi.log.info, environment),
+            sandbox=sandbox,
+            models=models,
+            ollama_model=ollama,
+            memory_mib=config.get_object("memoryMiB") or {},
+        ),
+    )
+    clients = {
+        client["name"]: VoiceClient(
+            client["name"],
+            VoiceClientArgs(lab.kubeconfig, client["spec"], client.get("namespace", "default")),
+            pulumi.ResourceOptions(depends_on=[lab]),
+        )
+        for client in config.get_object("clients") or []
+    }
+    pulumi.export("kubeconfig", lab.kubeconfig)
+    pulumi.export("addresses", lab.addresses)
+    pulumi.export("numbers", {name: client.number for name, client in clients.items()})
+    pulumi.export("unit", lab.unit)
+
+
+def default_socket() -> str:
+    """Where podman.socket listens (podman-system-service(1))."""
+    if os.geteuid() == 0:
+        return "/run/podman/podman.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+    return f"{runtime}/podman/podman.sock"
