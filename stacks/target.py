@@ -6,7 +6,7 @@ import importlib
 
 import pulumi
 
-TARGETS = ("homelab", "cloud")
+TARGETS = ("homelab", "cloud", "clients")
 
 
 def program() -> None:

@@ -18,6 +18,7 @@ import yaml
 
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.images.podman import write_containers_conf
+from voicefleet_infra.livekit_config import server_config, sip_config
 from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, cache_dir, write_private
 from voicefleet_infra.probes import gateway_state, http_ok, sip_answers, tcp_open, unix_open
@@ -193,20 +194,20 @@ def livekit(platform: Platform) -> Service:
     config = _write_yaml(
         platform.path("livekit.yaml"),
         {
-            "port": port,
+            **server_config(
+                port=port,
+                rtc={
+                    "tcp_port": platform.port("livekit-tcp"),
+                    "udp_port": platform.port("livekit-udp"),
+                    "node_ip": platform.address,
+                    # Not the bridges of clients' pods: each would be one more candidate to try.
+                    "ips": {"includes": [f"{platform.address}/32"]},
+                    "enable_loopback_candidate": platform.address == "127.0.0.1",
+                },
+                redis=_redis_client(platform),
+                keys={key: secret},
+            ),
             "bind_addresses": sorted({"127.0.0.1", platform.address}),
-            "rtc": {
-                "tcp_port": platform.port("livekit-tcp"),
-                "udp_port": platform.port("livekit-udp"),
-                "use_external_ip": False,
-                "node_ip": platform.address,
-                # Not the bridges of clients' pods: each would be one more candidate to try.
-                "ips": {"includes": [f"{platform.address}/32"]},
-                "enable_loopback_candidate": platform.address == "127.0.0.1",
-            },
-            "redis": _redis_client(platform),
-            "keys": {key: secret},
-            "logging": {"level": "info", "json": True},
         },
     )
     return Service(
@@ -246,23 +247,16 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
     config = _write_yaml(
         platform.path(f"{name}.yaml"),
         {
-            "api_key": key,
-            "api_secret": secret,
-            "ws_url": f"ws://127.0.0.1:{platform.port('livekit')}",
-            "redis": _redis_client(platform),
-            "sip_port": platform.port(sip),
-            "tls": {
-                "port": platform.port(sips),
-                "certs": [{"cert_file": str(certificate), "key_file": str(private_key)}],
-            },
+            **sip_config(
+                key=(key, secret),
+                livekit=f"ws://127.0.0.1:{platform.port('livekit')}",
+                redis=_redis_client(platform),
+                public=public_address(platform),
+                ports=(platform.port(sip), platform.port(sips)),
+                rtp=(first, first + RTP_PORTS - 1),
+                certificate=(str(certificate), str(private_key)),
+            ),
             "listen_ip": address,
-            "rtp_port": f"{first}-{first + RTP_PORTS - 1}",
-            "use_external_ip": False,
-            "nat_1_to_1_ip": public_address(platform),
-            # Of the machine's last second. Above it a bridge refuses the calls that we ask it for
-            # (a caller wants a person) and nobody who calls; a model that thinks takes all of it.
-            "max_cpu_utilization": 1,
-            "logging": {"level": "info", "json": True},
         },
     )
     return Service(

@@ -1,0 +1,1 @@
+"""Rules that a stack must keep before anything is bought or changed (Pulumi CrossGuard)."""
