@@ -10,7 +10,7 @@ import pulumi
 from voicefleet_infra.agents import podman_environment
 from voicefleet_infra.components.homelab import HomeLab, HomeLabArgs
 from voicefleet_infra.components.voiceclient import VoiceClient, VoiceClientArgs
-from voicefleet_infra.images.agent import build_agent_image
+from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.images.platform import build_platform_image
 from voicefleet_infra.platform import Platform, cache_dir, default_home
 from voicefleet_infra.tools import build_go_programs, install_packages, repository
@@ -37,7 +37,7 @@ def program() -> None:
     ollama = config.get("ollamaModel") or ""
     programs = ["livekit-server", "livekit-sip", *([] if cluster else ["kube-apiserver"])]
     programs += ["ollama"] if ollama else []
-    rooms = ["voicefleet-operator", "voicefleet-portal"]
+    rooms = ["voicefleet-operator", "voicefleet-portal", "voicefleet-gateway"]
     rooms += ["voicefleet-sandbox"] if sandbox else []
     rooms += ["voicefleet-models"] if models else []
     install_packages(pulumi.log.info, "platform", "podman", "build")
@@ -53,7 +53,7 @@ def program() -> None:
                 root, cache_dir(), rooms, programs, pulumi.log.info, environment
             ),
             agent_image=config.get("agentImage")
-            or build_agent_image(root, cache_dir(), pulumi.log.info, environment),
+            or build_image(AGENT, root, cache_dir(), pulumi.log.info, environment),
             sandbox=sandbox,
             models=models,
             ollama_model=ollama,

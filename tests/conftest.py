@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -20,6 +22,23 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, though everything is required: {report.longrepr}"
     return report
+
+
+@cache
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_event_loop()
+    except RuntimeError:
+        return asyncio.new_event_loop()
+
+
+@pytest.fixture
+def thread_event_loop() -> None:
+    """Pulumi's mocks run in the thread's event loop; tests with their own leave none behind.
+
+    It is one, which is kept: its threads have loops of their own, which nobody closes.
+    """
+    asyncio.set_event_loop(_event_loop())
 
 
 def pytest_unconfigure() -> None:

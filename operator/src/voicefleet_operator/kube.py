@@ -278,7 +278,7 @@ class Kube:
                         return answer
                     error = _error(response.status, text)
                     if response.status == 401:
-                        self._session.headers.update(self._connect().as_http_headers())
+                        session.headers.update(self._connect().as_http_headers())
                     retry = response.status in (401, 429) or (
                         method == "GET" and response.status >= 500
                     )

@@ -188,7 +188,7 @@ def test_whoever_stops_it_leaves_no_process_and_no_file(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(sent)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=90)
     assert process.returncode == Exit.FAILED
     assert "stopped; nothing was written" in stderr
     assert "Traceback" not in stderr

@@ -11,13 +11,15 @@ import pytest
 
 from support.controlplane import ROOT
 from support.stack import Stack, client, conditions, until
+from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.probes import clients_looked_at
+from voicefleet_infra.services import Service
 
 pytestmark = pytest.mark.integration
 
-PREVIOUS = "4954e9397b9eb05de6c600d8e655914960fe90a6"
-"""What is upgraded from. Until there are releases, the last commit before the operator was shipped;
-a later one where CHANGELOG.md says that the upgrade restarts agents."""
+PREVIOUS = "f6744cf4048cfa7811a7eaf9bcbef95158fe4427"
+"""What is upgraded from. Until there are releases, the commit that brought the agent gateway, which
+restarts agents once (CHANGELOG.md)."""
 NAMES = ("stays", "grows")
 
 
@@ -29,6 +31,9 @@ class Upgraded(Stack):
     def __init__(self, previous: Path) -> None:
         super().__init__()
         self._previous: Path | None = previous
+
+    def _services(self) -> list[Service]:
+        return [*super()._services(), agent_gateway(self.platform)]
 
     def install(self) -> None:
         """What this version, or the one before, would have the cluster's owner apply."""
@@ -63,7 +68,8 @@ def stack(tmp_path: Path) -> Iterator[Upgraded]:
         ["git", "archive", PREVIOUS, "operator", "crds", "deploy"], cwd=ROOT, capture_output=True
     )
     if archive.returncode:
-        pytest.skip(f"the version before is not in this checkout: {archive.stderr.decode()}")
+        # No component of the machine, which CI would have to bring: a clone without history.
+        pytest.xfail(f"the version before is not in this checkout: {archive.stderr.decode()}")
     subprocess.run(["tar", "-x", "-C", str(tmp_path)], input=archive.stdout, check=True)
     with Upgraded(tmp_path) as running:
         running.start_operator()

@@ -84,8 +84,8 @@ def test_a_fleet_that_is_not_there(stack: Stack) -> None:
 
 
 def test_what_agents_in_the_cluster_need_is_looked_for(stack: Stack) -> None:
-    livekit = stack.platform.port("livekit")
-    egress = {"name": "livekit", "cidr": "192.0.2.1/32", "ports": [{"port": livekit}]}
+    gateway = stack.platform.port("agent-gateway")
+    egress = {"name": "gateway", "cidr": "192.0.2.1/32", "ports": [{"port": gateway}]}
     storage = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",

@@ -71,7 +71,7 @@ async def as_operator(plane: ControlPlane) -> AsyncIterator[Kube]:
         ca_data=config["clusters"][0]["cluster"]["certificate-authority-data"],
         token=config["users"][0]["user"]["token"],
     )
-    async with Kube(info) as kube:
+    async with Kube(lambda: info) as kube:
         yield kube
 
 

@@ -9,7 +9,7 @@ import pytest
 import clients
 from support.declared import declare
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("thread_event_loop")]
 
 
 def test_clients_are_put_into_the_cluster_of_the_stack_they_refer_to_and_waited_for() -> None:

@@ -22,6 +22,7 @@ from voicefleet_policies.pack import RULES, STACK_RULES
 
 pytestmark = [
     pytest.mark.unit,
+    pytest.mark.usefixtures("thread_event_loop"),
     # The SDKs import what they call deprecated.
     pytest.mark.filterwarnings("ignore:aws.ec2:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This resource is deprecated:DeprecationWarning"),

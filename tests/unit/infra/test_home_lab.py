@@ -21,7 +21,7 @@ from voicefleet_infra.components.voiceclient import VoiceClient, VoiceClientArgs
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.tools import repository
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("thread_event_loop")]
 
 POD = "pulumi-python:dynamic/podman:Pod"
 SECRET = "pulumi-python:dynamic/podman:Secret"
@@ -82,7 +82,8 @@ def test_each_part_is_a_pod_on_the_machines_network_and_has_limits(
     assert set(pods) == {
         f"lab-{part}"
         for part in (
-            "redis", "livekit", "dns", "control-plane", "sandbox", "models", "portal", "operator"
+            "redis", "livekit", "agent-gateway", "dns", "control-plane", "sandbox", "models",
+            "portal", "operator",
         )
     }  # fmt: skip
     assert {pod["network"] for pod in pods.values()} == {"host"}
@@ -156,9 +157,11 @@ def test_what_must_not_be_lost_is_in_volumes(declare: Callable[..., Declared]) -
 
 def test_what_is_not_asked_for_is_not_there(declare: Callable[..., Declared]) -> None:
     declared = declare(Path("/elsewhere/kubeconfig"), sandbox=False, models=False)
-    assert set(declared.resources[POD]) == {"lab-redis", "lab-livekit", "lab-dns", "lab-operator"}
+    assert set(declared.resources[POD]) == {
+        "lab-redis", "lab-livekit", "lab-agent-gateway", "lab-dns", "lab-operator"
+    }  # fmt: skip
     operator = declared.containers()["lab-operator/operator"]
-    assert not [name for name in operator["environment"] if name.startswith("VOICEFLEET_MODELS")]
+    assert "VOICEFLEET_MODELS_FOLDER" not in operator["environment"]
     kubeconfigs = {inputs["kubeconfig"] for inputs in declared.resources[MANIFEST].values()}
     assert kubeconfigs == {"/elsewhere/kubeconfig"}
 

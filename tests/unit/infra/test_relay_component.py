@@ -12,7 +12,7 @@ from pulumi_command.remote import ConnectionArgs
 from voicefleet_infra.components.relay import Relay, RelayArgs, _KeyProvider
 from voicefleet_infra.relay import RelaySettings, public_key
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("thread_event_loop")]
 
 CARRIERS = ["54.172.60.0/30", "168.86.128.0/18"]
 KEY = "pulumi-python:dynamic:Resource"

@@ -98,7 +98,7 @@ def test_a_call_is_let_end_before_the_pod_is_killed() -> None:
 
 def hashed(**changes: Any) -> str:
     driver = KubernetesRuntime(
-        Kube(kopf.ConnectionInfo(server="http://nowhere")), "localhost/agent:1"
+        Kube(lambda: kopf.ConnectionInfo(server="http://nowhere")), "localhost/agent:1"
     )
     config = CONFIG.model_copy(update=changes)
     return driver.spec_hash(replace(SPEC, kubernetes=config))

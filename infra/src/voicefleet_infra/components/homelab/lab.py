@@ -12,7 +12,14 @@ import yaml
 from voicefleet_infra.components.homelab.controlplane import ControlPlane
 from voicefleet_infra.components.homelab.ollama import Ollama
 from voicefleet_infra.components.homelab.operator import Operator, Portal
-from voicefleet_infra.components.homelab.parts import Dns, LiveKit, Models, Redis, Sandbox
+from voicefleet_infra.components.homelab.parts import (
+    AgentGateway,
+    Dns,
+    LiveKit,
+    Models,
+    Redis,
+    Sandbox,
+)
 from voicefleet_infra.components.homelab.programs import Lab
 from voicefleet_infra.components.homelab.unit import systemd_unit
 from voicefleet_infra.components.kubernetes import Clientless
@@ -43,7 +50,8 @@ class HomeLabArgs:
 
 
 class HomeLab(pulumi.ComponentResource):
-    """Redis, LiveKit and its phone line, DNS, control plane and operator on one machine's Podman;
+    """Redis, LiveKit with its phone line and agent gateway, DNS, control plane and operator on one
+    machine's Podman;
     sandbox, models with their portal, and Ollama where asked for."""
 
     kubeconfig: str
@@ -66,12 +74,13 @@ class HomeLab(pulumi.ComponentResource):
         redis, dns = Redis(lab, own), Dns(lab, own)
         control_plane = ControlPlane(lab, own)
         livekit = LiveKit(lab, after(redis))
+        gateway = AgentGateway(lab, after(livekit))
         self.addresses = {"redis": redis.address, "dns": dns.address}
-        self.addresses |= {"livekit": livekit.url, "sip": livekit.sip}
+        self.addresses |= {"livekit": livekit.url, "sip": livekit.sip, "agents": gateway.url}
         if control_plane.programs:
             pods.append(control_plane.programs.pod)
-        pods += [redis.programs.pod, dns.programs.pod, livekit.programs.pod]
-        needed: list[pulumi.Resource] = [control_plane, livekit, dns]
+        pods += [part.programs.pod for part in (redis, dns, livekit, gateway)]
+        needed: list[pulumi.Resource] = [control_plane, gateway, dns]
         if args.sandbox:
             sandbox = Sandbox(lab, own)
             self.addresses["sandbox"] = sandbox.url

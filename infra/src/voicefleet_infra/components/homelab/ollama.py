@@ -6,7 +6,7 @@ import pulumi
 
 from voicefleet_infra.components.homelab.programs import Lab
 from voicefleet_infra.components.podman import Container, Mount, Network, Pod, Port, Volume
-from voicefleet_infra.images.agent import PREFIX
+from voicefleet_infra.images.layers import PREFIX
 
 _PORT = 11434
 _MODELS = "/models"

@@ -10,8 +10,6 @@ from voicefleet_infra import services
 from voicefleet_infra.components.homelab.controlplane import ControlPlane
 from voicefleet_infra.components.homelab.programs import Lab, Programs
 
-_MODELS = ("VOICEFLEET_MODELS_FOLDER", "VOICEFLEET_MODELS_KEY")
-
 
 class Operator(pulumi.ComponentResource):
     """The controller. It starts clients' pods beside the lab's, through Podman's socket."""
@@ -35,7 +33,9 @@ class Operator(pulumi.ComponentResource):
         kubeconfig = platform.path("operator.kubeconfig")
         service = services.operator(platform, kubeconfig, agent_image)
         if not models:
-            kept = {k: v for k, v in service.environment.items() if k not in _MODELS}
+            kept = {**service.environment}
+            # The key stays: what it signs is what the agent gateway knows a client by, too.
+            del kept["VOICEFLEET_MODELS_FOLDER"]
             service = replace(service, environment=kept)
         self.metrics = service.address
         self.programs = Programs(

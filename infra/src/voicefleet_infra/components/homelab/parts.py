@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pulumi
 
-from voicefleet_infra import services
+from voicefleet_infra import agent_gateway, services
 from voicefleet_infra.carrier import carrier
 from voicefleet_infra.components.homelab.programs import Lab, Programs
 from voicefleet_infra.edge import phone_line
@@ -39,7 +39,6 @@ class LiveKit(_Part):
     """LiveKit's server, its two SIP bridges, and the edge before them, as one pod."""
 
     url: str
-    """For clients' agents."""
     sip: str
     """Where carriers send calls (`sip:host:port`)."""
 
@@ -55,6 +54,22 @@ class LiveKit(_Part):
         ]
         self.programs = Programs("livekit", lab, [server, *line], ready, self.own)
         self.register_outputs({"url": self.url, "sip": self.sip})
+
+
+class AgentGateway(_Part):
+    """Between clients' agents and LiveKit, whose key they do not have."""
+
+    url: str
+    """For clients' agents."""
+
+    def __init__(self, lab: Lab, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("agent-gateway", opts)
+        platform = lab.platform
+        service = agent_gateway.agent_gateway(platform)
+        self.url = service.address
+        ready = [f"127.0.0.1:{platform.port('agent-gateway')}"]
+        self.programs = Programs("agent-gateway", lab, [service], ready, self.own)
+        self.register_outputs({"url": self.url})
 
 
 class Dns(_Part):

@@ -23,6 +23,7 @@ MEMORY_MIB = {
     "control-plane": 1024,
     "redis": 256,
     "livekit": 512,
+    "agent-gateway": 256,
     "dns": 128,
     "sandbox": 512,
     "models": 3072,
