@@ -238,7 +238,7 @@ class _Call:
                 elif isinstance(event, CCEventDisconnect):
                     return "completed" if connected else "failed"
                 elif isinstance(event, CCEventFail | CCEventRedirect):
-                    return _refusal(event.getData()[0])
+                    return dial_call_status(event.getData()[0])
 
     def _bridge(self, sdp: str) -> None:
         self._sound.callee.connect(sdp)
@@ -250,7 +250,7 @@ class _Call:
             self._tell(self.caller, CCEventConnect, (200, "OK", answer))
 
 
-def _refusal(code: int) -> str:
+def dial_call_status(code: int) -> str:
     """A SIP status as Twilio's DialCallStatus."""
     if code in _BUSY:
         return "busy"
