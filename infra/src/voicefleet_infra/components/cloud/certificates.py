@@ -11,7 +11,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from voicefleet_infra.components.cloud.objects import MEDIA, labels, limits, metadata, within
-from voicefleet_infra.components.cloud.zone import SECRET, ZoneArgs, zone_secret
+from voicefleet_infra.components.cloud.zone import SECRET, ZoneArgs, zone_namespace
 
 VERSION = "v1.19.1"
 ISSUER = "voicefleet"
@@ -41,13 +41,8 @@ class Certificates(pulumi.ComponentResource):
     ) -> None:
         super().__init__("voicefleet:cloud:Certificates", name, None, opts)
         zone = args.zone
-        namespace = kubernetes.core.v1.Namespace(
-            _NAME,
-            metadata={"name": _NAME, "labels": labels(_NAME)},
-            opts=within(self, opts),
-        )
         # A ClusterIssuer's Secrets are in cert-manager's own namespace.
-        key = zone_secret(zone, _NAME, within(self, opts, namespace))
+        key = zone_namespace(zone, _NAME, self, opts)
         release = kubernetes.helm.v3.Release(
             _NAME,
             name=_NAME,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from voicefleet_infra.components.cloud.objects import MEDIA, labels, limits, metadata, within
-from voicefleet_infra.components.cloud.zone import SECRET, ZoneArgs, zone_secret
+from voicefleet_infra.components.cloud.objects import MEDIA, limits, metadata, within
+from voicefleet_infra.components.cloud.zone import SECRET, ZoneArgs, zone_namespace
 
 VERSION = "1.19.0"
 _NAME = "external-dns"
@@ -37,12 +37,7 @@ class Names(pulumi.ComponentResource):
         super().__init__("voicefleet:cloud:Names", name, None, opts)
         zone = args.zone
         self.sip = zone.sip
-        namespace = kubernetes.core.v1.Namespace(
-            _NAME,
-            metadata={"name": _NAME, "labels": labels(_NAME)},
-            opts=within(self, opts),
-        )
-        key = zone_secret(zone, _NAME, within(self, opts, namespace))
+        key = zone_namespace(zone, _NAME, self, opts)
         release = kubernetes.helm.v3.Release(
             _NAME,
             name=_NAME,

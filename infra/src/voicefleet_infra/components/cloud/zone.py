@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from voicefleet_infra.components.cloud.objects import metadata
+from voicefleet_infra.components.cloud.objects import labels, metadata, within
 
 SECRET = "dns"  # noqa: S105 (a name)
 """With the TSIG key, in each namespace that updates the zone."""
@@ -46,3 +46,16 @@ def zone_secret(
         },
         opts=opts,
     )
+
+
+def zone_namespace(
+    args: ZoneArgs,
+    name: str,
+    component: pulumi.ComponentResource,
+    opts: pulumi.ResourceOptions | None,
+) -> kubernetes.core.v1.Secret:
+    """A namespace of a program that updates the zone, with the key, which is what it waits for."""
+    namespace = kubernetes.core.v1.Namespace(
+        name, metadata={"name": name, "labels": labels(name)}, opts=within(component, opts)
+    )
+    return zone_secret(args, name, within(component, opts, namespace))
