@@ -30,12 +30,12 @@ from voicefleet_infra.images.layers import (
     SUITE,
     Progress,
     Tools,
-    apt_sources,
     build_deps,
     contents,
     image_name,
     locked,
     step,
+    unpack,
 )
 from voicefleet_infra.images.recipes import Recipe
 
@@ -127,15 +127,7 @@ def _config(recipe: Recipe, release: str) -> tuple[str, ...]:
 def _build_base(run: Tools, ref: str, cache: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         tar = Path(folder) / "rootfs.tar"
-        run(
-            "mmdebstrap", "--quiet", "--variant=extract",
-            f"--include={','.join(DEBIAN_PACKAGES)}",
-            # What a container does not read.
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-            f"--extract-hook={_STATUS_HOOK}",
-            SUITE, str(tar), *apt_sources(),
-        )  # fmt: skip
+        unpack(run, DEBIAN_PACKAGES, tar, f"--extract-hook={_STATUS_HOOK}")
         etc = Path(folder) / "etc"
         etc.mkdir()
         (etc / "passwd").write_text(_PASSWD)

@@ -24,6 +24,17 @@ class BuildFailed(Exception):
     """A step did not work; the message has its last words."""
 
 
+def unpack(run: Tools, packages: Sequence[str], tar: Path, *options: str) -> None:
+    """A root filesystem of Debian's packages and what they need, unpacked and not configured."""
+    run(
+        "mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(packages)}",
+        # What a container does not read.
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        *options, SUITE, str(tar), *_apt_sources(),
+    )  # fmt: skip
+
+
 def build_deps(run: Tools, ref: str, base: str, requirements: str, cache: Path) -> None:
     """The layer of the wheels that `requirements` names, compiled, on `base`."""
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -95,7 +106,7 @@ class Tools:
         self("buildah", "commit", "--quiet", "--omit-timestamp", container, ref)
 
 
-def apt_sources() -> list[str]:
+def _apt_sources() -> list[str]:
     """This machine's package sources where it runs the same Debian; else mmdebstrap's own."""
     release = Path("/etc/os-release")
     if not release.exists() or f"VERSION_CODENAME={SUITE}" not in release.read_text().split():

@@ -25,12 +25,12 @@ from voicefleet_infra.images.layers import (
     SUITE,
     Progress,
     Tools,
-    apt_sources,
     build_deps,
     contents,
     image_name,
     locked,
     step,
+    unpack,
 )
 from voicefleet_infra.tools import binary, repository
 
@@ -124,13 +124,7 @@ def inside(text: str) -> str:
 def _build_base(run: Tools, ref: str, cache: Path) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as folder, run.container("scratch") as container:
         tar = Path(folder) / "rootfs.tar"
-        run(
-            "mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PACKAGES)}",
-            # What a container does not read.
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-            SUITE, str(tar), *apt_sources(),
-        )  # fmt: skip
+        unpack(run, PACKAGES, tar)
         run("buildah", "add", "--quiet", container, str(tar), "/")
         run.commit(container, ref)
 
