@@ -34,8 +34,8 @@ class Echo(asyncio.DatagramProtocol):
 
 
 class Server(asyncio.DatagramProtocol):
-    """Answers INVITEs with that status and the echo's port, from the `deaf`-th on; notes what
-    comes."""
+    """Answers INVITEs with that status and the echo's port, and BYEs; each from the `deaf`-th on.
+    Notes what comes."""
 
     def __init__(self, status: str, media: int, deaf: int, echo: Echo) -> None:
         self.status, self.media, self.deaf, self.echo = status, media, deaf, echo
@@ -49,12 +49,14 @@ class Server(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         text = data.decode()
         self.methods.append(text.split()[0])
-        if self.methods[-1] != "INVITE" or self.methods.count("INVITE") <= self.deaf:
+        method = self.methods[-1]
+        if method not in ("INVITE", "BYE") or self.methods.count(method) <= self.deaf:
             return
         body = f"v=0\r\nc=IN IP4 {HOST}\r\nm=audio {self.media} RTP/AVP 0\r\n"
         kept = [h for h in text.split("\r\n") if h.startswith(("Via", "From", "Call-ID", "CSeq"))]
+        status = self.status if method == "INVITE" else "200 OK"
         to = next(h for h in text.split("\r\n") if h.startswith("To"))
-        lines = [f"SIP/2.0 {self.status}", *kept, f"{to};tag=there", f"Content-Length: {len(body)}"]
+        lines = [f"SIP/2.0 {status}", *kept, f"{to};tag=there", f"Content-Length: {len(body)}"]
         self.transport.sendto("\r\n".join([*lines, "", body]).encode(), addr)
 
 

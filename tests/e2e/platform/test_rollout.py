@@ -242,7 +242,9 @@ def test_a_share_of_the_callers_then_all_and_no_call_is_disturbed(line: PhoneLin
                 while any(len(phone.answers) == n for phone, n in zip(phones, asked, strict=True)):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         assert line.finished(held) == dict.fromkeys(held, "blue")
-        assert {line.records()[caller].ended for caller in held} == {"caller left"}
+        # Nothing has befallen them before they hung up (`talking`); where their leaving then gets
+        # lost between LiveKit's servers, the agent knows only that their line has fallen silent.
+        assert {line.records()[caller].ended for caller in held} <= {"caller left", "line lost"}
         line.phase(None)
         # Nobody waits for the child of an operator that was killed.
         assert not blue.is_running() or blue.status() == psutil.STATUS_ZOMBIE

@@ -52,6 +52,14 @@ async def test_a_refusal_is_said_with_its_status() -> None:
     assert server.methods == ["INVITE", "ACK"]
 
 
+async def test_what_is_not_heard_is_said_again() -> None:
+    async with peer("200 OK", deaf=1) as server:
+        line = SipLine(np.zeros(RATE))
+        await line.open(HOST, server.port, "+15005550001", "+15005550006")
+        await line.hang_up()
+    assert server.methods == ["INVITE", "INVITE", "ACK", "BYE", "BYE"]
+
+
 def test_g711_loses_little() -> None:
     loud = np.linspace(-1, 1, 2001)
     assert np.abs(decode(encode(loud)) - loud).max() < 0.02

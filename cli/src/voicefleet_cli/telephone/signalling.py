@@ -5,6 +5,7 @@ answered, hang up or give up. The sound is somebody else's: G.711 µ-law is what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 import secrets
@@ -15,7 +16,10 @@ PCMU, KEYS = 0, 101
 RATE = 8000
 """Hz."""
 _RESEND = 0.5
-"""Seconds without any answer until an INVITE is sent again, doubled each time (17.1.1.2)."""
+"""Seconds without any answer until a request is sent again, doubled each time (17.1.1.2, 17.1.2.2).
+"""
+_HANG_UP_SECONDS = 4.0
+"""Until nobody is thought to be there to hear that we hang up."""
 
 
 _Address = tuple[str, int]
@@ -91,10 +95,31 @@ class SipCall:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
             if not self.gone.is_set():
-                self._send("BYE", next(self._sequence))
+                await self._bye()
         elif self._ringing is not None:
             self._send("CANCEL", self._ringing[0], branch=self._ringing[1])
         self._wire.close()
+
+    async def _bye(self) -> None:
+        """Say it until it is heard: else the other side goes on until it notices the silence."""
+        number, branch, wait = next(self._sequence), _branch(), _RESEND
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANG_UP_SECONDS):
+                while True:
+                    self._send("BYE", number, branch=branch)
+                    if await self._heard(number, wait):
+                        return
+                    wait *= 2
+
+    async def _heard(self, number: int, seconds: float) -> bool:
+        """Whether our request of that number is answered in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    text, _ = await self._signals.came.get()
+                    if text.startswith("SIP/2.0") and _header(text, "CSeq") == f"{number} BYE":
+                        return True
+        return False
 
     async def _answered(self, number: int, branch: str, offer: str) -> str:
         status = "no answer"
