@@ -14,6 +14,7 @@ from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.images.platform import build_platform_image
 from voicefleet_infra.platform import Platform, cache_dir, default_home
 from voicefleet_infra.tools import build_go_programs, install_packages, repository
+from voicefleet_infra.up import remember
 
 
 def program() -> None:
@@ -43,6 +44,8 @@ def program() -> None:
     install_packages(pulumi.log.info, "platform", "podman", "build")
     build_go_programs(pulumi.log.info, programs)
     root, environment = repository(), podman_environment(platform)
+    # For the command line, which is told the folder alone.
+    remember(platform)
     lab = HomeLab(
         f"voicefleet-{stack}",
         HomeLabArgs(

@@ -34,7 +34,7 @@ def overflow(platform: Platform) -> Service:
     )
     file = platform.folder("overflow") / "agent.json"
     write_private(file, json.dumps(config.to_json()))
-    secrets = platform.folder("overflow", "secrets")
+    data, secrets = platform.folder("overflow", "data"), platform.folder("overflow", "secrets")
     for name, value in zip(_SECRETS, livekit_keys(platform), strict=True):
         write_private(secrets / name, value)
     return Service(
@@ -44,7 +44,7 @@ def overflow(platform: Platform) -> Service:
         lambda: http_ok(port, "/"),
         environment={
             "VOICEFLEET_CONFIG": str(file),
-            "VOICEFLEET_DATA": str(platform.folder("overflow", "data")),
+            "VOICEFLEET_DATA": str(data),
             "VOICEFLEET_MODELS": str(models_folder(platform)),
             "VOICEFLEET_MODELS_KEY": str(key),
             "VOICEFLEET_HEALTH_HOST": "127.0.0.1",
@@ -55,10 +55,13 @@ def overflow(platform: Platform) -> Service:
         inputs=(
             file,
             key,
+            *(secrets / name for name in _SECRETS),
             *source("voicefleet_agent"),
             *source("voicefleet_dialogue"),
             *source("voicefleet_api"),
         ),
+        data=(data,),
+        shared=(models_folder(platform),),
         stop_seconds=_DRAIN_SECONDS + 10,
         ports=("overflow",),
     )

@@ -69,7 +69,7 @@ class Up:
             return self._run(with_sample)
 
     def _run(self, with_sample: bool) -> list[Service]:
-        self._remember_settings()
+        remember(self.platform)
         podman = self.platform.runtime == "podman"
         programs = _GO_PROGRAMS if self.platform.cluster else ("kube-apiserver", *_GO_PROGRAMS)
         with self._step("Looking for what this machine lacks"):
@@ -183,14 +183,6 @@ class Up:
 
     # --- what is remembered between runs -------------------------------------------------------
 
-    def _remember_settings(self) -> None:
-        settings = {
-            "basePort": self.platform.base_port,
-            "runtime": self.platform.runtime,
-            "cluster": str(self.platform.cluster) if self.platform.cluster else None,
-        }
-        write_private(self.platform.folder() / "platform.json", json.dumps(settings))
-
     def _remember(self, image: str, everything: Sequence[Service]) -> None:
         write_private(self.platform.path("operator.json"), json.dumps({"image": image}))
         addresses = {service.name: service.address for service in everything}
@@ -260,6 +252,16 @@ def _pending(client: dict[str, object]) -> bool:
     settled = {"Suspended", "NoTelephony", "AwaitingPayment"}
     reasons = {answering.get("reason"), conditions.get("Ready", {}).get("reason")}
     return not settled & reasons
+
+
+def remember(platform: Platform) -> None:
+    """Keep its settings in its folder, for `known_platform`."""
+    settings = {
+        "basePort": platform.base_port,
+        "runtime": platform.runtime,
+        "cluster": str(platform.cluster) if platform.cluster else None,
+    }
+    write_private(platform.folder() / "platform.json", json.dumps(settings))
 
 
 def known_platform(

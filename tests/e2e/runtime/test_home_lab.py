@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,17 @@ class Lab:
             command, input=stdin, capture_output=True, text=True, check=True
         ).stdout
 
+    def voicefleet(self, *words: str) -> str:
+        """Our command line, on the lab's folder."""
+        program = Path(sys.executable).with_name("voicefleet")
+        command = [program, *words, f"--home={self.settings.parent / 'lab'}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def call(self) -> str:
+        """Ring the client, hear who answers, hang up; fails where nobody does. Says how it was."""
+        number = self.stack.outputs()["numbers"].value[CLIENT]
+        return self.voicefleet("call", number, "--seconds=4")
+
     def client_runs(self) -> bool:
         """Whether the operator has started the client's pod."""
         listed = json.loads(_podman("pod", "ps", "--format", "json"))
@@ -102,7 +114,6 @@ def lab(
         "home": str(folder / "lab"),
         "basePort": free_platform(folder / "lab").base_port,
         "podmanSocket": str(podman_socket),
-        "models": False,
         "agentImage": agent_image,
         "clients": [{"name": CLIENT, "spec": client(CLIENT)["spec"]}],
     }
@@ -130,12 +141,26 @@ def test_every_pod_runs_and_a_client_answers(lab: Lab) -> None:
     running = {pod["Name"]: pod["Status"] for pod in states if pod["Name"].startswith(PREFIX)}
     assert set(running) == {
         f"{PREFIX}-{part}"
-        for part in ("control-plane", "redis", "livekit", "agent-gateway", "dns", "sandbox", "operator")
-    }
+        for part in (
+            "control-plane", "redis", "livekit", "agent-gateway", "dns", "sandbox", "models",
+            "portal", "overflow", "operator",
+        )
+    }  # fmt: skip
     assert set(running.values()) == {"Running"}
     assert f"vf-{lab.client_id}" in lab.things()["pod"]
-    numbers = lab.stack.outputs()["numbers"].value
-    assert numbers[CLIENT].startswith("+1415")
+    assert "answered" in lab.call()
+
+
+def test_another_agent_takes_the_call_where_the_clients_own_does_not(lab: Lab) -> None:
+    _podman("pod", "pause", f"vf-{lab.client_id}")
+    try:
+        assert "answered" in lab.call()
+    finally:
+        _podman("pod", "unpause", f"vf-{lab.client_id}")
+    # Both calls are in the portal, under the client whom they were for.
+    until(
+        lambda: len(json.loads(lab.voicefleet("calls", CLIENT, "--output=json"))) == 2, "no records"
+    )
 
 
 def test_nothing_secret_stands_in_the_state_in_clear(lab: Lab) -> None:

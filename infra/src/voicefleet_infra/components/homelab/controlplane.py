@@ -24,7 +24,8 @@ class ControlPlane(pulumi.ComponentResource):
     """etcd and kube-apiserver; None where the cluster is there already."""
     fleet: Manifest
 
-    def __init__(self, lab: Lab, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, lab: Lab, opts: pulumi.ResourceOptions, *, overflow: bool) -> None:
+        """`overflow`: whether there is an agent for calls that a client's own does not take."""
         super().__init__("voicefleet:homelab:ControlPlane", "control-plane", None, opts)
         platform = lab.platform
         self._home = str(platform.home)
@@ -39,7 +40,7 @@ class ControlPlane(pulumi.ComponentResource):
         self._install("policies", _objects("deploy/admission"), rights)
         secrets = pulumi.Output.secret(vendor_secrets(platform))
         accounts = self._install("vendor-secrets", secrets, rights)
-        self.fleet = self._install("fleet", [_fleet(lab)], accounts)
+        self.fleet = self._install("fleet", [_fleet(lab, overflow=overflow)], accounts)
         self.register_outputs({"kubeconfig": self.kubeconfig})
 
     def account(self, name: str, owner: pulumi.Resource) -> AccountKubeconfig:
@@ -72,8 +73,9 @@ def _objects(*places: str) -> list[dict[str, Any]]:
     return [made for made in found if made["kind"] != "Kustomization"]
 
 
-def _fleet(lab: Lab) -> dict[str, Any]:
-    """The local platform's, without the overflow agent, which is not run here."""
+def _fleet(lab: Lab, *, overflow: bool) -> dict[str, Any]:
+    """The local platform's."""
     made = fleet(lab.platform)
-    del made["spec"]["livekit"]["overflowAgent"]
+    if not overflow:
+        del made["spec"]["livekit"]["overflowAgent"]
     return made

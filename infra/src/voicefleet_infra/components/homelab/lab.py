@@ -17,6 +17,7 @@ from voicefleet_infra.components.homelab.parts import (
     Dns,
     LiveKit,
     Models,
+    Overflow,
     Redis,
     Sandbox,
 )
@@ -42,7 +43,7 @@ class HomeLabArgs:
     sandbox: bool = True
     """Stand-ins for vendors."""
     models: bool = True
-    """Gateways to the machine's models; the portal needs their key."""
+    """Gateways to the machine's models; portal and overflow agent need them."""
     ollama_model: str = ""
     """What the language model's gateway asks of Ollama; empty: the gateway's own model."""
     memory_mib: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class HomeLabArgs:
 class HomeLab(pulumi.ComponentResource):
     """Redis, LiveKit with its phone line and agent gateway, DNS, control plane and operator on one
     machine's Podman;
-    sandbox, models with their portal, and Ollama where asked for."""
+    sandbox, models with portal and overflow agent, and Ollama where asked for."""
 
     kubeconfig: str
     addresses: dict[str, str]
@@ -64,7 +65,7 @@ class HomeLab(pulumi.ComponentResource):
         self, name: str, args: HomeLabArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("voicefleet:homelab:HomeLab", name, None, opts)
-        lab = Lab(name, args.platform, args.socket, args.image, args.memory_mib)
+        lab = Lab(name, args.platform, args.socket, args.image, args.agent_image, args.memory_mib)
         own = pulumi.ResourceOptions(parent=self)
         pods: list[Pod] = []
 
@@ -72,7 +73,7 @@ class HomeLab(pulumi.ComponentResource):
             return pulumi.ResourceOptions(parent=self, depends_on=list(needed))
 
         redis, dns = Redis(lab, own), Dns(lab, own)
-        control_plane = ControlPlane(lab, own)
+        control_plane = ControlPlane(lab, own, overflow=args.models)
         livekit = LiveKit(lab, after(redis))
         gateway = AgentGateway(lab, after(livekit))
         self.addresses = {"redis": redis.address, "dns": dns.address}
@@ -95,11 +96,10 @@ class HomeLab(pulumi.ComponentResource):
             models = Models(lab, own)
             portal = Portal(lab, control_plane, after(models))
             self.addresses["portal"] = portal.url
-            pods += [models.programs.pod, portal.programs.pod]
-            needed.append(portal)
-        operator = Operator(
-            lab, control_plane, args.agent_image, after(*needed), models=args.models
-        )
+            overflow = Overflow(lab, after(models, livekit))
+            pods += [part.programs.pod for part in (models, portal, overflow)]
+            needed += [portal, overflow]
+        operator = Operator(lab, control_plane, after(*needed), models=args.models)
         self.addresses["operator"] = operator.metrics
         pods.append(operator.programs.pod)
         self.kubeconfig = control_plane.kubeconfig

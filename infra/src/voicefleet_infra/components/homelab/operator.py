@@ -22,7 +22,6 @@ class Operator(pulumi.ComponentResource):
         self,
         lab: Lab,
         control_plane: ControlPlane,
-        agent_image: str,
         opts: pulumi.ResourceOptions,
         *,
         models: bool,
@@ -31,7 +30,7 @@ class Operator(pulumi.ComponentResource):
         super().__init__("voicefleet:homelab:Operator", "operator", None, opts)
         platform = lab.platform
         kubeconfig = platform.path("operator.kubeconfig")
-        service = services.operator(platform, kubeconfig, agent_image)
+        service = services.operator(platform, kubeconfig, lab.agent_image)
         if not models:
             kept = {**service.environment}
             # The key stays: what it signs is what the agent gateway knows a client by, too.

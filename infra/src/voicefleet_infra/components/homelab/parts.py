@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pulumi
 
-from voicefleet_infra import agent_gateway, services
+from voicefleet_infra import agent_gateway, overflow, services
 from voicefleet_infra.carrier import carrier
 from voicefleet_infra.components.homelab.programs import Lab, Programs
 from voicefleet_infra.edge import phone_line
@@ -101,6 +101,17 @@ class Sandbox(_Part):
         ready = [f"127.0.0.1:{platform.port('sandbox')}"]
         self.programs = Programs("sandbox", lab, found, ready, self.own)
         self.register_outputs({"url": self.url})
+
+
+class Overflow(_Part):
+    """Takes a message where a client's own agent does not join a call."""
+
+    def __init__(self, lab: Lab, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("overflow", opts)
+        service = overflow.overflow(lab.platform)
+        ready = [f"127.0.0.1:{lab.platform.port('overflow')}"]
+        self.programs = Programs("overflow", lab, [service], ready, self.own, image=lab.agent_image)
+        self.register_outputs({})
 
 
 class Models(_Part):

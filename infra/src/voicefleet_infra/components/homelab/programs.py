@@ -29,6 +29,7 @@ MEMORY_MIB = {
     "models": 3072,
     "operator": 512,
     "portal": 384,
+    "overflow": 1024,
     "ollama": 6144,
 }
 """Limit of each container of a pod."""
@@ -45,6 +46,8 @@ class Lab:
     """Podman's."""
     image: str
     """Of the platform's programs (images/platform.py)."""
+    agent_image: str
+    """Of the program that talks with callers."""
     memory_mib: Mapping[str, int] = field(default_factory=dict)
     """Other limits than `MEMORY_MIB`, by part."""
     _secrets: dict[Path, Secret] = field(default_factory=dict)
@@ -80,18 +83,19 @@ class Programs(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
         *,
         given: Mapping[Path, pulumi.Input[str]] | None = None,
+        image: str | None = None,
         sees_processes: bool = False,
     ) -> None:
         """`ready` are addresses (`host:port`, TCP) that are listened on when it runs; `given` are
-        files of the services that exist only once something else is there; `sees_processes`: of the
-        whole machine."""
+        files of the services that exist only once something else is there; `image` is another than
+        the platform's; `sees_processes`: of the whole machine."""
         super().__init__("voicefleet:homelab:Programs", part, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         made = {path: lab.new_secret(path, text, self) for path, text in (given or {}).items()}
         containers = [
             Container(
                 name=service.name,
-                image=lab.image,
+                image=image or lab.image,
                 command=[inside(word) for word in service.command],
                 memory_mib=lab.limit(part),
                 environment={name: inside(value) for name, value in service.environment.items()},
@@ -116,5 +120,6 @@ class Programs(pulumi.ComponentResource):
 
     @staticmethod
     def _volume(folder: Path, lab: Lab, options: pulumi.ResourceOptions) -> Mount:
-        volume = Volume(f"{lab.name}-{folder.name}", lab.socket, options)
+        path = "-".join(folder.relative_to(lab.platform.home).parts)
+        volume = Volume(f"{lab.name}-{path}", lab.socket, options)
         return Mount(volume.name, str(folder))
