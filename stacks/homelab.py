@@ -6,13 +6,16 @@ import os
 from pathlib import Path
 
 import pulumi
+from pulumi_command.remote import ConnectionArgs
 
 from voicefleet_infra.agents import podman_environment
 from voicefleet_infra.components.homelab import HomeLab, HomeLabArgs
+from voicefleet_infra.components.relay import BoxEnd, Relay, RelayArgs
 from voicefleet_infra.components.voiceclient import VoiceClient, VoiceClientArgs
 from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.images.platform import build_platform_image
-from voicefleet_infra.platform import Platform, cache_dir, default_home
+from voicefleet_infra.platform import Platform, cache_dir, default_home, write_private
+from voicefleet_infra.relay import RelaySettings
 from voicefleet_infra.tools import build_go_programs, install_packages, repository
 from voicefleet_infra.up import remember
 
@@ -59,6 +62,8 @@ def program() -> None:
             or build_image(AGENT, root, cache_dir(), pulumi.log.info, environment),
             sandbox=sandbox,
             models=models,
+            fleet=config.get_object("fleet") or {},
+            tunnel=_tunnel(config, platform),
             ollama_model=ollama,
             memory_mib=config.get_object("memoryMiB") or {},
         ),
@@ -75,6 +80,36 @@ def program() -> None:
     pulumi.export("addresses", lab.addresses)
     pulumi.export("numbers", {name: client.number for name, client in clients.items()})
     pulumi.export("unit", lab.unit)
+
+
+def _tunnel(config: pulumi.Config, platform: Platform) -> BoxEnd | None:
+    """The relay that the settings name, and this machine's end of it (docs/relay.md)."""
+    file = platform.path("relay.json")
+    given = dict(config.get_object("relay") or {})
+    if not given:
+        file.unlink(missing_ok=True)
+        return None
+    user = given.pop("user", None)
+    settings = RelaySettings.model_validate({"basePort": platform.base_port, **given})
+    # Before the lab is declared: it decides where telephony listens.
+    write_private(file, settings.model_dump_json(by_alias=True))
+    address = str(settings.public_address)
+    connection = user and ConnectionArgs(
+        host=address, user=user, private_key=config.require_secret("sshPrivateKey")
+    )
+    relay = Relay(
+        "relay",
+        RelayArgs(
+            address,
+            [str(network) for network in settings.carriers],
+            [str(network) for network in settings.admins],
+            settings.base_port,
+            connection or None,
+        ),
+    )
+    pulumi.export("relayServerScript", relay.server_script)
+    options = pulumi.ResourceOptions(depends_on=[relay])
+    return BoxEnd("box", relay.box_script, relay.removal, options)
 
 
 def default_socket() -> str:

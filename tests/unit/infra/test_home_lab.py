@@ -170,6 +170,19 @@ def test_what_is_not_asked_for_is_not_there(declare: Callable[..., Declared]) ->
     assert kubeconfigs == {"/elsewhere/kubeconfig"}
 
 
+def test_the_fleet_is_the_labs_own_with_what_the_settings_change(
+    declare: Callable[..., Declared],
+) -> None:
+    live = [{"name": "main", "mode": "Live", "secretRef": {"name": "twilio-live"}}]
+    declared = declare(sandbox=False, fleet={"telephony": {"accounts": live}, "voices": None})
+    (fleet,) = declared.resources[MANIFEST]["fleet"]["objects"]
+    spec = fleet["spec"]
+    assert spec["telephony"]["accounts"] == live
+    assert spec["telephony"]["originationURIs"]
+    assert not {"sandbox", "voices"} & set(spec)
+    assert spec["livekit"]["overflowAgent"]
+
+
 def test_the_model_is_pulled_once_into_a_volume_on_a_network_of_its_own(
     declare: Callable[..., Declared], platform: Platform
 ) -> None:
@@ -215,7 +228,8 @@ def test_every_setting_is_described_typed_and_has_a_default() -> None:
     root = repository()
     described = yaml.safe_load((root / "Pulumi.yaml").read_text())["config"]
     program = (root / "stacks" / "homelab.py").read_text()
-    used = set(re.findall(r"config\.(?:get|require)\w*\(\"(\w+)\"\)", program))
+    # A secret has no default.
+    used = set(re.findall(r"config\.(?:get|require)(?!_secret)\w*\(\"(\w+)\"\)", program))
     assert used
     assert used <= set(described)
     for name, setting in described.items():

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from pulumi.runtime import mocks, rpc
 from pulumi_command.remote import ConnectionArgs
 
-from voicefleet_infra.components.relay import Relay, RelayArgs, _KeyProvider
-from voicefleet_infra.relay import RelaySettings, public_key
+import homelab
+from support.declared import Declared, declare
+from voicefleet_infra.components.relay import (
+    BoxNotSetUp,
+    Relay,
+    RelayArgs,
+    _BoxProvider,
+    _KeyProvider,
+)
+from voicefleet_infra.platform import Platform
+from voicefleet_infra.relay import RelaySettings, known_relay, public_key
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("thread_event_loop")]
 
@@ -99,3 +110,64 @@ def test_who_comes_by_ssh_is_not_locked_out() -> None:
 def _keys(script: str) -> dict[str, str]:
     lines = (line.partition(" = ") for line in script.splitlines())
     return {name: value for name, _, value in lines if name.endswith("Key")}
+
+
+def in_the_lab(platform: Platform, **changes: Any) -> Declared:
+    """What the home lab's stack declares for its setting `relay`."""
+    given = {"publicAddress": "203.0.113.5", "carriers": CARRIERS, "admins": ["198.51.100.7/32"]}
+    config = {"voicefleet:relay": json.dumps(given | changes), "voicefleet:sshPrivateKey": "key"}
+
+    def key(_: str) -> dict[str, Any]:
+        return dict(_KeyProvider().create({}).outs or {})
+
+    return declare(
+        lambda: homelab._tunnel(pulumi.Config(), platform),
+        config,
+        secrets=["voicefleet:sshPrivateKey"],
+        outputs={KEY: key},
+    )
+
+
+def test_the_home_lab_listens_in_the_tunnel_which_stands_first(tmp_path: Path) -> None:
+    platform = Platform(tmp_path, base_port=26000)
+    declared = in_the_lab(platform, user="debian")
+    settings = known_relay(platform)
+    assert settings is not None
+    assert str(settings.public_address) == "203.0.113.5"
+    box, install = declared.one(KEY, "box"), declared.one("Command", "relay-install")
+    assert "wg-quick@voicefleet" in box.inputs["script"]
+    assert "script" in box.secret
+    assert any("relay" in urn for urn in box.after)
+    assert install.inputs["connection"]["user"] == "debian"
+    assert "connection" in install.secret
+
+
+def test_a_lab_without_the_setting_forgets_the_relay(tmp_path: Path) -> None:
+    platform = Platform(tmp_path)
+    in_the_lab(platform)
+    assert declare(lambda: homelab._tunnel(pulumi.Config(), platform), {}) == []
+    assert known_relay(platform) is None
+
+
+def test_a_setting_that_is_none_of_the_relays_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="carrierz"):
+        in_the_lab(Platform(tmp_path), carrierz=[])
+
+
+def test_the_box_is_set_up_changed_and_taken_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    file, provider = tmp_path / "set up", _BoxProvider()
+    props = {"script": f"echo one >'{file}'", "removal": f"rm '{file}'"}
+    provider.create(props)
+    assert file.read_text() == "one\n"
+    other = props | {"script": f"echo two >'{file}'"}
+    assert not provider.diff("box", props, dict(props)).changes
+    assert provider.diff("box", props, other).changes
+    provider.update("box", props, other)
+    assert file.read_text() == "two\n"
+    provider.delete("box", other)
+    assert not file.exists()
+    with pytest.raises(BoxNotSetUp, match="become root"):
+        provider.delete("box", other)

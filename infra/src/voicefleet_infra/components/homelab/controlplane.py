@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -24,8 +24,17 @@ class ControlPlane(pulumi.ComponentResource):
     """etcd and kube-apiserver; None where the cluster is there already."""
     fleet: Manifest
 
-    def __init__(self, lab: Lab, opts: pulumi.ResourceOptions, *, overflow: bool) -> None:
-        """`overflow`: whether there is an agent for calls that a client's own does not take."""
+    def __init__(
+        self,
+        lab: Lab,
+        opts: pulumi.ResourceOptions,
+        *,
+        sandbox: bool,
+        overflow: bool,
+        changes: Mapping[str, Any],
+    ) -> None:
+        """`sandbox`: whether vendors are stood in for; `overflow`: whether there is an agent for
+        calls that a client's own does not take; `changes` to the Fleet's spec (RFC 7396)."""
         super().__init__("voicefleet:homelab:ControlPlane", "control-plane", None, opts)
         platform = lab.platform
         self._home = str(platform.home)
@@ -40,7 +49,14 @@ class ControlPlane(pulumi.ComponentResource):
         self._install("policies", _objects("deploy/admission"), rights)
         secrets = pulumi.Output.secret(vendor_secrets(platform))
         accounts = self._install("vendor-secrets", secrets, rights)
-        self.fleet = self._install("fleet", [_fleet(lab, overflow=overflow)], accounts)
+        made = fleet(platform)
+        for change in (
+            {} if sandbox else {"sandbox": None},
+            {} if overflow else {"livekit": {"overflowAgent": None}},
+            changes,
+        ):
+            made["spec"] = merged(made["spec"], change)
+        self.fleet = self._install("fleet", [made], accounts)
         self.register_outputs({"kubeconfig": self.kubeconfig})
 
     def account(self, name: str, owner: pulumi.Resource) -> AccountKubeconfig:
@@ -73,9 +89,14 @@ def _objects(*places: str) -> list[dict[str, Any]]:
     return [made for made in found if made["kind"] != "Kustomization"]
 
 
-def _fleet(lab: Lab, *, overflow: bool) -> dict[str, Any]:
-    """The local platform's."""
-    made = fleet(lab.platform)
-    if not overflow:
-        del made["spec"]["livekit"]["overflowAgent"]
-    return made
+def merged(target: Any, patch: Any) -> Any:
+    """JSON Merge Patch (RFC 7396): None removes, a list is replaced as a whole."""
+    if not isinstance(patch, Mapping):
+        return patch
+    kept = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            kept.pop(key, None)
+        else:
+            kept[key] = merged(kept.get(key), value)
+    return kept

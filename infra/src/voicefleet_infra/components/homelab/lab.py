@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import yaml
@@ -46,6 +47,10 @@ class HomeLabArgs:
     """Gateways to the machine's models; portal and overflow agent need them."""
     ollama_model: str = ""
     """What the language model's gateway asks of Ollama; empty: the gateway's own model."""
+    fleet: Mapping[str, Any] = field(default_factory=dict)
+    """Changes to the Fleet's spec, as a JSON Merge Patch (RFC 7396)."""
+    tunnel: pulumi.Resource | None = None
+    """The box's end of a relay's tunnel; telephony listens there."""
     memory_mib: Mapping[str, int] = field(default_factory=dict)
     """Limits of containers, by part (programs.MEMORY_MIB)."""
 
@@ -73,8 +78,10 @@ class HomeLab(pulumi.ComponentResource):
             return pulumi.ResourceOptions(parent=self, depends_on=list(needed))
 
         redis, dns = Redis(lab, own), Dns(lab, own)
-        control_plane = ControlPlane(lab, own, overflow=args.models)
-        livekit = LiveKit(lab, after(redis))
+        control_plane = ControlPlane(
+            lab, own, sandbox=args.sandbox, overflow=args.models, changes=args.fleet
+        )
+        livekit = LiveKit(lab, after(redis, *([args.tunnel] if args.tunnel else [])))
         gateway = AgentGateway(lab, after(livekit))
         self.addresses = {"redis": redis.address, "dns": dns.address}
         self.addresses |= {"livekit": livekit.url, "sip": livekit.sip, "agents": gateway.url}
