@@ -18,7 +18,8 @@ from voicefleet_api.meta import ConditionType
 from voicefleet_api.pipeline import TextToSpeech
 from voicefleet_api.receptionist import ReceptionistSpec
 from voicefleet_api.voiceclient import ConsentRecord, VoiceClientSpec, VoiceClientStatus
-from voicefleet_operator.kube import KubeError, Object
+from voicefleet_operator.execution import voices
+from voicefleet_operator.kube import Conflict, KubeError, Object
 from voicefleet_operator.planning.desired import Desired, nothing
 from voicefleet_operator.planning.health import answering, findings
 from voicefleet_operator.planning.observed import ClonedVoice, Observed
@@ -228,3 +229,27 @@ async def test_what_is_wrong_with_a_recording_is_said(
     assert sample.sha256 is None
     assert words in sample.problem
     assert sample.problem.startswith("Receptionist spec.voice.clone.sampleRef: ")
+
+
+@pytest.mark.parametrize("kind", [ActionKind.CLONE_VOICE, ActionKind.DELETE_VOICE])
+async def test_a_plan_of_an_older_receptionist_is_not_carried_out(kind: ActionKind) -> None:
+    """Also where the cache has come to know the newer one since the plan was made."""
+    newest = manifests.receptionist("words") | {"spec": SPEC.to_json()}
+    newest["metadata"] |= {"namespace": "default", "resourceVersion": "2"}
+    older = newest | {"metadata": newest["metadata"] | {"resourceVersion": "1"}}
+
+    async def confirm() -> None:
+        """The client is as it was."""
+
+    async def get(*_: str) -> Object:
+        return newest
+
+    ctx: Any = SimpleNamespace(
+        desired=speaking(),
+        receptionist=older,
+        writer=SimpleNamespace(confirm=confirm),
+        kube=SimpleNamespace(get=get),
+        store=SimpleNamespace(get=lambda _: newest),
+    )
+    with pytest.raises(Conflict):
+        await voices.HANDLERS[kind](ctx, SimpleNamespace(target="voice-1", kind=kind))

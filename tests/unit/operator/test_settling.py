@@ -121,7 +121,7 @@ async def test_a_repeated_request_is_waited_for_like_the_first() -> None:
 
     ctx.writer.save, ctx.writer.confirm = save, confirm
     ctx.voices = Listed(SimpleNamespace(clone=clone), nothing_there)
-    ctx.mark, ctx.recording = MARK, b"fLaC"
+    ctx.mark, ctx.recording, ctx.receptionist = MARK, b"fLaC", None
     action = Action(ActionKind.CLONE_VOICE, ConditionType.VOICE_READY, "of sample", "none yet")
     for reason in ("ElevenLabsSilent", "Unsettled"):
         with pytest.raises(Ambiguous, match=reason):

@@ -10,7 +10,7 @@ from typing import TypeVar
 from voicefleet_api.meta import ConditionType
 from voicefleet_api.voiceclient import VoiceClientSpec, VoiceClientStatus
 from voicefleet_operator.execution.status import Journal, StatusWriter
-from voicefleet_operator.kube import Kube
+from voicefleet_operator.kube import Kube, Object
 from voicefleet_operator.planning.desired import Desired
 from voicefleet_operator.planning.drift import fingerprint
 from voicefleet_operator.planning.observed import CarrierTrunk, Mark
@@ -53,6 +53,8 @@ class ClientContext:
     """The client's, for its agent."""
     recording: bytes = field(default=b"", repr=False)
     """Of the voice that the client is to have."""
+    receptionist: Object | None = None
+    """What `desired` was made of; None where nothing of it is wanted."""
 
     @property
     def mark(self) -> Mark:

@@ -10,7 +10,6 @@ from voicefleet_operator.execution.status import now, settled
 from voicefleet_operator.kube import RECEPTIONISTS, Conflict, NotFound
 from voicefleet_operator.planning.observed import ClonedVoice, sample_mark
 from voicefleet_operator.planning.plan import Action, ActionKind
-from voicefleet_operator.workqueue import Key
 
 
 def _ensure_settled(operation: Operation) -> None:
@@ -19,11 +18,26 @@ def _ensure_settled(operation: Operation) -> None:
         raise Ambiguous("Unsettled", "A voice was asked for and may still be made; waiting")
 
 
+async def _confirm_receptionist(ctx: ClientContext) -> None:
+    """Raise `Conflict` unless the plan was made of the newest; what is gone wants nothing."""
+    if ctx.receptionist is None:
+        return
+    planned_by = ctx.receptionist["metadata"]
+    try:
+        newest = await ctx.kube.get(RECEPTIONISTS, planned_by["name"], planned_by["namespace"])
+    except NotFound:
+        return
+    # Not the cache's: it may have come to know another one since.
+    if planned_by["resourceVersion"] != newest["metadata"]["resourceVersion"]:
+        raise Conflict(409, "the Receptionist has been modified")
+
+
 async def clone_voice(ctx: ClientContext, action: Action) -> None:
     """Make the voice, once; the vendor would take the same request for another voice."""
     wanted = ctx.desired.voice
     if wanted is None or wanted.sample is None:
         raise ValueError("no voice is wanted")
+    await _confirm_receptionist(ctx)
     sample = wanted.sample
     begun = ctx.journal.open(action.kind)
     if begun is not None and begun.request["sample"] != sample:
@@ -55,23 +69,6 @@ async def clone_voice(ctx: ClientContext, action: Action) -> None:
 
     voice = await ctx.journal.once(action.kind, action.target, {"sample": sample}, find=find, do=do)
     (await ctx.voices.listing())[voice.id] = voice
-
-
-async def _confirm_receptionist(ctx: ClientContext) -> None:
-    """Raise `Conflict` unless our copy is the newest; what is gone wants nothing."""
-    if ctx.spec.receptionist_ref is None:
-        return
-    namespace, name = ctx.mark.namespace, ctx.spec.receptionist_ref.name
-    known = ctx.store.get(Key("Receptionist", namespace, name))
-    try:
-        newest = await ctx.kube.get(RECEPTIONISTS, name, namespace)
-    except NotFound:
-        return
-    if (
-        known is None
-        or known["metadata"]["resourceVersion"] != newest["metadata"]["resourceVersion"]
-    ):
-        raise Conflict(409, "the Receptionist has been modified")
 
 
 async def delete_voice(ctx: ClientContext, action: Action) -> None:

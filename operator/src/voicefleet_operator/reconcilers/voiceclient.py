@@ -30,7 +30,7 @@ from voicefleet_operator.execution.events import emit
 from voicefleet_operator.execution.executor import Outcome, execute, trouble_of
 from voicefleet_operator.execution.placement import unit_spec
 from voicefleet_operator.execution.status import Journal, StatusWriter
-from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS
+from voicefleet_operator.kube import NAMESPACES, VOICECLIENTS, Object
 from voicefleet_operator.planning.desired import Unmet, desire, nothing, undone
 from voicefleet_operator.planning.drift import drifted, hold_back
 from voicefleet_operator.planning.health import Finding, Trouble, findings
@@ -237,18 +237,18 @@ class _Pass:
         )
         secrets: dict[str, str] = {}
         recording = b""
+        receptionist: Object | None = None
         if self.onboarding.undoing:
             desired = undone(mark, self.spec)
         elif self.deleting:
             desired = nothing(mark, self.spec.billing.on_delete)
         else:
             receptionist = self._receptionist()
+            words = ReceptionistSpec.model_validate(receptionist["spec"]) if receptionist else None
             kube = self.controller.kube
-            recording, sample = await read_recording(kube, mark.namespace, receptionist)
-            desired = desire(
-                mark, self.spec, self.fleet_spec, self.fleet_status, receptionist, sample
-            )
-            secrets = await client_secrets(kube, mark.namespace, self.spec, receptionist)
+            recording, sample = await read_recording(kube, mark.namespace, words)
+            desired = desire(mark, self.spec, self.fleet_spec, self.fleet_status, words, sample)
+            secrets = await client_secrets(kube, mark.namespace, self.spec, words)
             secrets |= self.controller.credentials(mark.client_id)
             if desired.voice is not None and desired.voice.account in world.speech_keys:
                 secrets[provider_secret(OWN_VOICE)] = world.speech_keys[desired.voice.account]
@@ -264,6 +264,7 @@ class _Pass:
             enqueue=self.controller.queue.add,
             secrets=secrets,
             recording=recording,
+            receptionist=receptionist,
         )
         if desired.unit is not None:
             driver = self.controller.runtime(desired.unit.class_name).driver
@@ -271,7 +272,7 @@ class _Pass:
             ctx.desired = replace(desired, unit=replace(desired.unit, spec_hash=spec_hash))
         return ctx
 
-    def _receptionist(self) -> ReceptionistSpec | None:
+    def _receptionist(self) -> Object | None:
         ref = self.spec.receptionist_ref
         if ref is None:
             return None
@@ -284,7 +285,7 @@ class _Pass:
                 f" {namespace}; create it or remove the reference",
                 stalled=False,
             )
-        return ReceptionistSpec.model_validate(obj["spec"])
+        return obj
 
     async def _observe(self, ctx: ClientContext) -> Observed:
         classes = set(self.controller.runtimes)
