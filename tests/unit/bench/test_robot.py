@@ -173,6 +173,16 @@ def test_blocks_that_come_unsteadily_are_one_sound_and_a_gap_is_silence() -> Non
     assert tape.last_loud == 2.0
 
 
+def test_a_line_that_opens_quickly_is_on_tape_when_it_was() -> None:
+    tape, block = Tape(), np.full(FRAME, 0.1)
+    for now in (0.05, 0.06):
+        tape.add(block, now)
+    assert np.flatnonzero(tape.samples())[[0, -1]].tolist() == [
+        RATE * 4 // 100,
+        RATE * 6 // 100 - 1,
+    ]
+
+
 # --- what is right --------------------------------------------------------------------------------
 
 

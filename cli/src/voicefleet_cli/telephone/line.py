@@ -62,11 +62,13 @@ class Tape:
     def add(self, block: Samples, now: float) -> None:
         """A block whose last sample came at `now` (seconds).
 
-        Blocks follow one another without a gap, however unsteadily they come, until they are
-        `LATE`: then nothing was sent for a while, which is silence.
+        The first is where the clock says. Blocks follow one another without a gap, however
+        unsteadily they come, until they are `LATE`: then nothing was sent for a while, which is
+        silence.
         """
-        place = round(now * RATE) - len(block)
-        start = place if place - self._end > LATE * RATE else self._end
+        place = max(0, round(now * RATE) - len(block))
+        follows = self._blocks and place - self._end <= LATE * RATE
+        start = self._end if follows else place
         self._blocks.append((start, block))
         self._end = start + len(block)
         if levels(block).max() > LOUD:
