@@ -26,7 +26,7 @@ from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.receptionist import Fact, OpeningHours
 from voicefleet_infra import services
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 _WARM_SECONDS = 180.0
 _FETCH_SECONDS = 600.0

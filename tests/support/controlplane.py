@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.services import Service, control_plane
+from voicefleet_infra.service import Service
+from voicefleet_infra.services import control_plane
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR = "system:serviceaccount:voicefleet-system:voicefleet-operator"

@@ -26,7 +26,7 @@ from support.netns import Host, Lab
 from voicefleet_infra import services
 from voicefleet_infra.edge import edge
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 ANSWERED, UNATTENDED, UNKNOWN = "+14155550100", "+14155550101", "+14155550102"
 _ROOM = "answered"

@@ -23,6 +23,7 @@ from support.manifests import voice_client
 from voicefleet_infra import services
 from voicefleet_infra.cluster import Cluster, fleet
 from voicefleet_infra.controlplane import write_control_plane
+from voicefleet_infra.service import Service
 
 Object = dict[str, Any]
 
@@ -33,7 +34,7 @@ class Stack(ControlPlane):
     runtime = "stub"
     image = "none"
 
-    def _services(self) -> list[services.Service]:
+    def _services(self) -> list[Service]:
         """What runs beside etcd, API server and operator."""
         made = (services.redis, services.livekit, services.dns, services.sandbox)
         return [make(self.platform) for make in made]

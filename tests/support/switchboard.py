@@ -23,7 +23,7 @@ from voicefleet_api.callers import room_prefix
 from voicefleet_api.dispatch import DispatchMetadata
 from voicefleet_infra import agent_gateway, services
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 from voicefleet_infra.tools import binary
 
 CLIENT_ID = "vc-0000000001"

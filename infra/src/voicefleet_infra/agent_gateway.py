@@ -6,7 +6,8 @@ import sys
 
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.probes import http_ok
-from voicefleet_infra.services import Service, livekit_keys, models_key, source
+from voicefleet_infra.service import Service, source
+from voicefleet_infra.services import livekit_keys, models_key
 
 
 def address(platform: Platform) -> str:

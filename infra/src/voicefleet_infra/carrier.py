@@ -8,7 +8,8 @@ import sys
 from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import http_ok, sip_answers
-from voicefleet_infra.services import Service, livekit_keys, source
+from voicefleet_infra.service import Service, source
+from voicefleet_infra.services import livekit_keys
 
 
 def carrier(platform: Platform) -> Service:

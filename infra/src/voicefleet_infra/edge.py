@@ -25,7 +25,8 @@ from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import sip_answers
 from voicefleet_infra.relay import callers, sip_address
-from voicefleet_infra.services import SIP_NODES, Service, livekit_sip, program, sip_uris
+from voicefleet_infra.service import Service, program
+from voicefleet_infra.services import SIP_NODES, livekit_sip, sip_uris
 
 _CONFIG = Path(__file__).with_name("edge.cfg")
 CALLS_PER_SECOND = 30

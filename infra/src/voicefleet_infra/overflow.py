@@ -12,7 +12,8 @@ import sys
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import http_ok
-from voicefleet_infra.services import Service, livekit_keys, models_folder, models_key, source
+from voicefleet_infra.service import Service, source
+from voicefleet_infra.services import livekit_keys, models_folder, models_key
 
 AGENT_NAME = "voicefleet-overflow"
 """In LiveKit, and in the Fleet's `spec.livekit.overflowAgent`."""

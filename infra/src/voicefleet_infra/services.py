@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import importlib.util
 import secrets
-import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +18,7 @@ from voicefleet_infra.pki import sip_authority
 from voicefleet_infra.platform import RTP_PORTS, ZONE, Platform, cache_dir, write_private
 from voicefleet_infra.probes import gateway_state, http_ok, sip_answers, tcp_open, unix_open
 from voicefleet_infra.relay import public_address, sip_address
+from voicefleet_infra.service import Service, built_from, program, source
 from voicefleet_infra.tools import binary
 
 TSIG_KEY = "voicefleet"
@@ -58,34 +54,6 @@ zone:
     zonefile-load: difference-no-serial
     journal-content: all
 """
-
-
-@dataclass(frozen=True)
-class Service:
-    """One process. `environment` may hold secrets; `inputs` are the files that it reads, and is
-    restarted for."""
-
-    name: str
-    command: tuple[str, ...]
-    address: str
-    """For people."""
-    ready: Callable[[], bool]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    inputs: tuple[Path, ...] = ()
-    stop_seconds: int = 10
-    ports: tuple[str, ...] = ()
-    """Names of the ports that it listens on."""
-    data: tuple[Path, ...] = ()
-    """Folders of its own, in which it keeps what must not be lost."""
-    shared: tuple[Path, ...] = ()
-    """Folders that it and others of this machine use."""
-
-    def fingerprint(self) -> str:
-        """Changes when the process has to be restarted."""
-        digest = hashlib.sha256()
-        for file in self.inputs:
-            digest.update(file.read_bytes())
-        return digest.hexdigest()[:16]
 
 
 def _write_yaml(file: Path, data: Any) -> Path:
@@ -153,7 +121,7 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
             *etcd.inputs,
             files.token_key,
             files.encryption,
-            *_built("kube-apiserver"),
+            *built_from("kube-apiserver"),
         ),
         ports=("kubernetes",),
     )
@@ -215,7 +183,7 @@ def livekit(platform: Platform) -> Service:
         (str(binary("livekit-server")), f"--config={config}"),
         f"ws://{platform.address}:{port}",
         lambda: http_ok(port, "/"),
-        inputs=(config, *_built("livekit-server")),
+        inputs=(config, *built_from("livekit-server")),
         ports=("livekit", "livekit-tcp", "livekit-udp"),
     )
 
@@ -271,7 +239,7 @@ def livekit_sip(platform: Platform, node: str = "") -> Service:
             certificate,
             private_key,
             authority.certificate,
-            *_built("livekit-sip"),
+            *built_from("livekit-sip"),
         ),
         ports=(sip, sips, rtp),
     )
@@ -447,32 +415,3 @@ def portal(platform: Platform, kubeconfig: Path) -> Service:
         data=(platform.folder("calls"),),
         shared=(models_folder(platform),),
     )
-
-
-def source(package: str) -> tuple[Path, ...]:
-    """A package's files: a process of ours is restarted after `git pull`, too."""
-    # Found, not imported: rooms do not import one another.
-    spec = importlib.util.find_spec(package)
-    folders = spec.submodule_search_locations if spec else None
-    return tuple(
-        sorted(
-            file
-            for folder in folders or ()
-            for file in Path(folder).rglob("*")
-            if file.is_file() and file.suffix != ".pyc"
-        )
-    )
-
-
-def _built(name: str) -> tuple[Path, ...]:
-    """What says from what a Go program was built; its absence says nothing."""
-    stamp = binary(name).with_name(f"{name}.stamp")
-    return (stamp,) if stamp.exists() else ()
-
-
-def program(name: str) -> str:
-    """A program of the distribution; also where root's PATH is not ours."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
-    if path is None:
-        raise FileNotFoundError(f"{name} is not installed")
-    return path

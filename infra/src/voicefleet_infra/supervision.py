@@ -24,7 +24,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from voicefleet_infra.platform import Platform, write_private
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 _BIN = Path(sys.executable).parent
 _STARTED = ("RUNNING", "STARTING", "BACKOFF")

@@ -26,7 +26,7 @@ from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import Platform, cache_dir, write_private
 from voicefleet_infra.probes import clients_looked_at
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 from voicefleet_infra.supervision import Supervisor
 from voicefleet_infra.tools import (
     build_go_programs,

@@ -38,6 +38,7 @@ from voicefleet_cli.telephone.sip import SipLine
 from voicefleet_cli.telephone.sound import save
 from voicefleet_infra import services
 from voicefleet_infra.carrier import carrier
+from voicefleet_infra.service import Service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -55,7 +56,7 @@ TRIES = 3
 class SpeakingPlatform(WholePlatform):
     """With ears, a voice and the portal, for one client."""
 
-    def _services(self) -> list[services.Service]:
+    def _services(self) -> list[Service]:
         gateways = (services.gateway(self.platform, name) for name in ("stt", "tts"))
         return [*super()._services(), carrier(self.platform), *gateways]
 

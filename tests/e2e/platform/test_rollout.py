@@ -31,7 +31,7 @@ from voicefleet_cli.telephone import rtp
 from voicefleet_cli.telephone.phones import Phone
 from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.edge import phone_line
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -11,7 +11,7 @@ from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.edge import phone_line
 from voicefleet_infra.images import AGENT, build_image
 from voicefleet_infra.platform import cache_dir
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 from voicefleet_infra.up import podman_environment
 
 

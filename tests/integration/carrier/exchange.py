@@ -21,7 +21,7 @@ from voicefleet_infra.carrier import carrier
 from voicefleet_infra.edge import phone_line
 from voicefleet_infra.pki import Authority
 from voicefleet_infra.probes import http_ok, sip_answers
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 PORT = 5060
 NO_REPLY_SECONDS = 1.0

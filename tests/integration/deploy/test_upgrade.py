@@ -13,7 +13,7 @@ from support.controlplane import ROOT
 from support.stack import Stack, client, conditions, until
 from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.probes import clients_looked_at
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ import pytest
 
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.probes import tcp_open
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 from voicefleet_infra.supervision import StartFailed, Supervisor
 from voicefleet_infra.up import Busy, PortTaken, Up, _alone, down
 

@@ -8,7 +8,7 @@ import pytest
 
 from support.stack import Stack
 from voicefleet_infra.edge import phone_line
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 
 class SipStack(Stack):

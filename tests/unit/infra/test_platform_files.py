@@ -22,7 +22,7 @@ from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.controlplane import write_control_plane
 from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import RTP_PORTS, Platform, default_home
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 from voicefleet_infra.supervision import Supervisor
 from voicefleet_infra.up import _pending, known_platform
 

@@ -16,7 +16,7 @@ from voicefleet_cli.options import Form, Home
 from voicefleet_infra.cluster import Cluster, KubectlFailed
 from voicefleet_infra.images import BuildFailed
 from voicefleet_infra.platform import Platform, default_home
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 from voicefleet_infra.supervision import StartFailed, Supervisor
 from voicefleet_infra.tools import ToolMissing
 from voicefleet_infra.up import Busy, PortTaken, Up, addresses, known_platform

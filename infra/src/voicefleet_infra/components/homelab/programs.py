@@ -17,7 +17,7 @@ import pulumi
 from voicefleet_infra.components.podman import Container, Mount, Pod, Secret, SecretFile, Volume
 from voicefleet_infra.images.platform import inside
 from voicefleet_infra.platform import Platform
-from voicefleet_infra.services import Service
+from voicefleet_infra.service import Service
 
 MEMORY_MIB = {
     "control-plane": 1024,
