@@ -107,7 +107,7 @@ class Programs(pulumi.ComponentResource):
                 ],
                 mounts=[
                     *(self._volume(folder, lab, own) for folder in service.data),
-                    *(Mount(str(folder), str(folder)) for folder in service.shared),
+                    *(self._shared(folder) for folder in service.shared),
                 ],
                 stop_seconds=service.stop_seconds,
                 sees_processes=sees_processes,
@@ -117,6 +117,12 @@ class Programs(pulumi.ComponentResource):
         name = f"{lab.name}-{part}"
         self.pod = Pod(name, containers, lab.socket, own, ready=ready)
         self.register_outputs({"pod": self.pod.name})
+
+    @staticmethod
+    def _shared(folder: Path) -> Mount:
+        # Podman mounts only what is there.
+        folder.mkdir(parents=True, exist_ok=True)
+        return Mount(str(folder), str(folder))
 
     @staticmethod
     def _volume(folder: Path, lab: Lab, options: pulumi.ResourceOptions) -> Mount:
