@@ -40,10 +40,12 @@ def kubectl_program() -> str:
 
 
 def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """On every address: what is on the machine's alone is in the way, too."""
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            tcp.bind(("", port))
+            udp.bind(("", port))
         except OSError:
             return False
         return True

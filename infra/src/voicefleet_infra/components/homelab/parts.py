@@ -98,7 +98,7 @@ class Sandbox(_Part):
         platform = lab.platform
         found = [services.sandbox(platform), carrier(platform)]
         self.url = platform.sandbox_url
-        ready = [f"127.0.0.1:{platform.port('sandbox')}"]
+        ready = [f"{at}:{platform.port('sandbox')}" for at in ("127.0.0.1", platform.address)]
         self.programs = Programs("sandbox", lab, found, ready, self.own)
         self.register_outputs({"url": self.url})
 
