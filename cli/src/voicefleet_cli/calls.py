@@ -68,9 +68,12 @@ class Portal:
 
     def client_id(self, name: str, namespace: str) -> str:
         """Of the client of that name."""
-        for client in self.get("/api/clients")["items"]:
+        listed = self.get("/api/clients")
+        for client in listed["items"]:
             if (client["name"], client["namespace"]) == (name, namespace):
                 return str(client["clientID"])
+        if listed["trouble"]:
+            fail(f"the portal cannot look for client {name}: {listed['trouble']}; try again")
         fail(f"there is no client {name} in namespace {namespace}; see: kubectl get vc -A")
 
     def follow(self, client_id: str) -> Iterator[CallEvent]:

@@ -114,7 +114,8 @@ async def test_a_call_under_way_is_followed(running: Portal) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nobody",), "there is no client nobody"),
+        # This portal has no cluster to ask.
+        (("nobody",), "cannot look for client nobody"),
         (("vc-one", "00000000-0000-0000-0000-000000000000"), "there is no call"),
         (("--follow",), "say whose calls"),
     ],
