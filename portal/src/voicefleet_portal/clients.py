@@ -64,7 +64,7 @@ class Client:
             status.get("primaryNumber"),
             up,
             "" if up else answering.get("message", "not known yet"),
-            spec["business"]["timeZone"],
+            spec["business"].get("timeZone", cls.time_zone),
             Retention.model_validate(spec.get("retention", {}), extra="ignore"),
             spec["business"].get("email"),
         )

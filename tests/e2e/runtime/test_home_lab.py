@@ -162,7 +162,9 @@ def test_another_agent_takes_the_call_where_the_clients_own_does_not(lab: Lab) -
     finally:
         _podman("pod", "unpause", f"vf-{lab.client_id}")
     # Both calls come to be in the portal.
-    until(lambda: len(json.loads(lab.voicefleet("calls", "--output=json"))) == 2, "no records")
+    until(
+        lambda: len(json.loads(lab.voicefleet("calls", CLIENT, "--output=json"))) == 2, "no records"
+    )
 
 
 def test_nothing_secret_stands_in_the_state_in_clear(lab: Lab) -> None:
