@@ -34,6 +34,9 @@ from voicefleet_infra.platform import Platform
 
 FIELD_MANAGER = "voicefleet-pulumi"
 _READY_SECONDS = 120.0
+_POLICIES_UNREAD = "failed to configure policy"
+"""An API server looks for the kinds that policies refer to when it starts, before it serves custom
+ones, and 30 s later again; until then it refuses what the policies are about."""
 _WAIT_SECONDS = 240
 
 
@@ -74,7 +77,12 @@ class _Kubectl:
     ) -> subprocess.CompletedProcess[str]:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         command = [kubectl_path(), f"--kubeconfig={self._kubeconfig}", *words]
-        return subprocess.run(command, input=text, capture_output=True, text=True)
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            done = subprocess.run(command, input=text, capture_output=True, text=True)
+            if _POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
+                return done
+            time.sleep(1)
 
 
 class _ManifestProvider(ResourceProvider):
@@ -86,6 +94,8 @@ class _ManifestProvider(ResourceProvider):
     def read(self, id_: str, props: Properties) -> ReadResult:
         """The objects that are as they were applied; others are drift."""
         kubectl, before = _Kubectl(props["kubeconfig"]), own(props)
+        # It may have been started just now: the machine has booted, its pod was mended.
+        kubectl.ready()
         found = before["objects"]
         if kubectl.differs(found):
             found = [target for target in found if not kubectl.differs([target])]
