@@ -53,6 +53,10 @@ endif
 prove: .venv/.synced ## Every request of every scenario with everything that can become of it
 	@$(BIN)/python -m pytest tests/chaos $(ARGS)
 
+.PHONY: mutants
+mutants: provision ## Take out each handling of a failure, and see its test fail (ARGS="turns --jobs 2")
+	@$(BIN)/python tests/mutants/run.py $(ARGS)
+
 .PHONY: check
 check: .venv/.synced ## Style, types, who imports whom, generated files
 	@$(BIN)/ruff check .

@@ -555,6 +555,9 @@ def test_speech_that_resumes_stops_the_answer_within_120_ms_and_is_merged(tmp_pa
     assert 0 < answer[1] - line.said[1][0] <= 0.12
     [asked] = [turn.text for turn in line.record.transcript if turn.speaker == "Caller"]
     assert asked == "I need a cleaning tomorrow at ten in the morning"
+    # The talk is where it was: the question comes as to somebody who said all of it at once.
+    assert len({*line.texts()[1:]}) == 1
+    assert over_the_caller(line) == []
     assert line.record.interruptions == 0
 
 

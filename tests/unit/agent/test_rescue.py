@@ -52,6 +52,7 @@ class LiveKit:
         (LiveKit(AGENT, SIP, EGRESS), True),
         (LiveKit(AGENT), False),
         (LiveKit(SIP, CALLED), False),  # connected with a person
+        (LiveKit(SIP, SIP), False),  # with each other
         (LiveKit(CALLED), False),
         (LiveKit(), False),
         (LiveKit(error=api.TwirpErrorCode.NOT_FOUND), False),

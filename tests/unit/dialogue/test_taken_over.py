@@ -70,6 +70,16 @@ def test_two_bookings_of_one_talk_are_two() -> None:
     assert len({entry.uid for entry in calendar.entries}) == 2
 
 
+def test_two_bookings_of_one_talk_are_two_where_another_process_makes_the_second() -> None:
+    dialogue, calendar, _ = before_the_yes(*BOOKING)
+    say(dialogue, "Yes, please.")
+    fresh = successor(dialogue, calendar, dialogue.saved)
+    for line in ("I need another cleaning.", "next Wednesday at ten in the morning", "Yes."):
+        say(fresh, line)
+    assert len({entry.uid for entry in calendar.entries}) == 2
+    assert len({done.uid for done in fresh.outcome.appointments}) == 2
+
+
 def test_a_move_that_was_made_and_not_saved_is_said() -> None:
     dialogue, calendar, saved = before_the_yes(
         "I need to move my appointment", "next Friday at eleven in the morning", stands=True
