@@ -74,9 +74,9 @@ class Mutant(BaseModel):
             sources = {edit.source for edit in self.edits}
             for source in sources:
                 shutil.copytree(ROOT / source, Path(folder) / source)
-                # A package may look for the checkout that it is part of.
-                _link_others(ROOT, Path(folder))
-                _link_others(ROOT / source.parent, Path(folder) / source.parent)
+            # A package may look for the checkout that it is part of.
+            for part in {Path(), *(source.parent for source in sources)}:
+                _link_others(ROOT / part, Path(folder) / part)
             for edit in self.edits:
                 file = Path(folder) / edit.file
                 text = file.read_text()

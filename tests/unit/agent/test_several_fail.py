@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,13 @@ def test_as_many_fillers_as_the_wait_is_long(tmp_path: Path) -> None:
     assert call(tmp_path, script, prepare=slow).silence() <= 1.5
 
 
-def asks(line: Line, *models: Provider) -> None:
-    line.llm = list(models)
+def models(*does: str) -> Callable[[Line], None]:
+    """What each of them does, in the order in which they are asked."""
+
+    def prepare(line: Line) -> None:
+        line.llm = [Provider(line, f"model {n}", each) for n, each in enumerate(does)]
+
+    return prepare
 
 
 async def open_question(line: Line) -> None:
@@ -38,21 +44,13 @@ async def open_question(line: Line) -> None:
 
 
 def test_another_model_answers_where_the_first_hangs(tmp_path: Path) -> None:
-    line = call(
-        tmp_path, open_question,
-        prepare=lambda line: asks(line, Provider(line, "model", "hangs"), Provider(line, "other")),
-    )  # fmt: skip
+    line = call(tmp_path, open_question, prepare=models("hangs", "works"))
     assert "It is on the third floor." in line.texts()
     assert line.silence() <= 1.5
 
 
 def test_all_models_together_have_four_seconds(tmp_path: Path) -> None:
-    line = call(
-        tmp_path, open_question,
-        prepare=lambda line: asks(
-            line, *(Provider(line, f"model {n}", "hangs") for n in range(3))
-        ),
-    )  # fmt: skip
+    line = call(tmp_path, open_question, prepare=models("hangs", "hangs", "hangs"))
     asked = line.said[-1][1]
     assert line.texts()[-1] == AGAIN
     assert line.heard()[-1][0] - asked <= 5.5
