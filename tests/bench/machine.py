@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from bench import corpus
 from bench.agents import Portal
 from support import stand_ins
 from support.controlplane import ControlPlane
+from support.ports import free_port
 from voicefleet_api import professions, tokens
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.receptionist import Fact, OpeningHours
@@ -57,13 +57,6 @@ async def quiet() -> None:
         if calm == _QUIET_SECONDS:
             return
     print("  the machine does not become quiet", file=sys.stderr)
-
-
-def free_port() -> int:
-    """Of TCP, on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def config(name: str, url: str) -> AgentConfig:

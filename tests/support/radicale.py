@@ -12,6 +12,8 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+from support.ports import free_port
+
 
 class Radicale:
     """Serves on a free port; its methods are that person's."""
@@ -19,9 +21,7 @@ class Radicale:
     username, password = "practice", "s3cret: ü"
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.url = ""
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None

@@ -169,16 +169,23 @@ class Stack(ControlPlane):
 
     def twilio_lists(self) -> dict[str, list[Object]]:
         """Numbers and trunks of the account, as Twilio's REST API lists them."""
-        account = self.platform.secret("twilio-account")
-        auth = (account, self.platform.secret("twilio-token"))
+        auth, path = self.twilio_numbers()
         size = {"PageSize": 1000}
-        numbers = self.sandbox.get(
-            f"/twilio/api/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json",
-            auth=auth,
-            params=size,
-        ).json()["incoming_phone_numbers"]
+        numbers = self.sandbox.get(f"{path}.json", auth=auth, params=size).json()
         trunks = self.sandbox.get("/twilio/trunking/v1/Trunks", auth=auth, params=size).json()
-        return {"numbers": numbers, "trunks": trunks["trunks"]}
+        return {"numbers": numbers["incoming_phone_numbers"], "trunks": trunks["trunks"]}
+
+    def twilio_numbers(self) -> tuple[tuple[str, str], str]:
+        """The account's credentials, and the path of its numbers."""
+        account = self.platform.secret("twilio-account")
+        path = f"/twilio/api/2010-04-01/Accounts/{account}/IncomingPhoneNumbers"
+        return (account, self.platform.secret("twilio-token")), path
+
+    def release_numbers(self) -> None:
+        """Release what the account has, whosever it is."""
+        auth, path = self.twilio_numbers()
+        for number in self.twilio_lists()["numbers"]:
+            self.sandbox.delete(f"{path}/{number['sid']}.json", auth=auth).raise_for_status()
 
     def subscriptions(self, name: str) -> list[Object]:
         """A client's subscriptions that have not ended, by its mark."""

@@ -16,7 +16,7 @@ from typing import ClassVar, Self
 import pytest
 from livekit import api
 
-from support.controlplane import free_platform
+from support.ports import free_platform
 from voicefleet_api import tokens
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.callers import room_prefix

@@ -16,7 +16,7 @@ import pytest
 
 from support.controlplane import ROOT
 from support.helm import RELEASE, helm, rendered
-from support.media import free_port
+from support.ports import free_port
 from support.stack import Stack, client, until
 from voicefleet_api.names import SYSTEM_NAMESPACE
 from voicefleet_infra.agents import podman_environment

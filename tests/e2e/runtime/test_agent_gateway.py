@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from support import intruder, stack
-from support.media import LiveKit, free_port, own_address
+from support.media import LiveKit, own_address
+from support.ports import free_port
 from support.speech import says
 from voicefleet_api import tokens
 from voicefleet_infra.probes import tcp_open

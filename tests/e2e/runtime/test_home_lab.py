@@ -20,7 +20,8 @@ import yaml
 from pulumi import automation
 
 import run
-from support.controlplane import ROOT, free_platform, kubectl_program
+from support.controlplane import ROOT, kubectl_program
+from support.ports import free_platform
 from support.stack import client, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import free_port
 from support.tones import loudness, tone
 from voicefleet_cli.phone import BadSound, dial
 from voicefleet_infra.platform import machine_address
@@ -53,9 +54,7 @@ def address() -> str:
 @contextmanager
 def other_side(folder: Path, address: str, *options: str) -> Iterator[str]:
     """sipp that takes calls; its SIP address."""
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind((address, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["sipp", *options, "-i", address, "-p", str(port), "-nostdin"],
         cwd=folder,

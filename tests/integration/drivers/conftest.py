@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -20,10 +19,10 @@ from integration.drivers.harness import (
     Knot,
     LiveKit,
     Sandbox,
-    free_port,
     program,
     running,
 )
+from support.ports import free_port
 from voicefleet_operator.planning.observed import Mark
 
 
@@ -100,7 +99,7 @@ port: {port}
 bind_addresses: [127.0.0.1]
 keys: {{{key}: {secret}}}
 redis: {{address: "127.0.0.1:{redis_port}"}}
-rtc: {{tcp_port: {free_port()}, udp_port: {free_port(socket.SOCK_DGRAM)}, node_ip: 127.0.0.1,
+rtc: {{tcp_port: {free_port()}, udp_port: {free_port()}, node_ip: 127.0.0.1,
   use_external_ip: false}}
 logging: {{level: warn}}
 """

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import pytest
 import stripe
 
-from integration.drivers.harness import FLEET, free_port, program, running
+from integration.drivers.harness import FLEET, program, running
+from support.ports import free_port
 from voicefleet_api.fleet import Plan
 from voicefleet_operator.drivers.errors import Rejected
 from voicefleet_operator.drivers.stripe import StripeDriver

@@ -8,11 +8,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from support.ports import free_platform, free_port
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.probes import tcp_open
 from voicefleet_infra.service import Service
@@ -28,12 +30,6 @@ LISTENER = (
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until(check: Callable[[], object], seconds: float = 15) -> None:
     deadline = time.monotonic() + seconds
     while not check():
@@ -45,7 +41,7 @@ def until(check: Callable[[], object], seconds: float = 15) -> None:
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     # A space, as users' folders have; short, as the names of sockets must be (unix(7)).
     home = tmp_path_factory.mktemp("s") / "my state"
-    return Platform(home, base_port=min(free_port(), 63000), runtime="process")
+    return replace(free_platform(home), runtime="process")
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""One platform with an operator for all tests of this folder; each names its clients its own."""
+"""One platform with an operator for all tests of this folder; each names its clients its own.
+
+After each, the clients are taken away and nothing is left that is ours; numbers that stay at the
+carrier, since they were somebody's or are to be kept, are released: they count against the cap.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ def whole_stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(whole_stack: Stack) -> Iterator[Stack]:
-    """The platform with a running operator and no faults; clients are taken away afterwards."""
+    """The platform with a running operator, no faults and no clients."""
     if whole_stack.operator is None or whole_stack.operator.poll() is not None:
         whole_stack.start_operator()
     yield whole_stack
@@ -28,3 +32,6 @@ def stack(whole_stack: Stack) -> Iterator[Stack]:
         whole_stack.start_operator()
     whole_stack.kubectl("delete", "vc", "--all", "--timeout=120s")
     whole_stack.kubectl("delete", "pn", "--all", "--timeout=60s")
+    fleet = whole_stack.get("fleet", "default")["status"]["fleetID"]
+    assert [e for e in whole_stack.ledger(only_open=True) if fleet in str(e["mark"])] == []
+    whole_stack.release_numbers()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +37,12 @@ class Agency:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.made: list[str] = []
 
     def number(self, e164: str) -> str:
-        account, token = (self.stack.platform.secret(f"twilio-{s}") for s in ("account", "token"))
-        auth, body = (account, token), {"PhoneNumber": e164, "VoiceUrl": ANSWER}
-        path = f"/twilio/api/2010-04-01/Accounts/{account}/IncomingPhoneNumbers"
+        auth, path = self.stack.twilio_numbers()
+        body = {"PhoneNumber": e164, "VoiceUrl": ANSWER}
         bought = self.stack.sandbox.post(f"{path}.json", auth=auth, data=body)
         assert bought.status_code == 201, bought.text
-        self.made.append(f"{path}/{bought.json()['sid']}.json")
         return e164
 
     def subscription(self, name: str, amount: int, **customer: Any) -> Any:
@@ -70,20 +66,10 @@ class Agency:
             }
         )
 
-    def clear(self) -> None:
-        auth = tuple(self.stack.platform.secret(f"twilio-{s}") for s in ("account", "token"))
-        for path in self.made:
-            self.stack.sandbox.delete(path, auth=auth)
-
 
 @pytest.fixture
-def agency(stack: Stack) -> Iterator[Agency]:
-    made = Agency(stack)
-    yield made
-    # The number must be let go by its client first, or the fleet would miss it.
-    stack.kubectl("delete", "vc", "--all", "--timeout=90s")
-    stack.kubectl("delete", "pn", "--all", "--timeout=60s")
-    made.clear()
+def agency(stack: Stack) -> Agency:
+    return Agency(stack)
 
 
 def number(stack: Stack, e164: str) -> Object:

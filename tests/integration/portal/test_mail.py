@@ -19,8 +19,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
 from support.agency import CAFE, declare
 from support.controlplane import ControlPlane
-from support.media import free_port
 from support.portal import portal, record
+from support.ports import free_port
 from voicefleet_api.calls import CallRecord, Message
 from voicefleet_api.voiceclient import Retention
 from voicefleet_portal.clients import Client, Unavailable

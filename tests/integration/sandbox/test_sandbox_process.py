@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import smtplib
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from support.ports import free_port
+
 pytestmark = pytest.mark.integration
 
 KEY = {"Authorization": "Bearer sk_test_process"}
@@ -22,16 +23,10 @@ ACCOUNT = "AC" + "1" * 32
 BUY = f"/twilio/api/2010-04-01/Accounts/{ACCOUNT}/IncomingPhoneNumbers.json"
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def process(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     """`python -m voicefleet_sandbox`, and a client of it."""
-    port = _free_port()
+    port = free_port()
     argv = [sys.executable, "-m", "voicefleet_sandbox", "--port", str(port), "--data", str(data)]
     running = subprocess.Popen([*argv, *options])
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
@@ -93,7 +88,7 @@ def test_killed_while_the_reply_is_held(tmp_path: Path) -> None:
 def test_two_processes_on_one_file(tmp_path: Path) -> None:
     data = tmp_path / "sandbox.sqlite"
     with process(data):
-        argv = [sys.executable, "-m", "voicefleet_sandbox", "--port", str(_free_port())]
+        argv = [sys.executable, "-m", "voicefleet_sandbox", "--port", str(free_port())]
         second = subprocess.run([*argv, "--data", str(data)], capture_output=True, timeout=60)
     assert second.returncode == 1
     assert b"locked" in second.stderr
@@ -108,7 +103,7 @@ def test_help() -> None:
 
 
 def test_mail_is_taken_and_kept(tmp_path: Path) -> None:
-    smtp, data = _free_port(), tmp_path / "sandbox.sqlite"
+    smtp, data = free_port(), tmp_path / "sandbox.sqlite"
     for text in ("first: mañana", "second"):
         mail = EmailMessage()
         mail["Subject"], mail["Message-ID"] = text, f"<{text[:5]}@fleet.test>"

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from integration.drivers.harness import free_port
+from support.ports import free_port
 from support.speech import pitch_of
 from support.stack import until
 from voicefleet_sandbox.elevenlabs.speech import HIGHEST, LOWEST, pitch

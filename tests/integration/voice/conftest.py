@@ -19,7 +19,8 @@ import httpx
 import numpy as np
 import pytest
 
-from support.media import LiveKit, free_port
+from support.media import LiveKit
+from support.ports import free_port
 from support.speech import speak
 from support.stand_ins import TOKEN
 from support.switchboard import CLIENT_ID

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from support.gateways import small_model
-from support.media import free_port
+from support.ports import free_port
 from support.stack import until
 from voicefleet_agent.providers.build import Providers
 from voicefleet_agent.providers.chain import FIRST_PIECE_SECONDS, Component, Resting

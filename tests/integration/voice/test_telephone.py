@@ -24,7 +24,7 @@ from livekit import api
 
 from integration.voice.conftest import Agent
 from integration.voice.test_talk import hears, record
-from support.media import free_port
+from support.ports import free_port
 from support.sip import Carrier, answering, bridge
 from support.stand_ins import Gateways
 from support.switchboard import CLIENT_ID, Gated, Switchboard

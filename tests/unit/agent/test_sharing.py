@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from support.media import free_port
+from support.ports import free_port
 from voicefleet_agent import tally, worker
 from voicefleet_agent.records.delivery import Delivery
 from voicefleet_agent.settings import Settings
