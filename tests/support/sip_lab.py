@@ -7,6 +7,7 @@ that does not exist, `UNKNOWN` is nobody's number.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -201,6 +202,8 @@ class SipLab:
         """The first bridge's process stands still."""
         _, process = self._bridge[self.bridges[0].address]
         process.send_signal(signal.SIGSTOP)
+        # A call that it takes meanwhile rings until the edge gives up: that is another failure.
+        os.waitpid(process.pid, os.WUNTRACED)
         try:
             yield
         finally:
