@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from voicefleet_api import logs
-from voicefleet_portal.clients import Cluster
+from voicefleet_portal.clients import Cluster, Kubeconfig, ServiceAccount
 from voicefleet_portal.live import Live
 from voicefleet_portal.mail import Mailer, MailServer
 from voicefleet_portal.receiver import receiver
@@ -68,7 +68,15 @@ def _arguments() -> argparse.Namespace:
         "--secret-file", type=Path, required=True, help="key that tokens are signed with"
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with clients' calls")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="to list clients with")
+    account = parser.add_mutually_exclusive_group(required=True)
+    account.add_argument(
+        "--kubeconfig", dest="account", type=lambda file: Kubeconfig(Path(file)),
+        metavar="FILE", help="to list clients with",
+    )  # fmt: skip
+    account.add_argument(
+        "--service-account", dest="account", type=lambda folder: ServiceAccount(Path(folder)),
+        metavar="FOLDER", help="the same in a pod: with the files token and ca.crt",
+    )  # fmt: skip
     parser.add_argument(
         "--mail-file", type=Path,
         help="address of the mail server that takes callers' messages to the business:"
@@ -80,7 +88,7 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _serve(arguments: argparse.Namespace, key: str) -> None:
-    store, live, cluster = Store(arguments.data), Live(), Cluster(arguments.kubeconfig)
+    store, live, cluster = Store(arguments.data), Live(), Cluster(arguments.account)
     mailer = None
     if arguments.mail_file is not None:
         mailer = Mailer(store, cluster, MailServer.read(arguments.mail_file))

