@@ -30,6 +30,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[3]
 KUBECONFIG = yaml.safe_dump({"clusters": [{"cluster": {"server": "https://127.0.0.1:6443"}}]})
 SECRETS = {"voicefleet:sshPrivateKey": "hidden-key", "voicefleet:tsigSecret": "hidden-tsig"}
+GATEWAY_CERTIFICATE = "voicefleet-agent-gateway-certificate"
 STACKS = ("cloud", "cloud-staging", "cloud-development")
 
 
@@ -207,6 +208,8 @@ def test_livekits_images_are_the_versions_that_are_built_elsewhere() -> None:
 def test_things_come_after_what_they_need_and_go_before_it(staging: Declared) -> None:
     for type_, name, before in (
         ("helm.sh/v4:Chart", "operator", {"livekit", "livekit-sip", "redis", "models"}),
+        ("helm.sh/v4:Chart", "operator", {"clients-key", GATEWAY_CERTIFICATE}),
+        ("v1:Certificate", GATEWAY_CERTIFICATE, {"voicefleet-ca-certificate", "cert-manager"}),
         ("apps/v1:Deployment", "livekit-sip", {"livekit", "redis", "sip-certificate", "sip"}),
         ("cnpg.io/v1:Cluster", "postgresql", {"postgresql", "voicefleet-data"}),
         ("v1:ClusterIssuer", "voicefleet", {"cert-manager"}),
@@ -293,6 +296,80 @@ def test_the_names_and_secrets_that_the_fleet_is_told_are_there(staging: Declare
     assert certificate["metadata"]["namespace"] == "voicefleet-media"
 
 
+def manifests(file: str) -> dict[str, dict[str, Any]]:
+    """Of `deploy/`, by kind."""
+    return {obj["kind"]: obj for obj in yaml.safe_load_all((ROOT / "deploy" / file).read_text())}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_agent_gateway_finds_its_secrets_and_agents_find_it(name: str) -> None:
+    declared = stack(name)
+    gateway = manifests("gateway/gateway.yaml")
+    pod = gateway["Deployment"]["spec"]["template"]["spec"]
+    values = declared.one("helm.sh/v4:Chart", "operator").inputs["values"]
+    assert values["agentGateway"]["enabled"] is True
+    mounted = {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+    certificate = declared.one("v1:Certificate", GATEWAY_CERTIFICATE).inputs
+    made = {
+        each.inputs["metadata"]["name"]: set(each.inputs["stringData"])
+        for each in declared.of("core/v1:Secret")
+        if each.inputs["metadata"]["namespace"] == "voicefleet-system"
+    }
+    assert mounted == {
+        values["agentGateway"]["livekit"]["secret"],
+        "voicefleet-clients-key",
+        certificate["spec"]["secretName"],
+    }
+    assert made["voicefleet-clients-key"] == {"key"}
+    assert certificate["metadata"]["namespace"] == "voicefleet-system"
+    authority = declared.one("v1:Certificate", "voicefleet-ca-certificate").inputs["spec"]
+    assert declared.one("v1:Issuer", "voicefleet-ca-issuer").inputs["spec"] == {
+        "ca": {"secretName": authority["secretName"]}
+    }
+
+    fleet = declared.outputs["fleet"]
+    service = gateway["Service"]["metadata"]
+    host = f"{service['name']}.{service['namespace']}.svc"
+    assert fleet["livekit"]["agentURL"] == f"wss://{host}"
+    assert host in certificate["spec"]["dnsNames"]
+    assert values["agentGateway"]["livekit"]["url"] == fleet["livekit"]["url"]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("cloud", "10.0.0.0"),
+        ("cloud-staging", "198.51.100.20"),
+        ("cloud-development", "198.51.100.30"),
+    ],
+)
+def test_agents_may_reach_the_gateways_pod_and_livekit_where_pods_see_it(
+    name: str, address: str
+) -> None:
+    declared = stack(name)
+    runtime = declared.outputs["fleet"]["runtime"]
+    assert runtime["className"] == "kubernetes"
+    inside, livekit = runtime["kubernetes"]["egress"]
+    pod = manifests("gateway/gateway.yaml")["Deployment"]["spec"]["template"]["spec"]
+    [port] = [port for each in pod["containers"] for port in each.get("ports", [])]
+    assert inside["namespace"] == "voicefleet-system"
+    assert inside["ports"] == [{"port": port["containerPort"]}]
+    assert livekit["cidr"] == f"{address}/32"
+    (server,) = containers(declared.one("apps/v1:Deployment", "livekit"))
+    assert {(p["port"], p.get("protocol", "TCP")) for p in livekit["ports"]} == {
+        (p["containerPort"], p["protocol"]) for p in server["ports"]
+    }
+
+
+def test_a_node_of_a_cluster_that_is_there_may_have_another_address_for_pods() -> None:
+    given = yaml.safe_load((ROOT / "Pulumi.cloud-development.yaml").read_text())["config"]
+    cluster = given["voicefleet:cloud"]["cluster"] | {"innerAddress": "10.0.0.7"}
+    declared = stack("cloud-development", cluster=cluster)
+    _, livekit = declared.outputs["fleet"]["runtime"]["kubernetes"]["egress"]
+    assert livekit["cidr"] == "10.0.0.7/32"
+    assert declared.outputs["address"] == "198.51.100.30"
+
+
 def test_a_second_server_joins_the_first_and_both_are_undone_by_destroy() -> None:
     servers = [{"address": "198.51.100.20", "gpus": 1}, {"address": "198.51.100.21"}]
     declared = stack("cloud-staging", servers=servers)
@@ -354,7 +431,9 @@ def test_servers_at_aws_join_by_their_inner_addresses_and_install_themselves() -
 def test_a_cluster_that_is_there_gets_no_servers_names_or_certificates() -> None:
     development = stack("cloud-development")
     assert development.of("remote:Command") == []
-    assert {each.name for each in development.of("helm.sh/v3:Release")} == {"gpus"}
+    assert development.of("v1:ClusterIssuer") == []
+    releases = {each.name for each in development.of("helm.sh/v3:Release")}
+    assert releases == {"gpus", "cert-manager"}
     assert "tls" not in config_of(development, "livekit-sip")
     assert development.outputs["fleet"]["telephony"]["originationURIs"] == [
         "sip:198.51.100.30:5060"

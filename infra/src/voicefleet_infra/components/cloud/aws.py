@@ -38,6 +38,8 @@ class AwsServers(pulumi.ComponentResource):
 
     addresses: list[pulumi.Output[str]]
     """Public, the first server's first."""
+    inner_address: pulumi.Output[str]
+    """The first server's among the others."""
     user: str = USER
 
     def __init__(
@@ -71,6 +73,7 @@ class AwsServers(pulumi.ComponentResource):
         )
         first_address, first = self._server(0, None)
         others = [self._server(number, first.private_ip) for number in range(1, args.count)]
+        self.inner_address = first.private_ip
         self.addresses = [first_address, *(address for address, _ in others)]
         self.register_outputs({"addresses": self.addresses})
 

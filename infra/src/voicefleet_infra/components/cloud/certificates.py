@@ -1,4 +1,4 @@
-"""cert-manager, and the SIP bridge's certificate by ACME's DNS challenge.
+"""cert-manager; the SIP bridge's certificate by ACME's DNS challenge.
 
 https://cert-manager.io/docs/configuration/acme/dns01/rfc2136/
 """
@@ -11,12 +11,39 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from voicefleet_infra.components.cloud.objects import MEDIA, labels, limits, metadata, within
-from voicefleet_infra.components.cloud.zone import SECRET, ZoneArgs, zone_namespace
+from voicefleet_infra.components.cloud.zone import SECRET, ZoneArgs, zone_secret
 
 VERSION = "v1.19.1"
 ISSUER = "voicefleet"
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 _NAME = "cert-manager"
+
+
+class CertManager(pulumi.ComponentResource):
+    """The program that gets certificates and renews them."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("voicefleet:cloud:CertManager", name, None, opts)
+        namespace = kubernetes.core.v1.Namespace(
+            _NAME, metadata={"name": _NAME, "labels": labels(_NAME)}, opts=within(self, opts)
+        )
+        kubernetes.helm.v3.Release(
+            _NAME,
+            name=_NAME,
+            chart=_NAME,
+            version=VERSION,
+            repository_opts={"repo": "https://charts.jetstack.io"},
+            namespace=_NAME,
+            values={
+                "crds": {"enabled": True},
+                "resources": limits("200m", "256Mi"),
+                "webhook": {"resources": limits("100m", "128Mi")},
+                "cainjector": {"resources": limits("100m", "256Mi")},
+                "startupapicheck": {"resources": limits("100m", "128Mi")},
+            },
+            opts=within(self, opts, namespace),
+        )
+        self.register_outputs({})
 
 
 @dataclass(frozen=True)
@@ -31,7 +58,7 @@ class CertificatesArgs:
 
 
 class Certificates(pulumi.ComponentResource):
-    """cert-manager, an issuer `voicefleet` for the zone, a certificate for the SIP bridge."""
+    """An issuer `voicefleet` for the zone, a certificate for the SIP bridge; by `CertManager`."""
 
     sip_secret: str = "sip-tls"  # noqa: S105 (a name)
     """Secret (`tls.crt`, `tls.key`) in `voicefleet-media`."""
@@ -42,23 +69,7 @@ class Certificates(pulumi.ComponentResource):
         super().__init__("voicefleet:cloud:Certificates", name, None, opts)
         zone = args.zone
         # A ClusterIssuer's Secrets are in cert-manager's own namespace.
-        key = zone_namespace(zone, _NAME, self, opts)
-        release = kubernetes.helm.v3.Release(
-            _NAME,
-            name=_NAME,
-            chart=_NAME,
-            version=VERSION,
-            repository_opts={"repo": "https://charts.jetstack.io"},
-            namespace=_NAME,
-            values={
-                "crds": {"enabled": True},
-                "resources": limits("200m", "256Mi"),
-                "webhook": {"resources": limits("100m", "128Mi")},
-                "cainjector": {"resources": limits("100m", "256Mi")},
-                "startupapicheck": {"resources": limits("100m", "128Mi")},
-            },
-            opts=within(self, opts, key),
-        )
+        key = zone_secret(zone, _NAME, within(self, opts))
         solver = {
             "nameserver": f"{zone.server}:{zone.port}",
             "tsigKeyName": zone.key,
@@ -78,7 +89,7 @@ class Certificates(pulumi.ComponentResource):
                     "solvers": [{"dns01": {"rfc2136": solver}}],
                 }
             },
-            opts=within(self, opts, release),
+            opts=within(self, opts, key),
         )
         kubernetes.apiextensions.CustomResource(
             "sip-certificate",

@@ -1,4 +1,5 @@
-"""The operator, by our own Helm chart, rendered object by object so that the policies see each."""
+"""Operator, agent gateway and portal, by our own Helm chart, rendered object by object so that the
+policies see each."""
 
 from __future__ import annotations
 
@@ -22,15 +23,24 @@ class OperatorArgs:
     """The operator's, without its tag."""
     agent_image: str
     """Of clients' agents, without its tag."""
+    gateway_image: str
+    """The agent gateway's, without its tag."""
+    portal_image: str
+    """The portal's, without its tag."""
     tag: str
-    """Of both."""
+    """Of all."""
+    livekit: str
+    """ws:// address."""
+    livekit_secret: str
+    """With its key, in `voicefleet-system`."""
     log_level: str = "INFO"
     values: Mapping[str, Any] = field(default_factory=dict)
     """More of the chart's values; what is here wins."""
 
 
 class Operator(pulumi.ComponentResource):
-    """The controller with its kinds, rights and admission policies, in `voicefleet-system`."""
+    """The controller with its kinds, rights and admission policies, and what agents reach, in
+    `voicefleet-system`; `AgentGateway` has what that needs."""
 
     namespace: str = SYSTEM
 
@@ -48,6 +58,16 @@ class Operator(pulumi.ComponentResource):
                 "agent": {"image": {"repository": args.agent_image, "tag": args.tag}},
                 "settings": {"LOG_LEVEL": args.log_level},
                 "resources": limits("1", "512Mi"),
+                "agentGateway": {
+                    "enabled": True,
+                    "image": {"repository": args.gateway_image, "tag": args.tag},
+                    "livekit": {"url": args.livekit, "secret": args.livekit_secret},
+                    "resources": limits("1", "256Mi"),
+                },
+                "portal": {
+                    "image": {"repository": args.portal_image, "tag": args.tag},
+                    "resources": limits("1", "512Mi"),
+                },
                 **args.values,
             },
             opts=within(self, opts),

@@ -69,6 +69,8 @@ class ClusterSettings(_Settings):
     """File of its administrator's; contents are kept as a secret."""
     address: Address
     """Public one of the node labelled `voicefleet.dev/media=true`, which carriers call."""
+    inner_address: Address | None = None
+    """That node's among the others, where agents reach LiveKit; None: the same."""
     k3s: bool = False
 
 
@@ -114,6 +116,8 @@ class OperatorSettings(_Settings):
 
     image: str
     agent_image: str
+    gateway_image: str
+    portal_image: str
     tag: str = Field(pattern=r"^\w[\w.-]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     values: dict[str, Any] = Field(default_factory=dict)
