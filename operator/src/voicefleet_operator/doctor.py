@@ -173,9 +173,14 @@ def _is_default(storage_class: Object) -> bool:
 
 
 def _egress(config: KubernetesConfig, url: str) -> Check:
-    """Whether agents may reach LiveKit's port at all; at which address it is, is not looked at."""
-    _, port = _address(url)
+    """Whether an `egress` is for the agent gateway: by its namespace, where it is in the cluster,
+    else by its port; at which address it is, is not looked at."""
+    host, port = _address(url)
     for each in config.egress:
+        # A NetworkPolicy is about a pod's port, which need not be its Service's.
+        if each.namespace is not None and f".{each.namespace}.svc" in (host or ""):
+            detail = f"egress {each.name} opens the namespace {each.namespace}"
+            return Check("Agents' way to LiveKit", "ok", detail)
         tcp = [ports for ports in each.ports if ports.protocol == "TCP"]
         if any(ports.port <= port <= (ports.end_port or ports.port) for ports in tcp):
             return Check("Agents' way to LiveKit", "ok", f"egress {each.name} opens port {port}")

@@ -96,9 +96,12 @@ def test_what_agents_in_the_cluster_need_is_looked_for(stack: Stack) -> None:
         "provisioner": "example.com/disk",
     }
 
-    def checked(config: dict[str, object]) -> tuple[str, str]:
+    livekit = stack.get("fleet", "default")["spec"]["livekit"]
+
+    def checked(config: dict[str, object], url: str = livekit["agentURL"]) -> tuple[str, str]:
         runtime = {"className": "kubernetes", "kubernetes": config}
-        patch = json.dumps({"spec": {"runtime": runtime}})
+        spec = {"runtime": runtime, "livekit": {"agentURL": url}}
+        patch = json.dumps({"spec": spec})
         stack.kubectl("patch", "fleet", "default", "--type=merge", "-p", patch)
         _, checks = examine(stack)
         found = [checks["StorageClass of clients' volumes"], checks["Agents' way to LiveKit"]]
@@ -110,8 +113,13 @@ def test_what_agents_in_the_cluster_need_is_looked_for(stack: Stack) -> None:
         stack.apply(storage)
         assert checked({"egress": [egress]}) == ("ok", "ok")
         assert checked({"storageClassName": "ssd", "egress": None}) == ("failed", "failed")
+        # In the cluster the port of a pod is not its Service's.
+        inside = {"name": "gateway", "namespace": "voicefleet-system", "ports": [{"port": 8443}]}
+        url = "wss://voicefleet-agent-gateway.voicefleet-system.svc"
+        assert checked({"storageClassName": None, "egress": [inside]}, url)[1] == "ok"
+        assert checked({"egress": [inside | {"namespace": "default"}]}, url)[1] == "failed"
     finally:
         runtime = {"className": stack.runtime, "kubernetes": None}
-        patch = json.dumps({"spec": {"runtime": runtime}})
+        patch = json.dumps({"spec": {"runtime": runtime, "livekit": livekit}})
         stack.kubectl("patch", "fleet", "default", "--type=merge", "-p", patch)
         stack.kubectl("delete", "storageclass", "disk", "--ignore-not-found")
