@@ -65,6 +65,7 @@ def program() -> None:
             fleet=config.get_object("fleet") or {},
             tunnel=_tunnel(config, platform),
             ollama_model=ollama,
+            log_level=config.require("logLevel"),
             memory_mib=config.get_object("memoryMiB") or {},
         ),
     )

@@ -51,6 +51,8 @@ class HomeLabArgs:
     """Changes to the Fleet's spec, as a JSON Merge Patch (RFC 7396)."""
     tunnel: pulumi.Resource | None = None
     """The box's end of a relay's tunnel; telephony listens there."""
+    log_level: str = "INFO"
+    """Of the operator."""
     memory_mib: Mapping[str, int] = field(default_factory=dict)
     """Limits of containers, by part (programs.MEMORY_MIB)."""
 
@@ -106,7 +108,13 @@ class HomeLab(pulumi.ComponentResource):
             overflow = Overflow(lab, after(models, livekit))
             pods += [part.programs.pod for part in (models, portal, overflow)]
             needed += [portal, overflow]
-        operator = Operator(lab, control_plane, after(*needed), models=args.models)
+        operator = Operator(
+            lab,
+            control_plane,
+            after(*needed),
+            models=args.models,
+            log_level=args.log_level,
+        )
         self.addresses["operator"] = operator.metrics
         pods.append(operator.programs.pod)
         self.kubeconfig = control_plane.kubeconfig

@@ -25,17 +25,18 @@ class Operator(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions,
         *,
         models: bool,
+        log_level: str,
     ) -> None:
         """`models`: whether clients' agents have the machine's gateways."""
         super().__init__("voicefleet:homelab:Operator", "operator", None, opts)
         platform = lab.platform
         kubeconfig = platform.path("operator.kubeconfig")
         service = services.operator(platform, kubeconfig, lab.agent_image)
+        environment = {**service.environment, "VOICEFLEET_LOG_LEVEL": log_level}
         if not models:
-            kept = {**service.environment}
             # The key stays: what it signs is what the agent gateway knows a client by, too.
-            del kept["VOICEFLEET_MODELS_FOLDER"]
-            service = replace(service, environment=kept)
+            del environment["VOICEFLEET_MODELS_FOLDER"]
+        service = replace(service, environment=environment)
         self.metrics = service.address
         self.programs = Programs(
             "operator",
