@@ -35,6 +35,11 @@ KEYS = {
     "dns-tsig": {"name", "algorithm", "secret"},
 }
 """What the Fleet's Secrets hold (docs/going-live.md)."""
+GATEWAY = {
+    "voicefleet-clients-key": {"key"},
+    "voicefleet-agent-gateway-tls": {"tls.crt", "tls.key"},
+}
+"""What the agent gateway's hold (docs/kubernetes.md)."""
 
 
 def build(plane: ControlPlane, path: str) -> list[Object]:
@@ -97,7 +102,8 @@ def test_the_fleet_finds_its_secrets(plane: ControlPlane, environment: str) -> N
     objects = build(plane, f"platform/{environment}")
     [fleet] = of_kind(objects, "Fleet")
     external = {obj["metadata"]["name"] for obj in of_kind(objects, "ExternalSecret")}
-    assert external == KEYS.keys() == {ref["name"] for ref in references(fleet["spec"])}
+    assert {ref["name"] for ref in references(fleet["spec"])} == KEYS.keys()
+    assert external == KEYS.keys() | GATEWAY.keys()
 
 
 def references(node: Any) -> Iterator[Object]:
@@ -115,7 +121,7 @@ def references(node: Any) -> Iterator[Object]:
 def test_encrypted_secrets_are_placeholders_with_the_right_keys() -> None:
     text = (GITOPS / SECRETS / "sops" / "secrets.sops.yaml").read_text()
     found = {obj["metadata"]["name"]: obj["stringData"] for obj in yaml.safe_load_all(text)}
-    assert {name: data.keys() for name, data in found.items()} == KEYS
+    assert {name: data.keys() for name, data in found.items()} == KEYS | GATEWAY
     assert {value for data in found.values() for value in data.values()} == {"REPLACE-ME"}
 
 
@@ -130,7 +136,9 @@ def test_sops_stands_in_for_the_vault(plane: ControlPlane, tmp_path: Path) -> No
         return list(yaml.safe_load_all(plane.kubectl("kustomize", str(tmp_path))))
 
     objects = overlay("platform/secrets/sops", base="platform/base")
-    assert {obj["metadata"]["name"] for obj in of_kind(objects, "Secret")} == KEYS.keys()
+    assert {obj["metadata"]["name"] for obj in of_kind(objects, "Secret")} == {
+        *KEYS, *GATEWAY
+    }  # fmt: skip
     [platform] = [
         obj
         for obj in of_kind(overlay("flux/sops", base="flux/base"), "Kustomization")
@@ -160,6 +168,46 @@ def test_flux_applies_the_release_then_the_platform_then_the_clients(
         "voicefleet": False, "platform": True, "clients": True,
     }  # fmt: skip
     assert all(spec.get("wait") or spec.get("healthChecks") for spec in specs.values())
+
+
+def mounted(manifest: Path) -> Iterator[str]:
+    """Names of the Secrets that a workload's pods mount."""
+    for obj in yaml.safe_load_all(manifest.read_text()):
+        for volume in obj["spec"].get("template", {}).get("spec", {}).get("volumes", []):
+            if "secret" in volume:
+                yield volume["secret"]["secretName"]
+
+
+def test_agents_reach_the_gateway_that_the_release_brings(plane: ControlPlane) -> None:
+    [release] = [
+        obj
+        for obj in of_kind(build(plane, "flux/base"), "Kustomization")
+        if obj["metadata"]["name"] == "voicefleet"
+    ]
+    [component] = release["spec"]["components"]
+    folder = ROOT / release["spec"]["path"] / component
+    assert "kind: Component" in (folder / "kustomization.yaml").read_text()
+    assert {*mounted(folder / "gateway.yaml")} == {"livekit", *GATEWAY}
+    assert {*mounted(folder / "operator.yaml")} <= GATEWAY.keys()
+    # Waiting for all of it would wait for ever: Secrets come with the next step.
+    kinds = {check["kind"] for check in release["spec"]["healthChecks"]}
+    assert kinds == {"CustomResourceDefinition"}
+    applications = (GITOPS / "argocd" / "applicationset.yaml").read_text()
+    assert f"source: {{kustomize: {{components: [{component}]}}}}" in applications
+
+    [fleet] = of_kind(build(plane, "platform/base"), "Fleet")
+    objects = {
+        obj["kind"]: obj for obj in yaml.safe_load_all((folder / "gateway.yaml").read_text())
+    }
+    service = objects["Service"]["metadata"]
+    url = f"wss://{service['name']}.{service['namespace']}.svc"
+    assert fleet["spec"]["livekit"]["agentURL"] == url
+    runtime = fleet["spec"]["runtime"]
+    assert runtime["className"] == "kubernetes"
+    containers = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    [port] = [port["containerPort"] for each in containers for port in each.get("ports", [])]
+    inside = {"name": "agent-gateway", "namespace": service["namespace"], "ports": [{"port": port}]}
+    assert inside in runtime["kubernetes"]["egress"]
 
 
 def test_argo_cd_has_an_application_for_each_part_and_environment() -> None:

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.integration
 NAMESPACE = ("Namespace", SYSTEM_NAMESPACE)
 """Helm makes its own."""
 OPERATOR = ("Deployment", "voicefleet-operator")
+GATEWAY = ("Deployment", "voicefleet-agent-gateway")
+ALL = ("--set=sandbox.enabled=true", "--set=agentGateway.enabled=true")
 
 
 def without_namespace(objects: Objects) -> Objects:
@@ -59,8 +61,9 @@ def test_a_check_finds_what_was_edited_or_left_over(
         ((), ()),
         (("monitoring",), ("--set=serviceMonitor.enabled=true",)),
         (("sandbox",), ("--set=sandbox.enabled=true",)),
+        (("gateway",), ("--set=agentGateway.enabled=true",)),
     ],
-    ids=["base", "monitoring", "sandbox"],
+    ids=["base", "monitoring", "sandbox", "gateway"],
 )
 def test_the_chart_renders_what_the_base_is(
     tmp_path: Path, components: tuple[str, ...], options: tuple[str, ...]
@@ -78,8 +81,8 @@ def test_the_api_server_takes_each_form(bare: ControlPlane, tmp_path: Path) -> N
     dry = ("apply", "--server-side", "--dry-run=server", "-f", "-")
     forms = {
         "install.yaml": by_name((DEPLOY / chart.INSTALL).read_text()),
-        "base and sandbox": kustomized(tmp_path, "sandbox"),
-        "chart": rendered("--set=sandbox.enabled=true"),
+        "base with gateway and sandbox": kustomized(tmp_path, "gateway", "sandbox"),
+        "chart": rendered(*ALL),
     }
     for form, objects in forms.items():
         taken = bare.kubectl(*dry, stdin=yaml.safe_dump_all(objects.values()))
@@ -87,7 +90,7 @@ def test_the_api_server_takes_each_form(bare: ControlPlane, tmp_path: Path) -> N
 
 
 def test_its_pods_are_admitted_under_pod_security_restricted(bare: ControlPlane) -> None:
-    objects = rendered("--set=sandbox.enabled=true")
+    objects = rendered(*ALL)
     restricted = "pod-security.kubernetes.io/enforce=restricted"
     bare.kubectl("label", "namespace", SYSTEM_NAMESPACE, restricted, "--overwrite")
 
@@ -96,7 +99,7 @@ def test_its_pods_are_admitted_under_pod_security_restricted(bare: ControlPlane)
         metadata = {"name": "tried", "namespace": SYSTEM_NAMESPACE}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
-    for name in ("voicefleet-operator", "voicefleet-sandbox"):
+    for name in ("voicefleet-operator", "voicefleet-sandbox", "voicefleet-agent-gateway"):
         assert "created" in bare.apply(pod(name), dry_run=True)
     careless = pod("voicefleet-operator")
     del careless["spec"]["containers"][0]["securityContext"]["capabilities"]
@@ -134,6 +137,43 @@ def test_values_reach_what_they_are_about() -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
+def test_values_of_gateway_and_portal_reach_them() -> None:
+    limits = {"limits": {"cpu": "1", "memory": "1Gi"}}
+    given = {
+        "agentGateway": {
+            "enabled": True,
+            "image": {"repository": "registry.example/gateway", "tag": "1"},
+            "livekit": {"url": "wss://livekit.example", "secret": "theirs"},
+            "egressPorts": [{"port": 7443}],
+        },
+        "portal": {
+            "image": {"repository": "registry.example/portal", "tag": "2"},
+            "resources": limits,
+            "storage": "50Gi",
+            "storageClassName": "ssd",
+        },
+        "imagePullSecrets": [{"name": "pull"}],
+    }
+    found = rendered(*(f"--set-json={key}={json.dumps(value)}" for key, value in given.items()))
+    pod = found[GATEWAY]["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "pull"}]
+    gateway, portal = pod["containers"]
+    assert gateway["image"] == "registry.example/gateway:1"
+    env = {each["name"]: each for each in gateway["env"]}
+    assert env["LIVEKIT_URL"]["value"] == "wss://livekit.example"
+    assert env["LIVEKIT_API_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "theirs"
+    assert "theirs" in {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+    assert (portal["image"], portal["resources"]) == ("registry.example/portal:2", limits)
+    claim = found["PersistentVolumeClaim", "voicefleet-portal"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"]["storageClassName"] == "ssd"
+    assert claim["spec"]["resources"]["requests"] == {"storage": "50Gi"}
+    *_, out = found["NetworkPolicy", "voicefleet-agent-gateway"]["spec"]["egress"]
+    assert out == {"ports": [{"port": 7443}]}
+    closed = rendered("--set=agentGateway.enabled=true", "--set=networkPolicy.enabled=false")
+    assert ("NetworkPolicy", "voicefleet-agent-gateway") not in closed
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
@@ -145,7 +185,11 @@ def test_values_reach_what_they_are_about() -> None:
         ("--set=crds.keep=perhaps", "/crds/keep"),
         ("--set-string=settings.METRICS_PORT=1", "METRICS_PORT"),
         ("--set-string=settings.workers=32", "workers"),
+        ("--set-string=settings.MODELS_KEY=/key", "MODELS_KEY"),
         ("--set=sandbox.size=large", "/sandbox"),
+        ("--set=agentGateway.livekit.url=http://livekit", "/agentGateway/livekit/url"),
+        ("--set=agentGateway.egressPorts[0]=7880", "/agentGateway/egressPorts/0"),
+        ("--set=portal.storage=much", "/portal/storage"),
         ("--set=serviceMonitor.interval=soon", "/serviceMonitor/interval"),
         ("--set=imagePullSecrets[0]=pull", "/imagePullSecrets/0"),
         ("--set=rbac.create=false", "rbac"),
