@@ -15,14 +15,14 @@ Fault = Literal["lose reply", "slow"] | int
 class Receiver:
     """Keeps calls by their ID; `faults` are met by the next deliveries, one each."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, token: str = "token") -> None:  # noqa: S107
         self.calls: dict[str, dict[str, Any]] = {}
         self.audio: dict[tuple[str, str], bytes] = {}
         self.events: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         self.faults: list[Fault] = []
         self.refused: set[str] = set()
-        self._socket = socket
+        self._socket, self._token = socket, token
         app = web.Application(client_max_size=2**30)
         app.router.add_put("/v1/calls/{call}", self._put)
         app.router.add_put("/v1/calls/{call}/audio/{side}", self._put)
@@ -41,7 +41,7 @@ class Receiver:
     async def _put(self, request: web.Request) -> web.Response:
         call, side = request.match_info["call"], request.match_info.get("side")
         self.requests.append((request.method, request.path))
-        if request.headers.get("Authorization") != "Bearer token":
+        if request.headers.get("Authorization") != f"Bearer {self._token}":
             return web.Response(status=401)
         fault = self.faults.pop(0) if self.faults and request.method == "PUT" else None
         if isinstance(fault, int):

@@ -405,6 +405,11 @@ REFUSED: dict[str, tuple[Manifest, str, str]] = {
         "spec.runtime.kubernetes.image",
         "a tag other than latest",
     ),
+    "certificates that are a file's name": (
+        fleet(**agents(caBundle="/etc/ssl/ca.pem")),
+        "spec.runtime.kubernetes.caBundle",
+        "must be certificates in PEM form",
+    ),
     "egress to everything": (
         fleet(**agents(egress=[{"name": "all", "cidr": "::/0", "ports": [{"port": 443}]}])),
         "spec.runtime.kubernetes.egress[0].cidr",

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import os
 
-from voicefleet_agent import logs
-from voicefleet_agent.settings import Settings, load_secrets, read_config
+from voicefleet_agent import logs, trust
 
 # Linear algebra is not what an agent does; its threads must not exist when the nursery forks.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -18,6 +17,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 def main() -> None:
     """Read the configuration, then serve calls."""
+    trust.extend()
+    from voicefleet_agent.settings import Settings, load_secrets, read_config
+
     settings = Settings.from_env()
     load_secrets()
     config = read_config(settings.config)

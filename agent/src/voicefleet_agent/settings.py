@@ -5,7 +5,7 @@
 | `VOICEFLEET_CONFIG` | `/config/agent.json` | `AgentConfig`, replaced atomically by the operator |
 | `VOICEFLEET_DATA` | `/data` | the client's own: phrases made ahead, calendar, call records |
 | `VOICEFLEET_SLOT` | `blue` | `green` for the second of two agents on one volume |
-| `VOICEFLEET_MODELS` | `/run/voicefleet/models` | folder of the platform's sockets |
+| `VOICEFLEET_MODELS` | `/run/voicefleet/models` | folder of the platform's sockets; empty: none |
 | `VOICEFLEET_HEALTH_HOST` | `0.0.0.0` | address of the health server |
 | `VOICEFLEET_HEALTH_PORT` | `8081` | port of the health server |
 | `VOICEFLEET_MAX_CALL_SECONDS` | `7200` | longest call, whatever LiveKit's trunk says |
@@ -14,6 +14,7 @@
 | `VOICEFLEET_MODELS_KEY` | | the overflow agent's alone: file with the key of clients' tokens |
 | `MODELS_TOKEN` | | secret, the client's token for those sockets |
 | `CALDAV_USERNAME`, `CALDAV_PASSWORD` | | secrets, where the business has a CalDAV calendar |
+| `LIVEKIT_URL` | | set from the configuration: the agent gateway |
 | `LIVEKIT_API_KEY`, `LIVEKIT_API_SECRET` | | secrets, the client's own, for the agent gateway |
 """
 
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet_agent.logs import LOGGER
+from voicefleet_agent.reach import Reach, by_gateway, by_socket
 from voicefleet_agent.turns import Timing
 from voicefleet_api import endpointing
 from voicefleet_api.agentconfig import AgentConfig
@@ -32,6 +34,7 @@ from voicefleet_api.endpointing import Endpointing
 
 log = logging.getLogger(LOGGER)
 
+_MODELS = "/run/voicefleet/models"
 SECRETS = (
     "LIVEKIT_API_KEY",
     "LIVEKIT_API_SECRET",
@@ -47,7 +50,7 @@ class Settings:
 
     config: Path
     data: Path
-    models: Path
+    models: Path | None
     health_host: str
     health_port: int
     max_call_seconds: float
@@ -63,7 +66,7 @@ class Settings:
         return cls(
             config=Path(env("VOICEFLEET_CONFIG", "/config/agent.json")),
             data=Path(env("VOICEFLEET_DATA", "/data")),
-            models=Path(env("VOICEFLEET_MODELS", "/run/voicefleet/models")),
+            models=Path(models) if (models := env("VOICEFLEET_MODELS", _MODELS)) else None,
             # In a pod this is the pod's own network namespace.
             health_host=env("VOICEFLEET_HEALTH_HOST", "0.0.0.0"),  # noqa: S104
             health_port=int(env("VOICEFLEET_HEALTH_PORT", "8081")),
@@ -99,10 +102,11 @@ class Settings:
         """Where call records wait for their delivery."""
         return self.data / "spool"
 
-    @property
-    def portal(self) -> Path:
-        """Socket of what receives call records."""
-        return self.models / "portal.sock"
+    def reach(self, service: str) -> Reach:
+        """One of the platform's services: `stt`, `llm`, `tts`, `portal`."""
+        if self.models is not None:
+            return by_socket(self.models, service)
+        return by_gateway(os.environ["LIVEKIT_URL"], service)
 
 
 def load_secrets() -> None:
@@ -119,8 +123,10 @@ def read_config(path: Path) -> AgentConfig:
     return AgentConfig.model_validate_json(path.read_bytes())
 
 
-def read_timing(models: Path) -> Timing:
+def read_timing(models: Path | None) -> Timing:
     """When a turn ends on this machine (`voicefleet_api.endpointing`); else as always."""
+    if models is None:
+        return Timing()
     file = models / endpointing.FILE
     try:
         return Timing().tuned(Endpointing.model_validate_json(file.read_bytes()))

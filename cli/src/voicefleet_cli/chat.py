@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from voicefleet_agent.providers.http import Endpoint
 from voicefleet_agent.providers.openai import OpenAIModel
+from voicefleet_agent.reach import Reach
 from voicefleet_api.agentconfig import AgentConfig
 from voicefleet_api.base import problems
 from voicefleet_api.receptionist import ReceptionistSpec
@@ -38,7 +39,7 @@ _KEYS = re.compile(r"\[([0-9*#]+)\]")
 @asynccontextmanager
 async def model_at(url: str) -> AsyncIterator[OpenAIModel]:
     """An OpenAI-compatible server's; its address ends in /v1."""
-    endpoint = Endpoint(url.rstrip("/").removesuffix("/v1"))
+    endpoint = Endpoint(Reach(url.rstrip("/").removesuffix("/v1")))
     try:
         yield OpenAIModel(endpoint, "default", url, ClientTimeout(_MODEL_SECONDS))
     finally:

@@ -22,6 +22,7 @@ from voicefleet_agent.providers.base import ProviderFailed
 from voicefleet_agent.providers.http import Endpoint
 from voicefleet_agent.providers.local import LocalSpeaker, LocalTranscriber
 from voicefleet_agent.providers.openai import OpenAIModel
+from voicefleet_agent.reach import by_socket
 from voicefleet_agent.turns import Timing
 from voicefleet_api.endpointing import Endpointing
 from voicefleet_cli import rehearsal
@@ -270,7 +271,7 @@ async def _gateway(name: str, models: Models, words: str) -> AsyncIterator[Endpo
                 raise StartFailed(f"the model could not be fetched: {state['reason']}")
 
         async with own_gateway(name, models, folder, say) as token:
-            endpoint = local.gateway(folder, name, token)
+            endpoint = Endpoint(by_socket(folder, name), token)
             try:
                 yield endpoint
             finally:

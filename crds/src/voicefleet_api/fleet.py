@@ -206,7 +206,8 @@ class LiveKitConfig(ApiModel):
         max_length=256,
         pattern=r"^wss?://",
         json_schema_extra=rules.WS_URL,
-        description="Address of the agent gateway as the agents' pods reach it.",
+        description="Address of the agent gateway as the agents' pods reach it; those in a cluster reach"
+        " the machine's models and the portal through it, too.",
     )
     secret_ref: SecretRef = Field(description="Secret with keys `apiKey` and `apiSecret`.")
     overflow_agent: OverflowAgent | None = Field(
@@ -267,6 +268,16 @@ class Egress(ApiModel):
     ports: list[EgressPort] = Field(min_length=1, max_length=16, description="Its ports.")
 
 
+CertificateBundle = Annotated[
+    str,
+    Field(
+        max_length=65536,
+        pattern=r"^-----BEGIN CERTIFICATE-----",
+        json_schema_extra=rules.CERTIFICATE_BUNDLE,
+    ),
+]
+
+
 class KubernetesConfig(ApiModel):
     """How agents run in the cluster."""
 
@@ -293,11 +304,16 @@ class KubernetesConfig(ApiModel):
     node_selector: dict[str, LabelValue] = Field(
         default_factory=dict, max_length=16, description="Labels of the nodes that agents run on."
     )
+    ca_bundle: CertificateBundle | None = Field(
+        default=None,
+        description="Certificates (PEM) of who has signed the agent gateway's, where that is no"
+        " public authority; agents believe them beside the public ones.",
+    )
     egress: list[Egress] = Field(
         default_factory=list,
         max_length=32,
-        description="What agents may reach beside the cluster's DNS: LiveKit, the portal, models"
-        " or their vendors, calendars; everything else is closed to them.",
+        description="What agents may reach beside the cluster's DNS: the agent gateway, LiveKit,"
+        " vendors, calendars; everything else is closed to them.",
         json_schema_extra=rules.named_map(),
     )
 

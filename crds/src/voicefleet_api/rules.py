@@ -198,6 +198,11 @@ IMAGE = checked(
         " out where the name changes, for example registry.example/voicefleet-agent:1.4.0",
     )
 )
+CERTIFICATE_BUNDLE = text(
+    r"^-----BEGIN CERTIFICATE-----",
+    "must be certificates in PEM form, the first of them beginning with"
+    " -----BEGIN CERTIFICATE-----, as `openssl x509` prints them",
+)
 EGRESS_NETWORK = checked(
     rule(
         "isCIDR(self)",

@@ -7,6 +7,8 @@ use an API key and its secret. What it may do then is its own client's alone:
 
 - `GET /agent`: the worker's WebSocket, registered under the client's names (`workers`);
 - `POST /twirp/livekit.…`: seven requests about rooms of the client's calls (`operations`);
+- `/services/…`: the machine's models and the portal, for who has no way to their sockets, with the
+  client's token itself (`services`);
 - anything else is refused, as Twirp says it: `{"code": …, "msg": …}`.
 
 A call's sound and signalling do not pass through: its job goes to LiveKit with a token for the one

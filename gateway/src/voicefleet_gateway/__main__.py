@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import resource
 import signal
+import ssl
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from ssl import SSLContext
 
 import aiohttp
 from aiohttp import web
@@ -15,8 +20,10 @@ from aiohttp import web
 from voicefleet_api import logs
 from voicefleet_gateway.gateway import AgentGateway
 from voicefleet_gateway.livekit import LiveKit
+from voicefleet_gateway.services import Services
 
 _CONNECT_SECONDS = 5.0
+_RENEWAL_SECONDS = 60.0
 _STOP_SECONDS = 1.0
 """Workers stay for ever; they find the next one."""
 
@@ -31,7 +38,13 @@ def _arguments() -> argparse.Namespace:
     add("--livekit-key", required=True, help="LiveKit's API key")
     add("--livekit-secret-file", type=Path, required=True, help="its secret")
     add("--secret-file", type=Path, required=True, help="key that clients' tokens are signed with")
-    return parser.parse_args()
+    add("--services", type=Path, help="folder of the models' and the portal's sockets")
+    add("--tls-certificate", type=Path, help="serve TLS: the certificate and those above it (PEM)")
+    add("--tls-key", type=Path, help="its key (PEM)")
+    arguments = parser.parse_args()
+    if (arguments.tls_certificate is None) != (arguments.tls_key is None):
+        parser.error("--tls-certificate and --tls-key go together")
+    return arguments
 
 
 async def _run(arguments: argparse.Namespace, livekit_secret: str, key: str) -> None:
@@ -50,19 +63,48 @@ async def _run(arguments: argparse.Namespace, livekit_secret: str, key: str) -> 
         livekit = LiveKit(
             arguments.livekit, arguments.room_url, arguments.livekit_key, livekit_secret, session
         )
+        services = Services(arguments.services) if arguments.services is not None else None
         runner = web.AppRunner(
-            AgentGateway(livekit, key).app(),
+            AgentGateway(livekit, services, key).app(),
             handler_cancellation=True,
             access_log=None,
             shutdown_timeout=_STOP_SECONDS,
         )
         await runner.setup()
         try:
-            for host in arguments.host:
-                await web.TCPSite(runner, host, arguments.port).start()
-            await stop.wait()
+            async with _serving_tls(arguments.tls_certificate, arguments.tls_key) as tls:
+                for host in arguments.host:
+                    await web.TCPSite(runner, host, arguments.port, ssl_context=tls).start()
+                await stop.wait()
         finally:
             await runner.cleanup()
+            if services is not None:
+                await services.aclose()
+
+
+@asynccontextmanager
+async def _serving_tls(
+    certificate: Path | None, key: Path | None
+) -> AsyncIterator[SSLContext | None]:
+    """With a certificate that is read again and again, to be renewed; None without one."""
+    if certificate is None:
+        yield None
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            # A new certificate may be there before its key.
+            with contextlib.suppress(OSError):
+                context.load_cert_chain(certificate, key)
+
+    task = asyncio.create_task(renew())
+    try:
+        yield context
+    finally:
+        task.cancel()
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from voicefleet_api import tokens
 from voicefleet_gateway import operations
 from voicefleet_gateway.livekit import LiveKit
 from voicefleet_gateway.refusals import STATUS, Refused
+from voicefleet_gateway.services import Services
 from voicefleet_gateway.workers import from_worker, relay, to_worker
 
 logger = logging.getLogger("voicefleet.gateway")
@@ -27,15 +28,18 @@ _CLOSE_BYTES = 123
 """RFC 6455, section 5.5: what a close frame may say."""
 _CLIENT = web.RequestKey("client", str)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Shown = Callable[[str, str | None], str]
+"""The client that an `Authorization` header shows, by the key; raises `tokens.Unauthorized`."""
 
 
 class AgentGateway:
     """For all clients of one LiveKit server; `key` is the one that their tokens are signed with."""
 
-    def __init__(self, livekit: LiveKit, key: str) -> None:
-        """Raises ValueError for a short key."""
+    def __init__(self, livekit: LiveKit, services: Services | None, key: str) -> None:
+        """Without `services` there are none to pass on to. Raises ValueError for a short key."""
         tokens.mint(key, tokens.PLATFORM)  # a bad key is better found now
         self._livekit = livekit
+        self._services = services
         self._key = key
         self._open: Counter[str] = Counter()
 
@@ -45,6 +49,8 @@ class AgentGateway:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/agent", self._worker)
         app.router.add_post("/twirp/livekit.{method:.+}", self._operation)
+        if self._services is not None:
+            app.router.add_route("*", "/services/{service}/v1/{path:.*}", self._service)
         app.router.add_route("*", "/{path:.*}", self._other)
         return app
 
@@ -85,15 +91,22 @@ class AgentGateway:
                 await self._livekit.check_trunk(client, asked.sip_trunk_id)
             return await self._livekit.ask(method, asked, room)
 
+    async def _service(self, request: web.Request) -> web.StreamResponse:
+        assert self._services is not None
+        with self._admitted(request, tokens.bearer) as client:
+            if client == tokens.PLATFORM:
+                raise Refused("the platform's own token is not for agents")
+            return await self._services.ask(request, request.match_info["service"])
+
     async def _other(self, request: web.Request) -> web.Response:
         with self._admitted(request):
             raise Refused(f"{request.path} is not for agents")
 
     @contextmanager
-    def _admitted(self, request: web.Request) -> Iterator[str]:
-        """Whoever asks, counted; raises `Refused`."""
+    def _admitted(self, request: web.Request, shown: Shown = tokens.signer) -> Iterator[str]:
+        """Whoever asks, as `shown`, counted; raises `Refused`."""
         try:
-            client = tokens.signer(self._key, request.headers.get("Authorization"))
+            client = shown(self._key, request.headers.get("Authorization"))
         except tokens.Unauthorized as error:
             raise Refused(str(error), "unauthenticated") from None
         request[_CLIENT] = client

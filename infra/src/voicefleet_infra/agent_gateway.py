@@ -7,7 +7,7 @@ import sys
 from voicefleet_infra.platform import Platform
 from voicefleet_infra.probes import http_ok
 from voicefleet_infra.service import Service, source
-from voicefleet_infra.services import livekit_keys, models_key
+from voicefleet_infra.services import livekit_keys, models_folder, models_key
 
 
 def address(platform: Platform) -> str:
@@ -34,6 +34,7 @@ def agent_gateway(platform: Platform) -> Service:
             f"--livekit-key={key}",
             f"--livekit-secret-file={secret}",
             f"--secret-file={clients}",
+            f"--services={models_folder(platform)}",
         ),
         address(platform),
         lambda: http_ok(port, "/healthz"),

@@ -58,6 +58,10 @@ def talk(settings: Settings, words: str = "Hello") -> CallRecord:
     return recorder.finish("caller left", ANSWERED)
 
 
+def portal_socket(settings: Settings) -> Path:
+    return settings.data / "portal.sock"
+
+
 def left(settings: Settings) -> list[str]:
     return sorted(path.name for path in settings.spool.iterdir())
 
@@ -95,7 +99,7 @@ def process(folder: Path, program: str) -> subprocess.Popen[bytes]:
 async def test_a_call_arrives_whole_and_leaves_nothing_behind(settings: Settings) -> None:
     record = talk(settings)
     worker = Delivery(settings)
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         await worker.deliver()
         assert CallRecord.model_validate(receiver.calls[record.call_id]) == record
         for side in ("caller", "agent"):
@@ -108,7 +112,7 @@ async def test_a_call_arrives_whole_and_leaves_nothing_behind(settings: Settings
 
 
 async def test_what_happens_is_told_live(settings: Settings) -> None:
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         recorder = Recorder(settings, CONFIG)
         recorder.state("Greeting")
         recorder.said(TranscriptTurn(speaker="Agent", text="Hello", at=0.1))
@@ -134,7 +138,7 @@ async def test_without_a_receiver_calls_wait_and_go_out_in_order(
     try:
         await asyncio.sleep(0.3)
         assert not worker.done()
-        async with Receiver(settings.portal) as receiver:
+        async with Receiver(portal_socket(settings)) as receiver:
             receiver.faults = [500, 503, 429, 401]
             await asyncio.wait_for(_until(lambda: left(settings) == []), 10)
             assert list(receiver.calls) == [record.call_id for record in records]
@@ -151,7 +155,7 @@ async def test_a_lost_reply_means_a_second_delivery_of_one_call(
     monkeypatch.setattr(portal_module, "_RECORD", portal_module._RECORD.__class__(total=0.3))
     record = talk(settings)
     worker = Delivery(settings)
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         receiver.faults = [fault] * 2  # the HTTP client may repeat a request once by itself
         while receiver.faults:
             with pytest.raises(Unreachable):
@@ -166,7 +170,7 @@ async def test_a_lost_reply_means_a_second_delivery_of_one_call(
 async def test_what_is_refused_holds_up_nobody_and_stays(settings: Settings) -> None:
     bad, good = talk(settings), talk(settings)
     worker = Delivery(settings)
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         receiver.refused = {bad.call_id}
         await worker.deliver()
         assert list(receiver.calls) == [good.call_id]
@@ -180,7 +184,7 @@ async def test_a_worker_killed_between_two_parts_delivers_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = talk(settings)
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
 
         async def killed(*_: object) -> None:
             raise asyncio.CancelledError
@@ -210,7 +214,7 @@ for number in range(100):
     assert call.stdout is not None
     assert call.stdout.readline() == b"on\n", call.communicate(timeout=5)
     worker = Delivery(settings)
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         await worker.deliver()
         assert receiver.calls == {}  # under way
         call.send_signal(signal.SIGKILL)
@@ -278,7 +282,7 @@ print(len(record.transcript))
     )
     out, err = call.communicate(timeout=20)
     assert (out, call.returncode) == (b"20\n", 0), err
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         await Delivery(settings).deliver()
     whole = [r for r in receiver.calls.values() if r["ended"] == "caller left"]
     assert (len(whole), len(receiver.audio)) == (kept, sound)
@@ -297,7 +301,7 @@ for number in range(20):
 recorder.finish("caller left", outcome)
 async def deliver():
     from support.receiver import Receiver
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         await Delivery(settings).deliver()
     print([(call["ended"], len(call["transcript"])) for call in receiver.calls.values()])
     print([path.name for path in settings.spool.iterdir()], receiver.audio)
@@ -338,7 +342,7 @@ async def test_what_is_corrupt_holds_up_nobody(settings: Settings) -> None:
     (spool / "killed.part").write_bytes(b"\xff" * 100)
     (spool / "killed.caller.wav").write_bytes(b"\xff" * 100)
     record = talk(settings)
-    async with Receiver(settings.portal) as receiver:
+    async with Receiver(portal_socket(settings)) as receiver:
         await Delivery(settings).deliver()
         assert list(receiver.calls) == [record.call_id]
     assert not list(spool.glob(f"{record.call_id}*"))
@@ -350,7 +354,7 @@ async def test_logs_carry_states_and_no_words(
 ) -> None:
     caplog.set_level("INFO", "voicefleet.agent")
     talk(settings, "my secret illness")
-    async with Receiver(settings.portal):
+    async with Receiver(portal_socket(settings)):
         await Delivery(settings).deliver()
     told = json.dumps([record.__dict__ for record in caplog.records], default=str)
     assert "CallState" in told

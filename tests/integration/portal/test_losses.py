@@ -85,14 +85,14 @@ async def test_a_portal_killed_in_between_costs_no_call_and_doubles_none(
     settings: Settings, tmp_path: Path, moment: Moment
 ) -> None:
     call = talk(settings)
-    agent = Delivery(settings)
-    async with portal(tmp_path) as first, killed(first, settings.portal, moment):
+    agent, socket = Delivery(settings), settings.data / "portal.sock"
+    async with portal(tmp_path) as first, killed(first, socket, moment):
         with pytest.raises(Unreachable):
             await agent.deliver()
     assert (tmp_path / "calls" / "vc-one.sqlite").exists() == (moment == "before the answer")
     async with portal(tmp_path) as second:
-        settings.portal.unlink(missing_ok=True)
-        settings.portal.symlink_to(second.folder / "portal.sock")
+        socket.unlink(missing_ok=True)
+        socket.symlink_to(second.folder / "portal.sock")
         await agent.deliver()
         items = (await second.people.get("/api/clients/vc-one/calls")).json()["items"]
         assert [CallRecord.model_validate(item) for item in items] == [call]

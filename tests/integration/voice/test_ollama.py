@@ -27,6 +27,7 @@ from voicefleet_agent.providers.build import Providers
 from voicefleet_agent.providers.chain import FIRST_PIECE_SECONDS, Component, Resting
 from voicefleet_agent.providers.http import Endpoint
 from voicefleet_agent.providers.openai import OpenAIModel
+from voicefleet_agent.reach import Reach
 from voicefleet_agent.settings import Settings
 from voicefleet_api.pipeline import Pipeline
 from voicefleet_dialogue.acts import ModelUnavailable
@@ -109,7 +110,7 @@ def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
 
 @pytest.fixture
 async def model(ollama: Ollama) -> AsyncIterator[OpenAIModel]:
-    endpoint = Endpoint(ollama.url)
+    endpoint = Endpoint(Reach(ollama.url))
     yield OpenAIModel(endpoint, NAME, f"OpenAI/{NAME}")
     await endpoint.aclose()
 
@@ -153,7 +154,7 @@ async def test_an_answer_has_the_form_that_was_asked_for(model: OpenAIModel) -> 
 
 
 async def test_a_model_that_is_not_there_is_said(ollama: Ollama) -> None:
-    endpoint = Endpoint(ollama.url)
+    endpoint = Endpoint(Reach(ollama.url))
     try:
         absent = OpenAIModel(endpoint, "absent", "OpenAI/absent")
         with pytest.raises(ModelUnavailable, match="HTTP 404"):

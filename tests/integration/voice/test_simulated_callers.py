@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from bench.machine import Machine, config
-from voicefleet_agent.providers.local import LocalSpeaker, gateway
+from voicefleet_agent.providers.http import Endpoint
+from voicefleet_agent.providers.local import LocalSpeaker
+from voicefleet_agent.reach import by_socket
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallRecord
 from voicefleet_cli.simulate import run
@@ -60,7 +62,9 @@ async def called(machine: TalkingMachine, folder: Path) -> Report:
         platform.address, platform.port("sip"), client.number, client.portal, record
     )
     key = services.models_key(platform).read_text().strip()
-    voices = gateway(services.models_folder(platform), "tts", tokens.mint(key, "callers"))
+    voices = Endpoint(
+        by_socket(services.models_folder(platform), "tts"), tokens.mint(key, "callers")
+    )
     shipped = {scenario.name: scenario for scenario in load(SHIPPED)}
     report = Report(
         mode="Calls", started=datetime.now(UTC), seconds=0, cores=os.cpu_count() or 1,

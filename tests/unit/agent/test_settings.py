@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from voicefleet_agent import logs
+from voicefleet_agent.reach import Reach
 from voicefleet_agent.settings import Settings, load_secrets, read_config, read_timing
 from voicefleet_agent.turns import Timing
 from voicefleet_api.endpointing import FILE, Endpointing
@@ -81,3 +82,14 @@ def test_this_machines_silences_are_read_and_a_broken_file_changes_nothing(
     (tmp_path / FILE).write_text("{}")
     assert read_timing(tmp_path) == Timing()
     assert [record.__dict__["action"] for record in caplog.records] == ["ConfigInvalid"]
+
+
+def test_services_are_reached_by_sockets_or_else_through_the_agent_gateway(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", "wss://gateway.example:8443/")
+    assert Settings.from_env().reach("stt").socket == Path("/run/voicefleet/models/stt.sock")
+    monkeypatch.setenv("VOICEFLEET_MODELS", "")
+    settings = Settings.from_env()
+    assert settings.reach("portal") == Reach("https://gateway.example:8443/services/portal")
+    assert read_timing(settings.models) == Timing()

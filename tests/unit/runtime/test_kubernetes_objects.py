@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -82,6 +83,14 @@ def test_two_agents_of_a_client_share_all_but_their_own() -> None:
         objects.deployment(spec, CONFIG, "i:1", "")["spec"]["selector"] for spec in (SPEC, green)
     ]
     assert selectors[0] != selectors[1]
+
+
+def test_certificates_of_the_fleets_own_lie_beside_the_secrets() -> None:
+    bundle = "-----BEGIN CERTIFICATE-----"
+    believing = CONFIG.model_copy(update={"ca_bundle": bundle})
+    data = objects.secret(replace(SPEC, kubernetes=believing))["data"]
+    assert base64.b64decode(data["ca.pem"]).decode() == bundle
+    assert data.keys() == {*SPEC.secrets, "ca.pem"}
 
 
 def test_no_object_but_the_secret_holds_a_secret() -> None:

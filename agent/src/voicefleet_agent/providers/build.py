@@ -22,8 +22,9 @@ from voicefleet_agent.providers.chain import (
     TranscriberChain,
 )
 from voicefleet_agent.providers.http import Endpoint
-from voicefleet_agent.providers.local import LocalSpeaker, LocalTranscriber, gateway
+from voicefleet_agent.providers.local import LocalSpeaker, LocalTranscriber
 from voicefleet_agent.providers.openai import OpenAIModel
+from voicefleet_agent.reach import Reach
 from voicefleet_agent.settings import Settings
 from voicefleet_api.names import provider_secret
 from voicefleet_api.pipeline import LanguageModel, Pipeline, SpeechToText, TextToSpeech
@@ -92,7 +93,7 @@ class Providers:
 
     def _local(self, name: str) -> Endpoint:
         token = os.environ.get("MODELS_TOKEN", "")
-        return self._kept(gateway(self._settings.models, name, token))
+        return self._kept(Endpoint(self._settings.reach(name), token))
 
     def _kept(self, endpoint: Endpoint) -> Endpoint:
         self._endpoints.append(endpoint)
@@ -122,7 +123,7 @@ class Providers:
     def _llm(self, spec: LanguageModel) -> NamedModel:
         if spec.provider == "Local":
             return OpenAIModel(self._local("llm"), spec.model or "default", "Local")
-        endpoint = self._kept(Endpoint(spec.url or OPENAI_URL, self._key(spec)))
+        endpoint = self._kept(Endpoint(Reach(spec.url or OPENAI_URL), self._key(spec)))
         model = spec.model or OPENAI_MODEL
         return OpenAIModel(endpoint, model, f"OpenAI/{model}")
 

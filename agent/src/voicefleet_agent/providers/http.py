@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from voicefleet_agent.providers.base import ProviderFailed
+from voicefleet_agent.reach import Reach
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=1.0, sock_read=10)
 """The last resort; what a caller waits for is shorter (`chain`)."""
 
 
 class Endpoint:
-    """One provider's address; connections are kept. To be closed."""
+    """One provider; connections are kept. To be closed."""
 
-    def __init__(self, url: str, token: str = "", *, socket: Path | None = None) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, reach: Reach, token: str = "") -> None:
+        self._reach = reach
+        self._url = reach.url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._socket = socket
         self._session: aiohttp.ClientSession | None = None
 
     @contextlib.asynccontextmanager
@@ -36,8 +36,7 @@ class Endpoint:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, if it is a 200; raises ProviderFailed, also for what breaks while read."""
         if self._session is None:
-            connector = aiohttp.UnixConnector(str(self._socket)) if self._socket else None
-            self._session = aiohttp.ClientSession(connector=connector, headers=self._headers)
+            self._session = self._reach.session(headers=self._headers)
         try:
             async with self._session.post(
                 self._url + path, data=data, json=json, headers=headers, timeout=limit

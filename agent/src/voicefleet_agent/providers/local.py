@@ -1,11 +1,10 @@
-"""The machine's own gateways, by Unix sockets in one folder (docs/models.md)."""
+"""The machine's own gateways (docs/models.md)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import get_args
 from urllib.parse import urlencode
 
@@ -29,11 +28,6 @@ VOICES = {"en": (VOICE, "kokoro/jm_kumo"), "es": ("kokoro/es/jm_kumo", "kokoro/e
 SLOW_SECONDS = 4.0
 """To a sound of Kokoro's: it makes a second of speech in half a second, and is loaded when it is
 first asked for. The caller hears a filler meanwhile."""
-
-
-def gateway(folder: Path, name: str, token: str) -> Endpoint:
-    """`stt`, `llm` or `tts`."""
-    return Endpoint("http://gateway", token, socket=folder / f"{name}.sock")
 
 
 class LocalTranscriber:

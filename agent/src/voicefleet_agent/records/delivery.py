@@ -44,7 +44,7 @@ class Delivery:
         a client's, by its ID."""
         self._patience = patience
         self._token = token
-        self._socket = settings.portal
+        self._portal = settings.reach("portal")
         self._spool = Spool(settings.spool)
         self._refused: dict[str, float] = {}
         self.calls = 0
@@ -109,7 +109,7 @@ class Delivery:
             record = CallRecord.model_validate_json(data)
         except ValueError:
             raise Refused("it is no record") from None
-        async with Portal(self._socket, self._token(record.client_id)) as portal:
+        async with Portal(self._portal, self._token(record.client_id)) as portal:
             await portal.put_record(call_id, data)
             for side in SIDES:
                 await portal.put_audio(call_id, side, self._spool.audio(call_id, side))

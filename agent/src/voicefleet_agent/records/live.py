@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
+from voicefleet_agent.reach import Reach
 from voicefleet_agent.records.portal import Portal, Refused, Unreachable
 from voicefleet_api.calls import CallEvent
 
@@ -16,8 +16,8 @@ _PAUSE = 5.0
 class Live:
     """Needs a running event loop; without one nothing is sent."""
 
-    def __init__(self, socket: Path, token: str) -> None:
-        self._socket = socket
+    def __init__(self, reach: Reach, token: str) -> None:
+        self._reach = reach
         self._token = token
         self._events: asyncio.Queue[CallEvent | None] = asyncio.Queue(_MOST_WAITING)
         self._task: asyncio.Task[None] | None = None
@@ -32,7 +32,7 @@ class Live:
             return
 
     async def _run(self) -> None:
-        async with Portal(self._socket, self._token) as portal:
+        async with Portal(self._reach, self._token) as portal:
             while (event := await self._events.get()) is not None:
                 try:
                     data = event.model_dump_json(by_alias=True, exclude_none=True)

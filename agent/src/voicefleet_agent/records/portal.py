@@ -1,4 +1,4 @@
-"""The portal's API as the agent uses it (docs/architecture.md): HTTP over a Unix socket."""
+"""The portal's API as the agent uses it (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Self
 
 import aiohttp
+
+from voicefleet_agent.reach import Reach
 
 _RECORD = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=15)
 _EVENT = aiohttp.ClientTimeout(total=2)
@@ -22,11 +24,9 @@ class Refused(Exception):
 class Portal:
     """Calls are named by their ID; the same one twice is one call. Raises the two above."""
 
-    def __init__(self, socket: Path, token: str) -> None:
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=str(socket)),
-            headers={"Authorization": f"Bearer {token}"},
-        )
+    def __init__(self, reach: Reach, token: str) -> None:
+        self._url = reach.url
+        self._http = reach.session(headers={"Authorization": f"Bearer {token}"})
 
     async def __aenter__(self) -> Self:
         return self
@@ -58,7 +58,7 @@ class Portal:
         try:
             async with self._http.request(
                 method,
-                f"http://portal/v1/calls/{path}",
+                f"{self._url}/v1/calls/{path}",
                 data=body,
                 headers={"Content-Type": kind},
                 timeout=within,

@@ -106,7 +106,7 @@ class Recorder:
             (use.component, use.provider): use for use in self._record.providers
         }
         self._sounds: dict[Side, _Sound] = {}
-        self._live = Live(settings.portal, os.environ.get("MODELS_TOKEN", ""))
+        self._live = Live(settings.reach("portal"), os.environ.get("MODELS_TOKEN", ""))
         self._sequence = len(self._record.states) + len(self._record.transcript)
         self._room = room
         self._talk = talk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voicefleet_agent.providers.http import Endpoint
-from voicefleet_agent.providers.local import gateway
+from voicefleet_agent.reach import by_socket
 from voicefleet_api import tokens
 from voicefleet_cli.console import Exit, fail
 from voicefleet_infra.platform import Platform
@@ -16,4 +16,5 @@ def machine(platform: Platform, name: str, who: str) -> Endpoint:
     folder = models_folder(platform)
     if not unix_open(folder / f"{name}.sock"):
         fail(f"the {name} gateway does not run; start it with: voicefleet up", Exit.NOT_RUNNING)
-    return gateway(folder, name, tokens.mint(models_key(platform).read_text().strip(), who))
+    token = tokens.mint(models_key(platform).read_text().strip(), who)
+    return Endpoint(by_socket(folder, name), token)

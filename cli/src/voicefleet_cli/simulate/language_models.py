@@ -10,8 +10,9 @@ from typing import Any
 
 from voicefleet_agent.providers.base import ProviderFailed
 from voicefleet_agent.providers.http import Endpoint
-from voicefleet_agent.providers.local import AHEAD_TIMEOUT, brief, gateway
+from voicefleet_agent.providers.local import AHEAD_TIMEOUT, brief
 from voicefleet_agent.providers.openai import OpenAIModel
+from voicefleet_agent.reach import by_socket
 from voicefleet_cli.chat import model_at
 from voicefleet_cli.console import fail
 from voicefleet_cli.simulate.gateways import machine
@@ -62,7 +63,7 @@ async def _served(file: LocalFile) -> AsyncIterator[Endpoint]:
         try:
             async with (
                 own_gateway(LANGUAGE, models, folder, lambda _: None) as token,
-                aclosing(gateway(folder, LANGUAGE, token)) as endpoint,
+                aclosing(Endpoint(by_socket(folder, LANGUAGE), token)) as endpoint,
             ):
                 yield endpoint
         except StartFailed as error:

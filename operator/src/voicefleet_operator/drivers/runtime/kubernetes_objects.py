@@ -178,8 +178,10 @@ def config_map(unit: str, config_json: str) -> Object:
 
 
 def secret(spec: UnitSpec) -> Object:
-    """What is mounted as /secrets, a file each."""
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in spec.secrets.items()}
+    """What is mounted as /secrets, a file each; the fleet's own certificates among them."""
+    bundle = spec.kubernetes.ca_bundle
+    files = {**spec.secrets, **({"ca.pem": bundle} if bundle else {})}
+    data = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -259,6 +261,8 @@ def _container(spec: UnitSpec, config: KubernetesConfig, image: str) -> Object:
         "VOICEFLEET_HEALTH_PORT": str(HEALTH_PORT),
         "VOICEFLEET_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "VOICEFLEET_SLOT": str(spec.slot),
+        # No sockets: models and portal are reached through the agent gateway.
+        "VOICEFLEET_MODELS": "",
     }
     return {
         "name": "agent",
