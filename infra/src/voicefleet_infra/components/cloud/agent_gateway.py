@@ -1,7 +1,7 @@
 """What the agent gateway has of the cluster: the key of clients' tokens, and a certificate.
 
 The certificate is of an authority of the cluster's own, which agents are told to trust
-(`Fleet.spec.livekit.caBundle`): names that end in `.svc` no public one certifies.
+(`Fleet.spec.runtime.kubernetes.caBundle`): names that end in `.svc` no public one certifies.
 https://cert-manager.io/docs/configuration/selfsigned/#bootstrapping-ca-issuers
 """
 

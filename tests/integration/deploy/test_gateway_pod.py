@@ -1,0 +1,290 @@
+"""The agent gateway's pod as `deploy/gateway` has it, its containers as processes of this machine.
+
+What a kubelet would do is done here: Secrets, volumes and the account's token become folders, and
+the paths that the manifest mounts them at are replaced by theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Self
+
+import httpx
+import pytest
+
+from support.controlplane import ROOT, ControlPlane
+from support.helm import DEPLOY, Object, kustomized
+from support.manifests import voice_client
+from support.portal import record
+from support.ports import free_port
+from voicefleet_api import tokens
+from voicefleet_api.calls import CallRecord
+from voicefleet_api.names import SYSTEM_NAMESPACE
+from voicefleet_infra.images import RECIPES
+from voicefleet_infra.pki import Authority
+
+pytestmark = pytest.mark.integration
+
+CLIENT, NEIGHBOUR = "vc-0000000001", "vc-0000000002"
+KEY = "k" * 48
+
+
+class Pod:
+    """`with Pod(spec, secrets, folder, env) as pod` runs the containers until the block ends."""
+
+    def __init__(
+        self, spec: Object, secrets: dict[str, dict[str, str]], folder: Path, env: dict[str, str]
+    ) -> None:
+        """`secrets` by name; `env` is what a kubelet sets."""
+        self.spec = spec
+        self._folder, self._env, self._secrets = folder, env, secrets
+        self._ports: dict[str, str] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        for volume in spec["volumes"]:
+            (folder / volume["name"]).mkdir()
+            if "secret" in volume:
+                source = volume["secret"]
+                data = secrets[source["secretName"]]
+                for item in source.get("items", [{"key": k, "path": k} for k in data]):
+                    (folder / volume["name"] / item["path"]).write_text(data[item["key"]])
+
+    def __enter__(self) -> Self:
+        for container in self.spec["containers"]:
+            self._processes[container["name"]] = self._start(container)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        try:
+            for process in self._processes.values():
+                # Else a kubelet kills it.
+                assert process.wait(self.spec["terminationGracePeriodSeconds"]) == 0
+        finally:
+            for process in self._processes.values():
+                process.kill()
+                process.wait()
+
+    def container(self, name: str) -> Object:
+        """As the manifest has it."""
+        (found,) = [each for each in self.spec["containers"] if each["name"] == name]
+        return found
+
+    def port(self, number: int) -> int:
+        """Where one of the pod's ports is."""
+        return int(self._ports.setdefault(str(number), str(free_port())))
+
+    def kill(self, name: str) -> None:
+        """A container, without a goodbye."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def healthy(self, name: str) -> bool:
+        """What a container's `exec` probe says."""
+        container = self.container(name)
+        program, *words = container["livenessProbe"]["exec"]["command"]
+        assert program == "python3.11"
+        here = [self._here(container, word) for word in words]
+        return not subprocess.run([sys.executable, *here], capture_output=True).returncode
+
+    def log(self, name: str) -> str:
+        """What a container has said."""
+        return (self._folder / f"{name}.log").read_text()
+
+    def _start(self, container: Object) -> subprocess.Popen[bytes]:
+        room = container["image"].rpartition("/")[2].partition(":")[0].removeprefix("voicefleet-")
+        env = dict(self._variables(container))
+        words = [
+            self._here(container, re.sub(r"\$\((\w+)\)", lambda name: env[name[1]], word))
+            for word in container["args"]
+        ]
+        with (self._folder / f"{container['name']}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", RECIPES[room].module, *words],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._env, **env},
+                cwd=self._folder,
+            )
+
+    def _variables(self, container: Object) -> Iterator[tuple[str, str]]:
+        for each in container.get("env", []):
+            if "value" in each:
+                yield each["name"], each["value"]
+            else:
+                ref = each["valueFrom"]["secretKeyRef"]
+                yield each["name"], self._secrets[ref["name"]][ref["key"]]
+
+    def _here(self, container: Object, word: str) -> str:
+        """A path in a container's mounts as it is here, a port as it is here."""
+        if number := re.fullmatch(r"--port=(\d+)", word):
+            return f"--port={self.port(int(number[1]))}"
+        for mount in container["volumeMounts"]:
+            word = word.replace(mount["mountPath"], str(self._folder / mount["name"]))
+        strange = re.findall(r"=(/(?:etc|run|var|data)/[\w./-]+)", word)
+        assert not strange, f"{container['name']} has no {strange}"
+        return word
+
+
+@pytest.fixture
+def cluster(bare: ControlPlane) -> Iterator[ControlPlane]:
+    """With our kinds, the portal's rights and a client."""
+    ours = (str(ROOT / "crds" / "generated"), str(DEPLOY / "rbac" / "portal.yaml"))
+    bare.kubectl("apply", "--server-side", "-k", ours[0])
+    bare.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    bare.kubectl("apply", "--server-side", "-f", ours[1])
+    bare.apply(voice_client("pipeworks", business={"name": "Pipeworks"}))
+    status = f'{{"status": {{"clientID": "{CLIENT}"}}}}'
+    patch = ("patch", "vc", "pipeworks", "--subresource=status", "--type=merge", "-p", status)
+    bare.kubectl(*patch)
+    yield bare
+    bare.kubectl("delete", "-f", ours[1])
+    bare.kubectl("delete", "-k", ours[0])
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Of the gateway's certificate."""
+    return Authority(tmp_path / "pki")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Object:
+    """The pod's."""
+    (tmp_path / "overlay").mkdir()
+    found = kustomized(tmp_path / "overlay", "gateway")
+    made: Object = found["Deployment", "voicefleet-agent-gateway"]["spec"]["template"]["spec"]
+    return made
+
+
+@pytest.fixture
+def pod(spec: Object, cluster: ControlPlane, authority: Authority, tmp_path: Path) -> Iterator[Pod]:
+    """Running; its account's token is not there yet."""
+    folder = tmp_path / "pod"
+    folder.mkdir()
+    certificate, key = authority.issue("gateway")
+    secrets = {
+        "livekit": {"apiKey": "voicefleet", "apiSecret": "s" * 48},
+        "voicefleet-clients-key": {"key": KEY},
+        "voicefleet-agent-gateway-tls": {
+            "tls.crt": certificate.read_text(),
+            "tls.key": key.read_text(),
+        },
+    }
+    host, _, port = cluster.server.removeprefix("https://").rpartition(":")
+    env = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    with Pod(spec, secrets, folder, env) as running:
+        yield running
+
+
+@pytest.fixture
+async def agent(pod: Pod, authority: Authority) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody who believes the authority."""
+    trust = ssl.create_default_context(cafile=str(authority.certificate))
+    address = f"https://127.0.0.1:{pod.port(8443)}"
+    async with httpx.AsyncClient(base_url=address, verify=trust) as client:
+        await _until_answers(client, "/healthz", pod)
+        yield client
+
+
+@pytest.fixture
+async def people(pod: Pod) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody with `kubectl port-forward`."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{pod.port(8080)}") as client:
+        await _until_answers(client, "/api/clients", pod)
+        yield client
+
+
+async def _until_answers(client: httpx.AsyncClient, path: str, pod: Pod) -> None:
+    for _ in range(300):
+        try:
+            await client.get(path)
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise AssertionError("".join(pod.log(each["name"]) for each in pod.spec["containers"]))
+
+
+async def put(agent: httpx.AsyncClient, call: CallRecord, client: str | None) -> int:
+    """Status of the answer to a record that is sent as that client's."""
+    return (
+        await agent.put(
+            f"/services/portal/v1/calls/{call.call_id}",
+            content=call.model_dump_json(by_alias=True),
+            headers={"Authorization": f"Bearer {tokens.mint(KEY, client)}"} if client else {},
+        )
+    ).status_code
+
+
+async def test_a_record_arrives_in_the_portal_through_the_gateway(
+    pod: Pod,
+    cluster: ControlPlane,
+    agent: httpx.AsyncClient,
+    people: httpx.AsyncClient,
+    tmp_path: Path,
+) -> None:
+    call = record(CLIENT)
+    assert await put(agent, call, None) == 401
+    assert await put(agent, call, NEIGHBOUR) == 403
+    assert await put(agent, call, CLIENT) == 200
+    [file] = (tmp_path / "pod" / "data" / "calls").glob("*.sqlite")
+    assert file.stem == CLIENT
+
+    # Its clients' names it has from the API server, as soon as the kubelet has written the token.
+    async def names() -> list[str]:
+        return [each["business"] for each in (await people.get("/api/clients")).json()["items"]]
+
+    assert await names() == [CLIENT]
+    account = tmp_path / "pod" / "account"
+    view = ("config", "view", "--raw", "--flatten", "-o")
+    found = cluster.kubectl(*view, "jsonpath={.clusters[0].cluster.certificate-authority-data}")
+    (account / "ca.crt").write_bytes(base64.b64decode(found))
+    token = ("create", "token", "voicefleet-portal", f"--namespace={SYSTEM_NAMESPACE}")
+    for given, wanted in (("another one's", [CLIENT]), (cluster.kubectl(*token), ["Pipeworks"])):
+        (account / "token").write_text(given)
+        # Clients are asked for every two seconds at most.
+        await asyncio.sleep(2.1)
+        assert await names() == wanted
+    [shown] = (await people.get(f"/api/clients/{CLIENT}/calls")).json()["items"]
+    assert shown["callID"] == call.call_id
+
+
+async def test_probes_say_who_is_well_and_agents_have_the_gateway_without_the_portal(
+    pod: Pod, agent: httpx.AsyncClient, people: httpx.AsyncClient
+) -> None:
+    gateway = pod.container("agent-gateway")
+    [port] = gateway["ports"]
+    for probe in (gateway["livenessProbe"], gateway["readinessProbe"]):
+        asked = probe["httpGet"]
+        assert (asked["port"], asked["scheme"]) == (port["name"], "HTTPS")
+        assert (await agent.get(asked["path"])).status_code == 200
+    assert pod.healthy("portal")
+    pod.kill("portal")
+    assert not pod.healthy("portal")
+    assert (await agent.get("/healthz")).status_code == 200
+    assert await put(agent, record(CLIENT), CLIENT) == 503
+
+
+def test_neither_container_has_what_is_the_others(spec: Object) -> None:
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    gateway, portal = spec["containers"]
+
+    def given(container: Object) -> set[str]:
+        return {mount["name"] for mount in container["volumeMounts"]}
+
+    assert given(gateway) == {"livekit", "clients", "tls", "services"}
+    assert given(portal) == {"data", "clients", "services", "account"}
+    assert "serviceAccountToken" in volumes["account"]["projected"]["sources"][0]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["serviceAccountName"] == "voicefleet-portal"
+    assert "env" not in portal
