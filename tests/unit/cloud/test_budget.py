@@ -19,7 +19,13 @@ def settings(**changes: Any) -> CloudSettings:
         "servers": [{"address": "198.51.100.20", "gpus": 1}],
         "adminNetworks": ["203.0.113.0/24"],
         "models": {"model": "llama3:8b"},
-        "operator": {"image": "r.example/operator", "agentImage": "r.example/agent", "tag": "1"},
+        "operator": {
+            "image": "r.example/operator",
+            "agentImage": "r.example/agent",
+            "gatewayImage": "r.example/gateway",
+            "portalImage": "r.example/portal",
+            "tag": "1",
+        },
     }
     return read({name: value for name, value in {**given, **changes}.items() if value is not None})
 
