@@ -206,8 +206,8 @@ class LiveKitConfig(ApiModel):
         max_length=256,
         pattern=r"^wss?://",
         json_schema_extra=rules.WS_URL,
-        description="Address of the agent gateway as the agents' pods reach it; those in a cluster reach"
-        " the machine's models and the portal through it, too.",
+        description="Address of the agent gateway as the agents' pods reach it; those in a cluster"
+        " reach the machine's models and the portal through it, too.",
     )
     secret_ref: SecretRef = Field(description="Secret with keys `apiKey` and `apiSecret`.")
     overflow_agent: OverflowAgent | None = Field(
