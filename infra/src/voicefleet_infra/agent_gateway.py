@@ -40,4 +40,5 @@ def agent_gateway(platform: Platform) -> Service:
         lambda: http_ok(port, "/healthz"),
         inputs=(secret, clients, *source("voicefleet_gateway"), *source("voicefleet_api")),
         ports=("agent-gateway",),
+        shared=(models_folder(platform),),
     )
