@@ -48,6 +48,13 @@ PACKAGES: dict[str, dict[str, str]] = {
         "aardvark-dns": "aardvark-dns",
         "catatonit": "catatonit",
     },
+    "node": {
+        "containerd": "containerd",
+        "/usr/lib/cni/bridge": "containernetworking-plugins",
+        # Volumes are made and removed by its shell.
+        "busybox": "busybox-static",
+        "ip": "iproute2",
+    },
     "build": {
         "gcc": "gcc",
         "pkg-config": "pkg-config",
@@ -72,18 +79,24 @@ _UNITS = {
     "redis-server": "redis-server.service",
     "knot": "knot.service",
     "kamailio-utils-modules": "kamailio.service",
+    "containerd": "containerd.service",
 }
 
 _VERSION = "k8s.io/component-base/version"
+_CLUSTER_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 _LDFLAGS = {
-    "kube-apiserver": f"-X {_VERSION}.gitVersion=v{KUBERNETES} -X {_VERSION}.gitMajor=1"
-    f" -X {_VERSION}.gitMinor=36 -X {_VERSION}.gitTreeState=clean",
+    **dict.fromkeys(
+        _CLUSTER_PROGRAMS,
+        f"-X {_VERSION}.gitVersion=v{KUBERNETES} -X {_VERSION}.gitMajor=1"
+        f" -X {_VERSION}.gitMinor=36 -X {_VERSION}.gitTreeState=clean",
+    ),
     "pulumi": f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",
 }
 GO_PROGRAMS = {
     "livekit-server": "github.com/livekit/livekit-server/cmd/server",
     "livekit-sip": "github.com/livekit/sip/cmd/livekit-sip",
-    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    **{name: f"k8s.io/kubernetes/cmd/{name}" for name in _CLUSTER_PROGRAMS},
+    "local-path-provisioner": "github.com/rancher/local-path-provisioner",
     "stripe-mock": "github.com/stripe/stripe-mock",
     "ollama": "github.com/ollama/ollama",
     "helm": "helm.sh/helm/v4/cmd/helm",
@@ -91,8 +104,15 @@ GO_PROGRAMS = {
     "wireguard-go": "golang.zx2c4.com/wireguard",
     "pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
 }
-_OWN_MODULES = ("ollama", "helm", "pulumi", "wireguard-go")
-"""With a `go.mod` of their own: what they need would change what the others are built from."""
+_OWN_MODULES = {
+    **dict.fromkeys(_CLUSTER_PROGRAMS, "kubernetes"),
+    **{
+        name: name
+        for name in ("local-path-provisioner", "ollama", "helm", "pulumi", "wireguard-go")
+    },
+}
+"""Program -> folder of its own `go.mod`: what it needs would change what others are built from.
+Those of Kubernetes share theirs, and so what has been compiled."""
 _ROOT = Path("/")
 _EXTRA_PATHS = "/usr/sbin:/sbin:/usr/libexec/podman:/usr/lib/podman"
 
@@ -169,7 +189,7 @@ def install_packages(progress: Progress, *groups: str) -> None:
 
 @contextmanager
 def _services_held(packages: Sequence[str]) -> Iterator[None]:
-    """Redis, knot and kamailio must not start on the machine's own ports only because we need them.
+    """Nothing must start on the machine's own account only because we need its package.
 
     RUNLEVEL does that for sysvinit (invoke-rc.d(8)); systemd needs the units masked meanwhile, and
     disabled afterwards.
@@ -213,7 +233,7 @@ def _go_version(go: tuple[str, ...]) -> str:
 
 def _module(name: str) -> Path:
     tools = repository() / "tools"
-    return tools / name if name in _OWN_MODULES else tools
+    return tools / _OWN_MODULES.get(name, "")
 
 
 def _stamp(name: str) -> str:

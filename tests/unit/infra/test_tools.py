@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from voicefleet_infra import tools
+from voicefleet_infra import node, tools
 from voicefleet_infra.tools import ToolMissing
 
 pytestmark = pytest.mark.unit
@@ -127,6 +127,16 @@ def test_another_programs_modules_make_nobody_else_stale(
     assert tools.stale_go_programs(names) == ["ollama"]
 
 
+def test_the_clusters_programs_are_built_from_one_module() -> None:
+    """What one has compiled the others need not."""
+    folders = {tools._module(name) for name in ("kube-apiserver", *node.PROGRAMS[:2], "kubelet")}
+    [folder] = folders
+    assert (
+        f"replace k8s.io/kubelet => k8s.io/kubelet v0{tools.KUBERNETES[1:]}"
+        in (folder / "go.mod").read_text()
+    )
+
+
 def test_without_go_what_is_there_is_taken(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_go() -> tuple[str, ...]:
         raise ToolMissing("no Go")
@@ -141,5 +151,7 @@ def test_without_go_what_is_there_is_taken(cache: Path, monkeypatch: pytest.Monk
 def test_the_api_server_knows_its_version() -> None:
     flags = tools._flags("kube-apiserver")
     assert flags.startswith("-s -w ")
+    # A node says of itself what it is.
+    assert tools._flags("kubelet") == flags
     assert "version.gitVersion=v1.36.3" in flags
     assert tools._flags("livekit-sip") == "-s -w"
