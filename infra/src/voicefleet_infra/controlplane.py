@@ -13,6 +13,9 @@ import yaml
 from voicefleet_infra.pki import Authority, signing_key
 from voicefleet_infra.platform import Platform, write_private
 
+API_SERVER = "kube-apiserver"
+"""Its user name, where it is a client: etcd's, and kubelets'."""
+
 
 @dataclass(frozen=True)
 class ControlPlaneFiles:
@@ -37,7 +40,7 @@ def write_control_plane(platform: Platform) -> ControlPlaneFiles:
     """Make what is missing; what is there stays, so that tokens and Secrets stay readable."""
     folder = platform.folder("pki")
     authority = Authority(folder)
-    server_cert, server_key = authority.issue("kube-apiserver")
+    server_cert, server_key = authority.issue(API_SERVER)
     # The group that RBAC's bootstrap policy binds to cluster-admin: for the owner, not for us.
     admin_cert, admin_key = authority.issue("voicefleet-admin", organisation="system:masters")
     encryption = folder / "encryption.yaml"
@@ -52,12 +55,29 @@ def write_control_plane(platform: Platform) -> ControlPlaneFiles:
         signing_key(folder / "tokens.key"),
         encryption,
     )
-    user = {
-        "client-certificate-data": _data(admin_cert),
-        "client-key-data": _data(admin_key),
-    }
-    write_private(platform.kubeconfig, kubeconfig(platform, files.ca, user))
+    write_private(platform.kubeconfig, kubeconfig(platform, files.ca, admin_cert, admin_key))
     return files
+
+
+@dataclass(frozen=True)
+class Component:
+    """One of the cluster's own processes, and how it signs in."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+    kubeconfig: Path
+
+
+def component(
+    platform: Platform, user: str, *, organisation: str | None = None, address: str = "127.0.0.1"
+) -> Component:
+    """The component with that user name; its certificate is for serving on `address`, too."""
+    authority = Authority(platform.folder("pki"))
+    certificate, key = authority.issue(user, organisation=organisation, address=address)
+    file = platform.folder("node") / f"{user}.kubeconfig"
+    write_private(file, kubeconfig(platform, authority.certificate, certificate, key))
+    return Component(authority.certificate, certificate, key, file)
 
 
 def _encryption() -> dict[str, object]:
@@ -82,8 +102,9 @@ def _data(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode()
 
 
-def kubeconfig(platform: Platform, ca: Path, user: dict[str, str]) -> str:
-    """A kubeconfig for this platform's API server."""
+def kubeconfig(platform: Platform, ca: Path, certificate: Path, key: Path) -> str:
+    """A kubeconfig for this platform's API server, of whom a client certificate names."""
+    user = {"client-certificate-data": _data(certificate), "client-key-data": _data(key)}
     name = "voicefleet"
     return yaml.safe_dump(
         {

@@ -67,14 +67,20 @@ class Authority:
             .not_valid_after(now + dt.timedelta(days=365 * _YEARS))
         )
 
-    def issue(self, name: str, *, organisation: str | None = None) -> tuple[Path, Path]:
-        """Certificate and key files of that name, for serving on loopback and as a client."""
+    def issue(
+        self, name: str, *, organisation: str | None = None, address: str = "127.0.0.1"
+    ) -> tuple[Path, Path]:
+        """Certificate and key files of that name, for serving on loopback and as a client.
+
+        Made anew where the one that is there is not for serving on `address`.
+        """
         certificate_file = self._folder / f"{name}.crt"
         key_file = self._folder / f"{name}.key"
-        if certificate_file.exists() and key_file.exists():
+        if key_file.exists() and _serves(certificate_file, address):
             return certificate_file, key_file
         key = ec.generate_private_key(ec.SECP256R1())
-        addresses = [ipaddress.ip_address(a) for a in ("127.0.0.1", "::1", "10.0.0.1")]
+        own = dict.fromkeys(("127.0.0.1", "::1", "10.0.0.1", address))
+        addresses = [ipaddress.ip_address(a) for a in own]
         alternatives: list[x509.GeneralName] = [x509.DNSName(n) for n in _NAMES]
         alternatives += [x509.IPAddress(address) for address in addresses]
         usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -87,6 +93,14 @@ class Authority:
         write_private(key_file, _key_text(key))
         write_private(certificate_file, _pem(certificate))
         return certificate_file, key_file
+
+
+def _serves(file: Path, address: str) -> bool:
+    if not file.exists():
+        return False
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return ipaddress.ip_address(address) in names.get_values_for_type(x509.IPAddress)
 
 
 def sip_authority(platform: Platform) -> Authority:

@@ -33,6 +33,10 @@ _STEPS = {
     "voice": 11,
     "agent-gateway": 12,
     "ollama": 13,
+    "controllers": 14,
+    "scheduler": 15,
+    "kubelet": 16,
+    "kubelet-health": 17,
     "smtp": 25,
     "dns": 53,
     "sip": 60,
@@ -86,11 +90,18 @@ class Platform:
     home: Path
     base_port: int = BASE_PORT
     runtime: str = "podman"
-    """podman or process: where clients' agents run."""
+    """podman, kubernetes or process: where clients' agents run."""
     cluster: Path | None = None
     """kubeconfig of a cluster that is there already; without one we run our own."""
     podman: Path | None = None
     """Socket of a Podman that is there already; without one we run our own."""
+
+    @property
+    def has_node(self) -> bool:
+        """Whether our own API server has a node, on this machine; one that was made stays, or what
+        runs on it could not be moved to another runtime."""
+        wanted = self.runtime == "kubernetes" or self.path("node").exists()
+        return wanted and self.cluster is None
 
     def port(self, name: str) -> int:
         """The port of a service."""

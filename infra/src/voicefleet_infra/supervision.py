@@ -107,12 +107,14 @@ class Supervisor:
         self._run("supervisorctl", "update")
 
     def end_orphans(self) -> None:
-        """End what a supervisord that was killed has left: it would hold our ports."""
+        """End what a supervisord that was killed has left: it would hold our ports. Pods' shims are
+        containerd's, which finds them again."""
         orphans = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 # supervisord tells each of its children where it listens itself.
-                if process.environ().get("SUPERVISOR_SERVER_URL") == f"unix://{self._socket}":
+                ours = process.environ().get("SUPERVISOR_SERVER_URL") == f"unix://{self._socket}"
+                if ours and not process.name().startswith("containerd-shim"):
                     process.terminate()
                     orphans.append(process)
         _, alive = psutil.wait_procs(orphans, timeout=20)
