@@ -9,6 +9,8 @@ BIN := .venv/bin
 export PATH := $(PATH):$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/voicefleet/uv-0.13.9/bin
 # More words for the command: make up ARGS="--base-port 26000"; make test ARGS="tests/unit -x"
 ARGS ?=
+# Where agents run: make up RUNTIME=kubernetes
+RUNTIME ?=
 
 .PHONY: help
 help: ## This list
@@ -19,7 +21,7 @@ help: ## This list
 
 .PHONY: up
 up: .venv/.synced ## Bring the platform up on this machine, with a sample client; safe to repeat
-	@$(BIN)/voicefleet up $(ARGS)
+	@$(BIN)/voicefleet up $(if $(RUNTIME),--runtime $(RUNTIME)) $(ARGS)
 
 .PHONY: down
 down: .venv/.synced ## Stop everything; the state stays, and `make up` brings it back

@@ -16,6 +16,8 @@ from voicefleet_api.names import API_VERSION, SYSTEM_NAMESPACE
 from voicefleet_api.plans import default_plans
 from voicefleet_infra import agent_gateway, overflow
 from voicefleet_infra.carrier import twilio_account
+from voicefleet_infra.node import node_objects
+from voicefleet_infra.node.storage import CLASS
 from voicefleet_infra.platform import ZONE, Platform, write_private
 from voicefleet_infra.relay import sip_address
 from voicefleet_infra.services import TSIG_KEY, livekit_keys, tsig_secret
@@ -75,6 +77,8 @@ class Cluster:
         )
         self.kubectl(*apply, str(root / "deploy" / "rbac"))
         self.kubectl(*apply, str(root / "deploy" / "admission"))
+        if self._platform.has_node:
+            self.apply(*node_objects())
 
     def kubeconfig_of(self, name: str) -> Path:
         """A kubeconfig with the token of ServiceAccount `voicefleet-<name>`; renewed in time."""
@@ -202,9 +206,24 @@ def fleet(platform: Platform) -> dict[str, Any]:
                 "tsigSecretRef": ref("dns"),
                 "target": address,
             },
-            "runtime": {"className": platform.runtime},
+            "runtime": _runtime(platform),
         },
     }
+
+
+def _runtime(platform: Platform) -> dict[str, Any]:
+    if not platform.has_node:
+        return {"className": platform.runtime}
+    ports = [
+        *(
+            {"port": platform.port(n)}
+            for n in ("agent-gateway", "sandbox", "livekit", "livekit-tcp")
+        ),
+        {"protocol": "UDP", "port": platform.port("livekit-udp")},
+    ]
+    machine = {"name": "machine", "cidr": f"{platform.address}/32", "ports": ports}
+    kubernetes = {"storageClassName": CLASS, "egress": [machine]}
+    return {"className": platform.runtime, "kubernetes": kubernetes}
 
 
 def _wiring(platform: Platform) -> dict[str, Any]:

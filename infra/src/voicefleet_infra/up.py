@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from voicefleet_infra import services
+from voicefleet_infra import node, services
 from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.agents import podman_environment, remove_agents, stop_agents
 from voicefleet_infra.carrier import carrier, switch, voice
@@ -29,6 +29,7 @@ from voicefleet_infra.probes import clients_looked_at
 from voicefleet_infra.service import Service
 from voicefleet_infra.supervision import Supervisor
 from voicefleet_infra.tools import (
+    ToolMissing,
     build_go_programs,
     install_packages,
     repository,
@@ -69,23 +70,28 @@ class Up:
             return self._run(with_sample)
 
     def _run(self, with_sample: bool) -> list[Service]:
+        if self.platform.has_node and os.geteuid() != 0:
+            raise ToolMissing("a Kubernetes node needs root")
         remember(self.platform)
-        podman = self.platform.runtime == "podman"
-        programs = _GO_PROGRAMS if self.platform.cluster else ("kube-apiserver", *_GO_PROGRAMS)
+        with_images = self.platform.runtime == "podman" or self.platform.has_node
+        programs = [*_GO_PROGRAMS, *self._cluster_programs()]
         with self._step("Looking for what this machine lacks"):
-            needs = ["platform", *(["podman"] if podman else [])]
+            needs = ["platform", *(["podman"] if with_images else [])]
+            needs += ["node"] if self.platform.has_node else []
             if stale_go_programs(programs):
                 needs.append("build")
             install_packages(self._progress, *needs)
         image, image_ready = "none", None
         with ThreadPoolExecutor() as pool:
-            if podman:
+            if with_images:
                 # It waits for package registries where the Go programs use the processors.
                 image_ready = pool.submit(self._image)
             with self._step("Building the control plane and LiveKit from Go modules"):
                 build_go_programs(self._progress, programs)
             base = self._base_services()
             self._check_ports(base)
+            if self.platform.has_node:
+                node.open_network(self.platform)
             self.supervisor.apply([*base, *self._known_upper()])
             with self._step(f"Starting {', '.join(service.name for service in base)}"):
                 self._start(pool, base)
@@ -97,6 +103,8 @@ class Up:
             if image_ready is not None:
                 with self._step("Building the agent's image from Debian and PyPI"):
                     image = image_ready.result()
+                    if self.platform.has_node:
+                        self._import(image)
         upper = self._upper(image)
         everything = [*base, *upper]
         self._remember(image, everything)
@@ -108,6 +116,11 @@ class Up:
         if with_sample:
             self._sample()
         return everything
+
+    def _cluster_programs(self) -> Sequence[str]:
+        if self.platform.cluster:
+            return ()
+        return ("kube-apiserver", *(node.PROGRAMS if self.platform.has_node else ()))
 
     def _base_services(self) -> list[Service]:
         own = () if self.platform.cluster else services.control_plane(self.platform)
@@ -127,14 +140,17 @@ class Up:
         ]
         if self.platform.runtime == "podman":
             found.append(services.podman(self.platform))
+        if self.platform.has_node:
+            found += node.node_services(self.platform)
         return found
 
     def _start(self, pool: ThreadPoolExecutor, base: Sequence[Service]) -> None:
-        """Side by side, but for those that need another: API server after etcd, LiveKit after
-        Redis. Nobody waits for the language model, which may have to be fetched first, nor for the
-        overflow agent, which needs LiveKit and the gateways."""
-        bridges = [f"livekit-sip{node}" for node in services.SIP_NODES]
-        chains = (("etcd", "kube-apiserver"), ("redis", "livekit", *bridges))
+        """Side by side, but for those that need another: API server after etcd and the node after
+        that, LiveKit after Redis. Nobody waits for the language model, which may have to be fetched
+        first, nor for the overflow agent, which needs LiveKit and the gateways."""
+        bridges = [f"livekit-sip{which}" for which in services.SIP_NODES]
+        cluster = ("etcd", "kube-apiserver", *node.SERVICES)
+        chains = (cluster, ("redis", "livekit", *bridges))
         by_name = {service.name: service for service in base}
         self.supervisor.launch(by_name.pop(services.LANGUAGE))
         last = by_name.pop("overflow")
@@ -152,6 +168,11 @@ class Up:
     def _image(self) -> str:
         environment = podman_environment(self.platform)
         return build_image(AGENT, repository(), cache_dir(), self._progress, environment)
+
+    def _import(self, image: str) -> None:
+        environment = podman_environment(self.platform)
+        for name in (node.node_image(environment), image):
+            node.import_image(self.platform, name, environment)
 
     def _sample(self) -> None:
         manifest = sample()
@@ -307,9 +328,14 @@ def _stop(platform: Platform) -> None:
     # The operator first, or it would start again what is stopped after it.
     if supervisor.running():
         supervisor.stop("operator")
+        supervisor.stop("kubelet")
     stop_agents(platform)
+    if platform.has_node:
+        node.stop_pods(platform)
     supervisor.shutdown()
     supervisor.end_orphans()
+    if platform.has_node:
+        node.remove_traces(platform)
 
 
 def clean(platform: Platform) -> None:

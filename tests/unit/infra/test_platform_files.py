@@ -15,11 +15,12 @@ import yaml
 from cryptography import x509
 
 from voicefleet_api.fleet import Fleet
-from voicefleet_infra import cluster, services
+from voicefleet_infra import cluster, node, services
 from voicefleet_infra import edge as edges
 from voicefleet_infra.agent_gateway import agent_gateway
 from voicefleet_infra.carrier import carrier, switch, voice
 from voicefleet_infra.controlplane import write_control_plane
+from voicefleet_infra.node import containerd, images
 from voicefleet_infra.overflow import overflow
 from voicefleet_infra.platform import RTP_PORTS, Platform, default_home
 from voicefleet_infra.service import Service
@@ -37,8 +38,10 @@ def platform(tmp_path: Path) -> Platform:
 @pytest.fixture
 def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[Service]:
     """All of them, on a machine that has the distribution's programs."""
-    for module in (services, edges):
+    for module in (services, edges, containerd):
         monkeypatch.setattr(module, "program", lambda name: f"/usr/bin/{name}")
+    # What its image is named after.
+    monkeypatch.setattr(images, "program", lambda _: __file__)
     config = platform.folder() / "operator.kubeconfig"
     config.write_text("")
     return [
@@ -58,6 +61,7 @@ def every_service(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> list[S
         overflow(platform),
         services.operator(platform, config, "localhost/voicefleet-agent:1"),
         services.portal(platform, config),
+        *node.node_services(platform),
     ]
 
 

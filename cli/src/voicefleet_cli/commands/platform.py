@@ -40,7 +40,11 @@ def up(
     home: Home = default_home(),
     base_port: BasePort = None,
     runtime: Annotated[
-        str | None, typer.Option(help="Where agents run: podman, or process for development.")
+        str | None,
+        typer.Option(
+            help="Where agents run: podman, kubernetes (a node on this machine), or process for"
+            " development."
+        ),
     ] = None,
     kubeconfig: Annotated[
         Path | None,
@@ -49,8 +53,8 @@ def up(
     sample: Annotated[bool, typer.Option(help="Apply a sample client.")] = True,
 ) -> None:
     """Bring the whole platform up on this machine; safe to repeat."""
-    if runtime not in (None, "podman", "process"):
-        fail("--runtime: podman or process")
+    if runtime not in (None, "podman", "kubernetes", "process"):
+        fail("--runtime: podman, kubernetes or process")
     own_cluster = kubeconfig.absolute() if kubeconfig else None
     platform = known_platform(home.absolute(), base_port, runtime, own_cluster)
     run = Up(platform, step, progress)
