@@ -21,6 +21,7 @@ from pulumi import automation
 
 import run
 from support.controlplane import ROOT, kubectl_program
+from support.podman import podman, sweep, things
 from support.ports import free_platform
 from support.stack import client, until
 
@@ -82,27 +83,16 @@ class Lab:
 
     def client_runs(self) -> bool:
         """Whether the operator has started the client's pod."""
-        listed = json.loads(_podman("pod", "ps", "--format", "json"))
+        listed = json.loads(podman("pod", "ps", "--format", "json"))
         return (f"vf-{self.client_id}", "Running") in [(p["Name"], p["Status"]) for p in listed]
 
     def things(self) -> dict[str, list[str]]:
         """What Podman has of the lab and of its client, by kind."""
-        ours = (PREFIX, f"vf-{self.client_id}")
-        listed = {
-            kind: _podman(kind, *words).split()
-            for kind, *words in (
-                ("pod", "ps", "--format", "{{.Name}}"),
-                ("network", "ls", "--format", "{{.Name}}"),
-                ("volume", "ls", "--format", "{{.Name}}"),
-                ("secret", "ls", "--format", "{{.Name}}"),
-            )
-        }
-        found = {k: sorted(n for n in names if n.startswith(ours)) for k, names in listed.items()}
-        return {kind: names for kind, names in found.items() if names}
+        return things(*self.names())
 
-
-def _podman(*words: str) -> str:
-    return subprocess.run(["podman", *words], capture_output=True, text=True, check=True).stdout
+    def names(self) -> tuple[str, str]:
+        """What the names of its things begin with."""
+        return PREFIX, f"vf-{self.client_id or 'none'}"
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +126,16 @@ def lab(
         made.client_id = made.kubectl("get", "vc", CLIENT, "-o", "jsonpath={.status.clientID}")
         yield made
     finally:
-        if made.things():
-            made.stack.destroy(on_output=print)
+        try:
+            if made.things():
+                made.stack.destroy(on_output=print)
+        finally:
+            sweep(*made.names())
 
 
 def test_every_pod_runs_and_a_client_answers(lab: Lab) -> None:
     lab.kubectl("wait", "--for=condition=Answering", f"vc/{CLIENT}", "--timeout=120s")
-    states = json.loads(_podman("pod", "ps", "--format", "json"))
+    states = json.loads(podman("pod", "ps", "--format", "json"))
     running = {pod["Name"]: pod["Status"] for pod in states if pod["Name"].startswith(PREFIX)}
     assert set(running) == {
         f"{PREFIX}-{part}"
@@ -157,11 +150,11 @@ def test_every_pod_runs_and_a_client_answers(lab: Lab) -> None:
 
 
 def test_another_agent_takes_the_call_where_the_clients_own_does_not(lab: Lab) -> None:
-    _podman("pod", "pause", f"vf-{lab.client_id}")
+    podman("pod", "pause", f"vf-{lab.client_id}")
     try:
         assert "answered" in lab.call()
     finally:
-        _podman("pod", "unpause", f"vf-{lab.client_id}")
+        podman("pod", "unpause", f"vf-{lab.client_id}")
     # Both calls come to be in the portal.
     until(
         lambda: len(json.loads(lab.voicefleet("calls", CLIENT, "--output=json"))) == 2, "no records"
@@ -183,13 +176,13 @@ def test_one_change_is_one_change(lab: Lab) -> None:
     changed = lab.up()
     assert {op: count for op, count in foreseen.items() if op != "same"} == {"update": 1}
     assert {op: count for op, count in changed.items() if op != "same"} == {"update": 1}
-    inspected = json.loads(_podman("container", "inspect", f"{PREFIX}-dns-knot"))
+    inspected = json.loads(podman("container", "inspect", f"{PREFIX}-dns-knot"))
     assert inspected[0]["HostConfig"]["Memory"] == 160 << 20
 
 
 def test_what_is_changed_behind_its_back_is_found_and_mended(lab: Lab) -> None:
     assert lab.drift() == {}
-    _podman("stop", f"{PREFIX}-dns-knot")
+    podman("stop", f"{PREFIX}-dns-knot")
     cap = {"op": "replace", "path": "/spec/telephony/accounts/0/monthlySpendingCapMinor"}
     patch = json.dumps([cap | {"value": 1}])
     lab.kubectl("patch", "fleet", "default", "--type=json", "-p", patch)
@@ -206,7 +199,7 @@ def test_after_a_reboot_the_unit_brings_everything_back(lab: Lab) -> None:
             subprocess.run(command, check=True, capture_output=True)
         if when == "ExecStop":
             # Not before: a running operator would start it again.
-            _podman("pod", "stop", f"vf-{lab.client_id}")
+            podman("pod", "stop", f"vf-{lab.client_id}")
     until(lab.client_runs, "the client's pod is not running again", seconds=120)
     assert lab.drift() == {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pulumi import automation
 
 import run
 from support.controlplane import ROOT
+from support.podman import podman, sweep, things
 from voicefleet_infra.components.podman import (
     Container,
     Mount,
@@ -27,21 +27,9 @@ from voicefleet_infra.components.podman import (
 pytestmark = pytest.mark.e2e
 
 HUSH = "nobody may read this"
+PREFIX = "stacked-"
 PORT = 28192
 WEB = ["/usr/bin/python3.11", "-m", "http.server", "8080"]
-
-
-def _podman(*words: str) -> str:
-    return subprocess.run(["podman", *words], capture_output=True, text=True, check=True).stdout
-
-
-def _left() -> list[str]:
-    """What Podman has of the stack."""
-    listed = [
-        _podman("pod", "ps", "--format", "{{.Name}}"),
-        *(_podman(kind, "ls", "--format", "{{.Name}}") for kind in ("network", "volume", "secret")),
-    ]
-    return [name for text in listed for name in text.split() if name.startswith("stacked-")]
 
 
 class Program:
@@ -101,9 +89,12 @@ def stack(
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
     made = run.select("trial", tmp_path, environment)
-    yield made
-    if _left():
-        made.destroy()
+    try:
+        yield made
+        if things(PREFIX):
+            made.destroy()
+    finally:
+        sweep(PREFIX)
 
 
 def _changes(result: automation.UpResult | automation.RefreshResult) -> dict[str, int]:
@@ -124,11 +115,11 @@ def test_a_stack_is_made_changed_mended_and_leaves_nothing(
     program.memory_mib = 99
     assert _changes(stack.up()) == {"update": 1}
 
-    _podman("stop", "--time=1", "stacked-pod-web")
-    _podman("secret", "rm", "stacked-key")
+    podman("stop", "--time=1", "stacked-pod-web")
+    podman("secret", "rm", "stacked-key")
     assert _changes(stack.refresh()) == {"update": 1, "delete": 1}
     assert _changes(stack.up()) == {"create": 1, "update": 1}
     assert _changes(stack.refresh()) == {}
 
     stack.destroy()
-    assert _left() == []
+    assert things(PREFIX) == {}
