@@ -22,6 +22,8 @@ from voicefleet_infra.services import control_plane
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR = "system:serviceaccount:voicefleet-system:voicefleet-operator"
 _READY_SECONDS = 90
+_POLICIES_UNREAD = "failed to configure "
+"""What an API server says of an admission policy or its binding, until it knows the kinds."""
 
 
 class Refused(Exception):
@@ -119,10 +121,14 @@ class ControlPlane:
         """Run kubectl, as `user` by impersonation; returns what it prints, raises `Refused`."""
         command = [kubectl_program(), f"--kubeconfig={self.kubeconfig}"]
         command += [f"--as={user}"] if user else []
-        done = subprocess.run([*command, *args], input=stdin, text=True, capture_output=True)
-        if done.returncode:
-            raise Refused(done.stderr)
-        return done.stdout
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            done = subprocess.run([*command, *args], input=stdin, text=True, capture_output=True)
+            if not done.returncode:
+                return done.stdout
+            if _POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
+                raise Refused(done.stderr)
+            time.sleep(0.2)
 
     def apply(self, *objects: dict[str, Any], dry_run: bool = False) -> str:
         """`kubectl apply` of objects; `dry_run` lets the server check them and store nothing."""

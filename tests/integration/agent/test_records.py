@@ -301,7 +301,7 @@ for number in range(20):
 recorder.finish("caller left", outcome)
 async def deliver():
     from support.receiver import Receiver
-    async with Receiver(portal_socket(settings)) as receiver:
+    async with Receiver(settings.data / "portal.sock") as receiver:
         await Delivery(settings).deliver()
     print([(call["ended"], len(call["transcript"])) for call in receiver.calls.values()])
     print([path.name for path in settings.spool.iterdir()], receiver.audio)

@@ -11,7 +11,8 @@ from typer.testing import CliRunner, Result
 
 from support import stand_ins
 from support.gateways import small_model
-from voicefleet_agent.providers.local import gateway
+from voicefleet_agent.providers.http import Endpoint
+from voicefleet_agent.reach import by_socket
 from voicefleet_cli.main import app
 from voicefleet_cli.simulate import language_models
 from voicefleet_cli.simulate.report import Report
@@ -54,7 +55,7 @@ async def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
 async def test_a_gateway_s_model_reads_its_briefing_once_before_it_is_asked(tmp_path: Path) -> None:
     async with (
         stand_ins.Gateways(tmp_path, think=lambda _: "Yes.") as gateways,
-        aclosing(gateway(tmp_path, "llm", stand_ins.TOKEN)) as endpoint,
+        aclosing(Endpoint(by_socket(tmp_path, "llm"), stand_ins.TOKEN)) as endpoint,
     ):
         model = language_models.Briefed(endpoint)
         for system in ("one", "one", "two"):

@@ -76,7 +76,7 @@ def test_clean_asks_first(tmp_path: Path) -> None:
 def test_an_unknown_runtime_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path, "up", "--runtime", "vm")
     assert result.exit_code == Exit.FAILED
-    assert "podman or process" in result.output
+    assert "podman, kubernetes or process" in result.output
 
 
 # --- calls ------------------------------------------------------------------------------------

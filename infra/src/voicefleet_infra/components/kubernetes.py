@@ -34,7 +34,7 @@ from voicefleet_infra.platform import Platform
 
 FIELD_MANAGER = "voicefleet-pulumi"
 _READY_SECONDS = 120.0
-_POLICIES_UNREAD = "failed to configure policy"
+_POLICIES_UNREAD = "failed to configure "
 """An API server looks for the kinds that policies refer to when it starts, before it serves custom
 ones, and 30 s later again; until then it refuses what the policies are about."""
 _WAIT_SECONDS = 240
