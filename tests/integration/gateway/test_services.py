@@ -18,6 +18,7 @@ from yarl import URL
 
 from support.ports import free_port
 from support.receiver import Receiver
+from support.stack import until
 from voicefleet_agent.providers.http import Endpoint
 from voicefleet_agent.providers.local import LocalSpeaker
 from voicefleet_agent.reach import by_gateway
@@ -27,6 +28,7 @@ from voicefleet_gateway.gateway import AgentGateway
 from voicefleet_gateway.livekit import LiveKit
 from voicefleet_gateway.services import Services
 from voicefleet_infra.pki import Authority
+from voicefleet_infra.probes import tcp_open
 
 pytestmark = pytest.mark.integration
 
@@ -164,8 +166,9 @@ async def test_whoever_hangs_up_is_not_worked_for(gateway: TestServer, voice: Vo
 async def test_an_answer_that_breaks_off_does_not_look_whole(
     gateway: TestServer, voice: Voice
 ) -> None:
-    with pytest.raises(aiohttp.ClientError):
-        await asked(gateway, "/services/tts/v1/broken")
+    async with asyncio.timeout(10):
+        with pytest.raises(aiohttp.ClientError):
+            await asked(gateway, "/services/tts/v1/broken")
 
 
 @pytest.mark.parametrize(
@@ -255,9 +258,8 @@ def test_a_pod_believes_the_fleets_own_certificates(tmp_path: Path) -> None:
         folder.mkdir()
     (secrets / "ca.pem").write_text(authority.certificate.read_text())
     try:
-        for _ in range(100):
-            if (found := pod(secrets)).returncode == 0:
-                break
+        until(lambda: tcp_open(port), "the gateway does not listen")
+        found = pod(secrets)
         assert found.stdout == "200\n", found.stderr
         assert "CERTIFICATE_VERIFY_FAILED" in pod(none).stderr
     finally:
