@@ -16,14 +16,13 @@ from typing import Any
 import yaml
 
 from support.ports import free_platform
+from voicefleet_infra.cluster import POLICIES_UNREAD
 from voicefleet_infra.service import Service
 from voicefleet_infra.services import control_plane
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR = "system:serviceaccount:voicefleet-system:voicefleet-operator"
 _READY_SECONDS = 90
-_POLICIES_UNREAD = "failed to configure "
-"""What an API server says of an admission policy or its binding, until it knows the kinds."""
 
 
 class Refused(Exception):
@@ -126,7 +125,7 @@ class ControlPlane:
             done = subprocess.run([*command, *args], input=stdin, text=True, capture_output=True)
             if not done.returncode:
                 return done.stdout
-            if _POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
+            if POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
                 raise Refused(done.stderr)
             time.sleep(0.2)
 

@@ -10,13 +10,12 @@ import ssl
 import tempfile
 from pathlib import Path
 
-_FILE = "ca.pem"
-"""In the folder of secrets, where the fleet names certificates of its own."""
+from voicefleet_api.names import CA_FILE
 
 
 def extend() -> None:
     """Believe the fleet's own certificates beside the public ones; raises OSError."""
-    own = Path(os.environ.get("VOICEFLEET_SECRETS", "/secrets")) / _FILE
+    own = Path(os.environ.get("VOICEFLEET_SECRETS", "/secrets")) / CA_FILE
     if not own.is_file():
         return
     public = ssl.get_default_verify_paths().cafile

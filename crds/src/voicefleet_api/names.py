@@ -42,6 +42,10 @@ OWN_VOICE = "voicefleet-own-voice"
 """What the agent's configuration calls the Secret that its own voice speaks with."""
 
 
+CA_FILE = "ca.pem"
+"""File in the pod's secrets with certificates of the fleet's own (PEM)."""
+
+
 def provider_secret(name: str) -> str:
     """File in the pod's secrets that holds the `apiKey` of a client's Secret of that name."""
     return f"PROVIDER_{name}"

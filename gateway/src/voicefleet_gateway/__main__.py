@@ -63,7 +63,7 @@ async def _run(arguments: argparse.Namespace, livekit_secret: str, key: str) -> 
         livekit = LiveKit(
             arguments.livekit, arguments.room_url, arguments.livekit_key, livekit_secret, session
         )
-        services = Services(arguments.services) if arguments.services is not None else None
+        services = Services(arguments.services, patience) if arguments.services else None
         runner = web.AppRunner(
             AgentGateway(livekit, services, key).app(),
             handler_cancellation=True,

@@ -18,7 +18,6 @@ from yarl import URL
 from voicefleet_gateway.refusals import Refused
 
 SERVICES = ("stt", "llm", "tts", "portal")
-_CONNECT_SECONDS = 5.0
 _ASKED = ("Authorization", "Content-Type", "Content-Length")
 _ANSWERED = ("Content-Type", "Content-Length", "Retry-After")
 _OURS = "voicefleet-"
@@ -28,9 +27,7 @@ _OURS = "voicefleet-"
 class Services:
     """Those whose sockets are in `folder`; to be made inside the event loop, and closed."""
 
-    def __init__(self, folder: Path) -> None:
-        # How long an answer is worth waiting for is for the agent to say: it hangs up.
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+    def __init__(self, folder: Path, patience: aiohttp.ClientTimeout) -> None:
         self._sessions = {
             name: aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(str(folder / f"{name}.sock"), limit=0),

@@ -30,6 +30,11 @@ TOKEN_RENEWAL = 30 * 86400
 _SPENDING_CAP_MINOR = 50 * 115
 
 
+POLICIES_UNREAD = "failed to configure "
+"""An API server looks for the kinds that policies refer to when it starts, before it serves custom
+ones, and 30 s later again; until then it refuses what the policies are about, in these words."""
+
+
 class KubectlFailed(Exception):
     """kubectl said no; the text is what it said."""
 

@@ -104,7 +104,8 @@ class Up:
                 with self._step("Building the agent's image from Debian and PyPI"):
                     image = image_ready.result()
                     if self.platform.has_node:
-                        self._import(image)
+                        environment = podman_environment(self.platform)
+                        node.import_images(self.platform, image, environment)
         upper = self._upper(image)
         everything = [*base, *upper]
         self._remember(image, everything)
@@ -168,11 +169,6 @@ class Up:
     def _image(self) -> str:
         environment = podman_environment(self.platform)
         return build_image(AGENT, repository(), cache_dir(), self._progress, environment)
-
-    def _import(self, image: str) -> None:
-        environment = podman_environment(self.platform)
-        for name in (node.node_image(environment), image):
-            node.import_image(self.platform, name, environment)
 
     def _sample(self) -> None:
         manifest = sample()

@@ -58,8 +58,7 @@ class OneNode(Stack):
         try:
             environment = podman_environment(self.platform)
             self.image = build_image(AGENT, ROOT, cache_dir(), env=environment)
-            for image in (node.node_image(environment), self.image):
-                node.import_image(self.platform, image, environment)
+            node.import_images(self.platform, self.image, environment)
             self._start(services.portal(self.platform, self._cluster.kubeconfig_of("portal")))
             self.start_operator()
         except BaseException:

@@ -95,7 +95,7 @@ class Voice:
 async def gateway(tmp_path: Path) -> AsyncIterator[TestServer]:
     """Without a LiveKit behind it."""
     async with aiohttp.ClientSession() as session:
-        services = Services(tmp_path)
+        services = Services(tmp_path, aiohttp.ClientTimeout())
         away = LiveKit("ws://127.0.0.1:1", "ws://127.0.0.1:1", "key", "s" * 48, session)
         server = TestServer(AgentGateway(away, services, KEY).app(), handler_cancellation=True)
         async with server:

@@ -23,6 +23,7 @@ from pulumi.dynamic import (
 )
 
 from voicefleet_infra.cluster import (
+    POLICIES_UNREAD,
     TOKEN_LIFE,
     TOKEN_RENEWAL,
     Cluster,
@@ -34,9 +35,6 @@ from voicefleet_infra.platform import Platform
 
 FIELD_MANAGER = "voicefleet-pulumi"
 _READY_SECONDS = 120.0
-_POLICIES_UNREAD = "failed to configure "
-"""An API server looks for the kinds that policies refer to when it starts, before it serves custom
-ones, and 30 s later again; until then it refuses what the policies are about."""
 _WAIT_SECONDS = 240
 
 
@@ -80,7 +78,7 @@ class _Kubectl:
         deadline = time.monotonic() + _READY_SECONDS
         while True:
             done = subprocess.run(command, input=text, capture_output=True, text=True)
-            if _POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
+            if POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
                 return done
             time.sleep(1)
 

@@ -44,9 +44,9 @@ UID = 10001
 
 _PASSWD = f"root:x:0:0::/:/nonexistent\nvoicefleet:x:{UID}:{UID}::/data:/nonexistent\n"
 _GROUP = f"root:x:0:\nvoicefleet:x:{UID}:\n"
-# What scanners read where there is no dpkg: a file a package, as Distroless has them.
 _BELIEVES = "assert ssl.create_default_context().get_ca_certs()"
 """Or no vendor is reached by TLS."""
+# What scanners read where there is no dpkg: a file a package, as Distroless has them.
 _STATUS = "/var/lib/dpkg/status.d"
 _STATUS_HOOK = (
     f'cd "$1" && mkdir -p .{_STATUS} && for deb in var/cache/apt/archives/*.deb; do'

@@ -5,8 +5,7 @@ scheduler, without which there are no pods, and a provisioner of volumes. All th
 below `<state>/node`, so that a machine's own containerd or kubelet is not touched.
 """
 
-from voicefleet_infra.node.containerd import import_image
-from voicefleet_infra.node.images import node_image
+from voicefleet_infra.node.containerd import import_images
 from voicefleet_infra.node.network import open_network
 from voicefleet_infra.node.objects import node_objects
 from voicefleet_infra.node.removal import remove_traces, stop_pods
@@ -15,8 +14,7 @@ from voicefleet_infra.node.services import PROGRAMS, SERVICES, node_services
 __all__ = [
     "PROGRAMS",
     "SERVICES",
-    "import_image",
-    "node_image",
+    "import_images",
     "node_objects",
     "node_services",
     "open_network",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voicefleet_infra.images.layers import Tools
-from voicefleet_infra.node.images import node_image_name
+from voicefleet_infra.node.images import node_image, node_image_name
 from voicefleet_infra.node.network import PLUGINS, write_network
 from voicefleet_infra.platform import Platform, write_private
 from voicefleet_infra.probes import unix_open
@@ -88,10 +88,14 @@ def ctr(platform: Platform, *words: str) -> str:
     return done.stdout
 
 
-def import_image(platform: Platform, name: str, env: Mapping[str, str]) -> None:
-    """Hand Podman's image to the node, which has no registry, unless it is there."""
-    if name in ctr(platform, "images", "ls", "--quiet").split():
-        return
+def import_images(platform: Platform, agent: str, env: Mapping[str, str]) -> None:
+    """Hand the node, which has no registry, its own image and the agent's from Podman's storage."""
+    for name in (node_image(env), agent):
+        if name not in ctr(platform, "images", "ls", "--quiet").split():
+            _import(platform, name, env)
+
+
+def _import(platform: Platform, name: str, env: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(dir=platform.folder("node")) as folder:
         archive = Path(folder) / "image.tar"
         Tools(dict(env))("buildah", "push", "--quiet", name, f"docker-archive:{archive}:{name}")

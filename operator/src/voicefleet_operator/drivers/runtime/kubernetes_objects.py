@@ -17,6 +17,7 @@ from typing import Any
 
 from voicefleet_api.fleet import Egress, KubernetesConfig
 from voicefleet_api.names import (
+    CA_FILE,
     FIELD_MANAGER,
     GROUP,
     LABEL_CLIENT_ID,
@@ -180,7 +181,7 @@ def config_map(unit: str, config_json: str) -> Object:
 def secret(spec: UnitSpec) -> Object:
     """What is mounted as /secrets, a file each; the fleet's own certificates among them."""
     bundle = spec.kubernetes.ca_bundle
-    files = {**spec.secrets, **({"ca.pem": bundle} if bundle else {})}
+    files = {**spec.secrets, **({CA_FILE: bundle} if bundle else {})}
     data = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
     return {
         "apiVersion": "v1",
