@@ -15,7 +15,9 @@ pytestmark = pytest.mark.integration
 
 CALLERS = 5
 TALK = 6.0
-"""Seconds that a caller stays: the fifth rings while the first four are in the line."""
+"""Seconds that a caller stays who has heard the greeting begin."""
+TOGETHER = 15.0
+"""The same, where the first must still be there when the fifth is, on a busy machine, too."""
 PATIENCE = 20
 """Seconds until the greeting is given up. What it takes is measured by `make bench-density`; a test
 may run on a busy machine."""
@@ -23,12 +25,12 @@ GROWTH_MIB = 2.0
 """What an agent may have grown by after ten calls, beside what its first five took."""
 
 
-async def ring(agent: Any, call: Any, apart: float) -> list[Any]:
+async def ring(call: Any, apart: float, talk: float) -> list[Any]:
     """So many callers, `apart` seconds one after the other; how it was for each."""
 
     async def caller(number: int) -> Any:
         await asyncio.sleep(number * apart)
-        return await call({"sound": PATIENCE}, {"sleep": TALK})
+        return await call({"sound": PATIENCE}, {"sleep": talk})
 
     calls = await asyncio.gather(*map(caller, range(CALLERS)), return_exceptions=True)
     assert not [call for call in calls if isinstance(call, BaseException)], calls
@@ -50,14 +52,14 @@ async def test_five_who_ring_a_second_apart_are_all_greeted(
         await agent.registered()
         await agent.logged("PhrasesReady")
         counting = asyncio.create_task(count())
-        calls = await ring(agent, call, apart=1.0)
+        calls = await ring(call, apart=1.0, talk=TOGETHER)
         counting.cancel()
     print("first sound after", [heard.sounds()[0][0] for heard in calls])
     assert most == CALLERS
     greeting = 0.06 * len(agent.config["greeting"])
     for heard in calls:
         begin, end = heard.sounds(0.5)[0]
-        assert end - begin == pytest.approx(min(greeting, TALK), abs=1.0)
+        assert end - begin == pytest.approx(min(greeting, TOGETHER), abs=1.0)
 
 
 async def test_who_has_hung_up_is_not_waited_for(agent: Any, call: Any, tones: Any) -> None:
@@ -88,7 +90,7 @@ def own_mib(worker: psutil.Process) -> float:
 async def test_calls_leave_nothing_in_memory(agent: Any, call: Any, tones: Any) -> None:
     async def rung() -> tuple[float, int]:
         """Memory and descriptors after all have rung and hung up."""
-        await ring(agent, call, apart=0.2)
+        await ring(call, apart=0.2, talk=TALK)
         async with asyncio.timeout(20):
             while len(worker.children(recursive=True)) > idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
