@@ -19,10 +19,10 @@ from voicefleet_infra.components.cloud.cluster import Cluster, ClusterArgs
 from voicefleet_infra.components.cloud.fleet import fleet
 from voicefleet_infra.components.cloud.gpu import Gpus, GpusArgs
 from voicefleet_infra.components.cloud.livekit import LiveKit, LiveKitArgs
-from voicefleet_infra.components.cloud.models import Models, ModelsArgs
+from voicefleet_infra.components.cloud.models import PORTS, Models, ModelsArgs
 from voicefleet_infra.components.cloud.names import Names, NamesArgs
 from voicefleet_infra.components.cloud.objects import SYSTEM
-from voicefleet_infra.components.cloud.operator import Operator, OperatorArgs
+from voicefleet_infra.components.cloud.operator import LanguageModel, Operator, OperatorArgs
 from voicefleet_infra.components.cloud.postgresql import Postgresql, PostgresqlArgs
 from voicefleet_infra.components.cloud.redis import Redis, RedisArgs
 from voicefleet_infra.components.cloud.settings import CloudSettings, read
@@ -74,16 +74,19 @@ def program() -> None:
     gateway = AgentGateway(
         "agent-gateway", AgentGatewayArgs(_secret("clients-key")), after(manager)
     )
+    wanted = settings.operator
     installed: list[pulumi.Resource] = [livekit, gateway]
+    language_model = None
     if settings.models:
         gpus = Gpus("gpus", GpusArgs(settings.on_k3s, settings.gpu_driver), after())
         models = Models("models", ModelsArgs(**settings.models.model_dump()), after(gpus))
         pulumi.export("languageModel", {"provider": models.url, "model": models.model})
+        port = PORTS[settings.models.engine]
+        language_model = LanguageModel(wanted.models_image, models.url, port, models.model)
         installed.append(models)
     if settings.postgresql:
         arguments = PostgresqlArgs(**settings.postgresql.model_dump())
         installed.append(Postgresql("postgresql", arguments, after()))
-    wanted = settings.operator
     Operator(
         "operator",
         OperatorArgs(
@@ -95,6 +98,7 @@ def program() -> None:
             tag=wanted.tag,
             livekit=livekit.url,
             livekit_secret=livekit.secret,
+            language_model=language_model,
             log_level=wanted.log_level,
             values=wanted.values,
         ),

@@ -64,7 +64,9 @@ def by_name(text: str) -> Objects:
 def normal(value: Any) -> Any:
     """Without what says nothing: empty values, and what Helm alone reads."""
     if isinstance(value, dict):
-        ours = {key: inner for key, inner in value.items() if not key.startswith("helm.sh/")}
+        # A checksum has a new pod made where kustomize would have made a new name.
+        helms = ("helm.sh/", "checksum/")
+        ours = {key: inner for key, inner in value.items() if not key.startswith(helms)}
         kept = {key: normal(inner) for key, inner in ours.items()}
         return {key: inner for key, inner in kept.items() if inner not in ({}, [], "", None)}
     return [normal(item) for item in value] if isinstance(value, list) else value

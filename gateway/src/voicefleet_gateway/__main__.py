@@ -16,11 +16,12 @@ from ssl import SSLContext
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from voicefleet_api import logs
 from voicefleet_gateway.gateway import AgentGateway
 from voicefleet_gateway.livekit import LiveKit
-from voicefleet_gateway.services import Services
+from voicefleet_gateway.services import SERVICES, Services
 
 _CONNECT_SECONDS = 5.0
 _RENEWAL_SECONDS = 60.0
@@ -39,12 +40,28 @@ def _arguments() -> argparse.Namespace:
     add("--livekit-secret-file", type=Path, required=True, help="its secret")
     add("--secret-file", type=Path, required=True, help="key that clients' tokens are signed with")
     add("--services", type=Path, help="folder of the models' and the portal's sockets")
+    add(
+        "--service", type=_address, action="append", default=[], metavar="NAME=URL",
+        help="one of these services that is at an address; may be repeated",
+    )  # fmt: skip
     add("--tls-certificate", type=Path, help="serve TLS: the certificate and those above it (PEM)")
     add("--tls-key", type=Path, help="its key (PEM)")
     arguments = parser.parse_args()
     if (arguments.tls_certificate is None) != (arguments.tls_key is None):
         parser.error("--tls-certificate and --tls-key go together")
+    if arguments.service and arguments.services is None:
+        parser.error("--service goes with --services, where the others are")
     return arguments
+
+
+def _address(text: str) -> tuple[str, URL]:
+    name, _, address = text.partition("=")
+    url = URL(address)
+    if name not in SERVICES or url.scheme not in ("http", "https") or url != url.origin():
+        raise argparse.ArgumentTypeError(
+            f"{text}: want NAME=http://host:port, NAME one of {', '.join(SERVICES)}"
+        )
+    return name, url
 
 
 async def _run(arguments: argparse.Namespace, livekit_secret: str, key: str) -> None:
@@ -63,7 +80,11 @@ async def _run(arguments: argparse.Namespace, livekit_secret: str, key: str) -> 
         livekit = LiveKit(
             arguments.livekit, arguments.room_url, arguments.livekit_key, livekit_secret, session
         )
-        services = Services(arguments.services, patience) if arguments.services else None
+        services = (
+            Services(arguments.services, patience, dict(arguments.service))
+            if arguments.services
+            else None
+        )
         runner = web.AppRunner(
             AgentGateway(livekit, services, key).app(),
             handler_cancellation=True,

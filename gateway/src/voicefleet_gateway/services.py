@@ -1,9 +1,9 @@
 """What else of the platform's agents use: its models, and the portal that takes records of calls.
 
-They listen on Unix sockets of this machine, which a pod of a cluster cannot be given. A request to
-`/services/<service>/v1/…` goes there as it stands and its answer comes back as it comes, piece by
-piece; whose token it bears is checked here, and by the service once more. Whoever hangs up ends the
-request behind, too.
+They listen on Unix sockets, which a pod of a cluster cannot be given, or at addresses that nobody
+but the gateway reaches. A request to `/services/<service>/v1/…` goes there as it stands and its
+answer comes back as it comes, piece by piece; whose token it bears is checked here, and by the
+service once more. Whoever hangs up ends the request behind, too.
 """
 
 from __future__ import annotations
@@ -25,17 +25,24 @@ _OURS = "voicefleet-"
 
 
 class Services:
-    """Those whose sockets are in `folder`; to be made inside the event loop, and closed."""
+    """Those at `addresses`, the others on sockets in `folder`; to be made inside the event loop,
+    and closed."""
 
-    def __init__(self, folder: Path, patience: aiohttp.ClientTimeout) -> None:
+    def __init__(
+        self, folder: Path, patience: aiohttp.ClientTimeout, addresses: Mapping[str, URL]
+    ) -> None:
+        def connector(name: str) -> aiohttp.BaseConnector:
+            if name in addresses:
+                return aiohttp.TCPConnector(limit=0)
+            return aiohttp.UnixConnector(str(folder / f"{name}.sock"), limit=0)
+
         self._sessions = {
             name: aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(str(folder / f"{name}.sock"), limit=0),
-                timeout=patience,
-                auto_decompress=False,
+                connector=connector(name), timeout=patience, auto_decompress=False
             )
             for name in SERVICES
         }
+        self._origins = {name: addresses.get(name, URL(f"http://{name}")) for name in SERVICES}
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -46,12 +53,14 @@ class Services:
         """The answer to a request to `/services/<service>/…`; raises `Refused`."""
         if service not in self._sessions:
             raise Refused(f"there is no service {service!r} for agents")
+        origin = self._origins[service]
         asked = self._sessions[service].request(
             request.method,
             # As it was written: what is decoded and written again may mean another path.
             URL.build(
-                scheme="http",
-                host=service,
+                scheme=origin.scheme,
+                host=origin.host or "",
+                port=origin.port,
                 path=request.rel_url.raw_path.removeprefix(f"/services/{service}"),
                 query_string=request.rel_url.raw_query_string,
                 encoded=True,

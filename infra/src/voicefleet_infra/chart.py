@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-COMPONENTS = ("gateway", "monitoring", "sandbox")
+COMPONENTS = ("gateway", "models", "monitoring", "sandbox")
 """Parts that are added to the base; values of the chart switch them on."""
 TEMPLATES = Path("chart/templates/generated")
 INSTALL = Path("install.yaml")

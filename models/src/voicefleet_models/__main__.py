@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from voicefleet_api import logs, tokens
+from voicefleet_api.endpointing import Endpointing
 from voicefleet_models import settings
 from voicefleet_models.gateway import Service, run
 
@@ -29,7 +30,10 @@ def _arguments() -> argparse.Namespace:
         if name == "token":
             command.add_argument("client", help="client ID")
             continue
-        command.add_argument("--socket", type=Path, required=True, help="where to listen")
+        where = command.add_mutually_exclusive_group(required=True)
+        where.add_argument("--socket", type=Path, help="where to listen")
+        where.add_argument("--port", type=int, help="the same, for who is elsewhere")
+        command.add_argument("--host", default="127.0.0.1", help="address of the port")
         command.add_argument("--models", type=Path, help="models.yaml; default: our own models")
         if name == "llm":
             command.add_argument(
@@ -48,7 +52,7 @@ def _service(arguments: argparse.Namespace) -> Service:
         case "stt":
             from voicefleet_models.stt import SpeechToText
 
-            settings.publish(models.endpointing, arguments.socket.parent)
+            _publish(models.endpointing, arguments.socket)
             return SpeechToText(models.threads.stt)
         case "tts":
             from voicefleet_models.tts import TextToSpeech
@@ -63,6 +67,13 @@ def _service(arguments: argparse.Namespace) -> Service:
     return Language(upstream)
 
 
+def _publish(endpointing: Endpointing | None, socket: Path | None) -> None:
+    if socket is not None:
+        settings.publish(endpointing, socket.parent)
+    elif endpointing is not None:
+        raise ValueError("endpointing: agents elsewhere do not see it; it goes with --socket")
+
+
 def main() -> int:
     """Exit status: 0, 1 where the key or the model is not usable."""
     arguments = _arguments()
@@ -72,7 +83,8 @@ def main() -> int:
             print(tokens.mint(key, arguments.client))
             return 0
         logs.configure(arguments.command)
-        asyncio.run(run(_service(arguments), key, arguments.socket))
+        where = arguments.socket or (arguments.host, arguments.port)
+        asyncio.run(run(_service(arguments), key, where))
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -170,7 +170,7 @@ async def stream(
 
 
 class Gateway:
-    """A service behind its Unix socket; `key` is the one that tokens are signed with."""
+    """A service behind its address; `key` is the one that tokens are signed with."""
 
     def __init__(self, service: Service, key: str) -> None:
         tokens.mint(key, tokens.PLATFORM)  # a bad key is better found now
@@ -294,24 +294,27 @@ def _log_failure(error: BaseException) -> None:
 
 
 @asynccontextmanager
-async def serving(gateway: Gateway, socket: Path) -> AsyncIterator[None]:
-    """Answers on the socket; a request whose connection is closed is cancelled.
+async def serving(gateway: Gateway, where: Path | tuple[str, int]) -> AsyncIterator[None]:
+    """Answers on a socket, or at host and port; a request whose connection is closed is cancelled.
 
-    Who may reach the folder may connect: the token decides the rest.
+    Who may reach it may connect: the token decides the rest.
     """
     runner = web.AppRunner(
         gateway.app(), handler_cancellation=True, access_log=None, max_field_size=_MAX_HEADER
     )
     await runner.setup()
     try:
-        await web.UnixSite(runner, socket).start()
-        await asyncio.to_thread(socket.chmod, 0o666)
+        if isinstance(where, Path):
+            await web.UnixSite(runner, where).start()
+            await asyncio.to_thread(where.chmod, 0o666)
+        else:
+            await web.TCPSite(runner, *where).start()
         yield
     finally:
         await runner.cleanup()
 
 
-async def run(service: Service, key: str, socket: Path) -> None:
+async def run(service: Service, key: str, where: Path | tuple[str, int]) -> None:
     """Serve until SIGTERM or SIGINT; raises what loading the model raises."""
     gateway = Gateway(service, key)
     # One pod may hold a thousand connections (its own limit) on which it asks nothing.
@@ -320,7 +323,7 @@ async def run(service: Service, key: str, socket: Path) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with serving(gateway, socket):
+    async with serving(gateway, where):
         loading = asyncio.create_task(gateway.load())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)

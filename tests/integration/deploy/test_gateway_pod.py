@@ -1,21 +1,12 @@
-"""The agent gateway's pod as `deploy/gateway` has it, its containers as processes of this machine.
-
-What a kubelet would do is done here: Secrets, volumes and the account's token become folders, and
-the paths that the manifest mounts them at are replaced by theirs.
-"""
+"""The agent gateway's pod as `deploy/gateway` has it."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import os
-import re
 import ssl
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Self
 
 import httpx
 import pytest
@@ -23,116 +14,17 @@ import pytest
 from support.controlplane import ROOT, ControlPlane
 from support.helm import DEPLOY, Object, kustomized
 from support.manifests import voice_client
+from support.pod import Pod
 from support.portal import record
-from support.ports import free_port
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallRecord
 from voicefleet_api.names import SYSTEM_NAMESPACE
-from voicefleet_infra.images import RECIPES
 from voicefleet_infra.pki import Authority
 
 pytestmark = pytest.mark.integration
 
 CLIENT, NEIGHBOUR = "vc-0000000001", "vc-0000000002"
 KEY = "k" * 48
-
-
-class Pod:
-    """`with Pod(spec, secrets, folder, env) as pod` runs the containers until the block ends."""
-
-    def __init__(
-        self, spec: Object, secrets: dict[str, dict[str, str]], folder: Path, env: dict[str, str]
-    ) -> None:
-        """`secrets` by name; `env` is what a kubelet sets."""
-        self.spec = spec
-        self._folder, self._env, self._secrets = folder, env, secrets
-        self._ports: dict[str, str] = {}
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        for volume in spec["volumes"]:
-            (folder / volume["name"]).mkdir()
-            if "secret" in volume:
-                source = volume["secret"]
-                data = secrets[source["secretName"]]
-                for item in source.get("items", [{"key": k, "path": k} for k in data]):
-                    (folder / volume["name"] / item["path"]).write_text(data[item["key"]])
-
-    def __enter__(self) -> Self:
-        for container in self.spec["containers"]:
-            self._processes[container["name"]] = self._start(container)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes.values():
-            process.terminate()
-        try:
-            for process in self._processes.values():
-                # Else a kubelet kills it.
-                assert process.wait(self.spec["terminationGracePeriodSeconds"]) == 0
-        finally:
-            for process in self._processes.values():
-                process.kill()
-                process.wait()
-
-    def container(self, name: str) -> Object:
-        """As the manifest has it."""
-        (found,) = [each for each in self.spec["containers"] if each["name"] == name]
-        return found
-
-    def port(self, number: int) -> int:
-        """Where one of the pod's ports is."""
-        return int(self._ports.setdefault(str(number), str(free_port())))
-
-    def kill(self, name: str) -> None:
-        """A container, without a goodbye."""
-        process = self._processes.pop(name)
-        process.kill()
-        process.wait()
-
-    def healthy(self, name: str) -> bool:
-        """What a container's `exec` probe says."""
-        container = self.container(name)
-        program, *words = container["livenessProbe"]["exec"]["command"]
-        assert program == "python3.11"
-        here = [self._here(container, word) for word in words]
-        return not subprocess.run([sys.executable, *here], capture_output=True).returncode
-
-    def log(self, name: str) -> str:
-        """What a container has said."""
-        return (self._folder / f"{name}.log").read_text()
-
-    def _start(self, container: Object) -> subprocess.Popen[bytes]:
-        room = container["image"].rpartition("/")[2].partition(":")[0].removeprefix("voicefleet-")
-        env = dict(self._variables(container))
-        words = [
-            self._here(container, re.sub(r"\$\((\w+)\)", lambda name: env[name[1]], word))
-            for word in container["args"]
-        ]
-        with (self._folder / f"{container['name']}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", RECIPES[room].module, *words],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self._env, **env},
-                cwd=self._folder,
-            )
-
-    def _variables(self, container: Object) -> Iterator[tuple[str, str]]:
-        for each in container.get("env", []):
-            if "value" in each:
-                yield each["name"], each["value"]
-            else:
-                ref = each["valueFrom"]["secretKeyRef"]
-                yield each["name"], self._secrets[ref["name"]][ref["key"]]
-
-    def _here(self, container: Object, word: str) -> str:
-        """A path in a container's mounts as it is here, a port as it is here."""
-        if number := re.fullmatch(r"--port=(\d+)", word):
-            return f"--port={self.port(int(number[1]))}"
-        for mount in container["volumeMounts"]:
-            word = word.replace(mount["mountPath"], str(self._folder / mount["name"]))
-        strange = re.findall(r"=(/(?:etc|run|var|data)/[\w./-]+)", word)
-        assert not strange, f"{container['name']} has no {strange}"
-        return word
 
 
 @pytest.fixture
@@ -169,8 +61,6 @@ def spec(tmp_path: Path) -> Object:
 @pytest.fixture
 def pod(spec: Object, cluster: ControlPlane, authority: Authority, tmp_path: Path) -> Iterator[Pod]:
     """Running; its account's token is not there yet."""
-    folder = tmp_path / "pod"
-    folder.mkdir()
     certificate, key = authority.issue("gateway")
     secrets = {
         "livekit": {"apiKey": "voicefleet", "apiSecret": "s" * 48},
@@ -182,7 +72,7 @@ def pod(spec: Object, cluster: ControlPlane, authority: Authority, tmp_path: Pat
     }
     host, _, port = cluster.server.removeprefix("https://").rpartition(":")
     env = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
-    with Pod(spec, secrets, folder, env) as running:
+    with Pod(spec, secrets, tmp_path / "pod", env=env) as running:
         yield running
 
 

@@ -12,6 +12,7 @@ from support.controlplane import ControlPlane, Refused
 from support.helm import CHART, DEPLOY, Objects, by_name, helm, kustomized, normal, rendered
 from voicefleet_api.names import SYSTEM_NAMESPACE
 from voicefleet_infra import chart
+from voicefleet_models.settings import Models, ProviderSettings
 
 pytestmark = pytest.mark.integration
 
@@ -19,7 +20,8 @@ NAMESPACE = ("Namespace", SYSTEM_NAMESPACE)
 """Helm makes its own."""
 OPERATOR = ("Deployment", "voicefleet-operator")
 GATEWAY = ("Deployment", "voicefleet-agent-gateway")
-ALL = ("--set=sandbox.enabled=true", "--set=agentGateway.enabled=true")
+MODELS = ("Deployment", "voicefleet-models")
+ALL = tuple(f"--set={part}.enabled=true" for part in ("sandbox", "agentGateway", "models"))
 
 
 def without_namespace(objects: Objects) -> Objects:
@@ -62,8 +64,9 @@ def test_a_check_finds_what_was_edited_or_left_over(
         (("monitoring",), ("--set=serviceMonitor.enabled=true",)),
         (("sandbox",), ("--set=sandbox.enabled=true",)),
         (("gateway",), ("--set=agentGateway.enabled=true",)),
+        (("gateway", "models"), ("--set=agentGateway.enabled=true", "--set=models.enabled=true")),
     ],
-    ids=["base", "monitoring", "sandbox", "gateway"],
+    ids=["base", "monitoring", "sandbox", "gateway", "models"],
 )
 def test_the_chart_renders_what_the_base_is(
     tmp_path: Path, components: tuple[str, ...], options: tuple[str, ...]
@@ -81,7 +84,7 @@ def test_the_api_server_takes_each_form(bare: ControlPlane, tmp_path: Path) -> N
     dry = ("apply", "--server-side", "--dry-run=server", "-f", "-")
     forms = {
         "install.yaml": by_name((DEPLOY / chart.INSTALL).read_text()),
-        "base with gateway and sandbox": kustomized(tmp_path, "gateway", "sandbox"),
+        "base with all": kustomized(tmp_path, "gateway", "models", "sandbox"),
         "chart": rendered(*ALL),
     }
     for form, objects in forms.items():
@@ -99,7 +102,7 @@ def test_its_pods_are_admitted_under_pod_security_restricted(bare: ControlPlane)
         metadata = {"name": "tried", "namespace": SYSTEM_NAMESPACE}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
-    for name in ("voicefleet-operator", "voicefleet-sandbox", "voicefleet-agent-gateway"):
+    for _, name in (OPERATOR, GATEWAY, MODELS, ("Deployment", "voicefleet-sandbox")):
         assert "created" in bare.apply(pod(name), dry_run=True)
     careless = pod("voicefleet-operator")
     del careless["spec"]["containers"][0]["securityContext"]["capabilities"]
@@ -151,6 +154,7 @@ def test_values_of_gateway_and_portal_reach_them() -> None:
             "resources": limits,
             "storage": "50Gi",
             "storageClassName": "ssd",
+            "mailSecret": "mail",
         },
         "imagePullSecrets": [{"name": "pull"}],
     }
@@ -165,6 +169,12 @@ def test_values_of_gateway_and_portal_reach_them() -> None:
     assert "theirs" in {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
     assert portal["image"] == "registry.example/portal:2"
     assert portal["resources"]["limits"] == limits["limits"]
+    assert "--mail-file=/etc/voicefleet/mail/url" in portal["args"]
+    assert {"name": "mail", "secret": {"secretName": "mail", "defaultMode": 0o440}} in pod[
+        "volumes"
+    ]
+    mail = {"name": "mail", "mountPath": "/etc/voicefleet/mail", "readOnly": True}
+    assert mail in portal["volumeMounts"]
     claim = found["PersistentVolumeClaim", "voicefleet-portal"]
     assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert claim["spec"]["storageClassName"] == "ssd"
@@ -173,6 +183,43 @@ def test_values_of_gateway_and_portal_reach_them() -> None:
     assert out == {"ports": [{"port": 7443}]}
     closed = rendered("--set=agentGateway.enabled=true", "--set=networkPolicy.enabled=false")
     assert ("NetworkPolicy", "voicefleet-agent-gateway") not in closed
+
+
+def test_values_of_the_models_reach_them() -> None:
+    language = {"provider": "https://api.example", "model": "large"}
+    limits = {"limits": {"memory": "8Gi"}}
+    given = {
+        "enabled": True,
+        "image": {"repository": "registry.example/models", "tag": "3"},
+        "replicas": 2,
+        "settings": {"languageModel": language, "voices": {"piper/own": "/voices/own.onnx"}},
+        "egressPorts": [{"port": 8000}],
+        "nodeSelector": {"gpu": "no"},
+        "resources": {"tts": limits},
+    }
+    found = rendered(f"--set-json=models={json.dumps(given)}")
+    settings = yaml.safe_load(found["ConfigMap", "voicefleet-models"]["data"]["models.yaml"])
+    models = Models.model_validate(settings)
+    assert models.language_model == ProviderSettings(**language)
+    # What is not said stays as it is.
+    assert (models.threads.stt, models.threads.tts) == (2, 2)
+    spec = found[MODELS]["spec"]
+    pod = spec["template"]["spec"]
+    assert (spec["replicas"], pod["nodeSelector"]) == (2, {"gpu": "no"})
+    stt, tts, llm = pod["containers"]
+    assert {each["image"] for each in (stt, tts, llm)} == {"registry.example/models:3"}
+    assert tts["resources"]["limits"] == limits["limits"]
+    assert stt["resources"]["limits"] != limits["limits"]
+    *_, out = found["NetworkPolicy", "voicefleet-models"]["spec"]["egress"]
+    assert out == {"ports": [{"port": 8000}]}
+
+    def pods(*options: str) -> str:
+        return json.dumps(
+            rendered("--set=models.enabled=true", *options)[MODELS]["spec"]["template"]
+        )
+
+    assert pods() == pods("--set=models.replicas=3")
+    assert pods() != pods("--set=models.settings.languageModel.model=another")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +238,9 @@ def test_values_of_gateway_and_portal_reach_them() -> None:
         ("--set=agentGateway.livekit.url=http://livekit", "/agentGateway/livekit/url"),
         ("--set=agentGateway.egressPorts[0]=7880", "/agentGateway/egressPorts/0"),
         ("--set=portal.storage=much", "/portal/storage"),
+        ("--set=models.settings.languageModel=null", "/models/settings"),
+        ("--set=models.settings.languageModel.provider=ollama", "/languageModel/provider"),
+        ("--set=models.resources.stt.limits.memory=null", "/models/resources/stt/limits"),
         ("--set=serviceMonitor.interval=soon", "/serviceMonitor/interval"),
         ("--set=imagePullSecrets[0]=pull", "/imagePullSecrets/0"),
         ("--set=rbac.create=false", "rbac"),

@@ -41,8 +41,9 @@ AT_ONCE = 64
 class Voice:
     """In place of the speech gateway: says back what it was asked, and when it was left."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, where: Path | int) -> None:
+        """`where` is a socket or a port."""
+        self._where = where
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
         self.waiting = asyncio.Semaphore(0)
         self.left = asyncio.Event()
@@ -56,7 +57,10 @@ class Voice:
 
     async def __aenter__(self) -> Voice:
         await self._runner.setup()
-        await web.UnixSite(self._runner, str(self._socket)).start()
+        if isinstance(self._where, Path):
+            await web.UnixSite(self._runner, str(self._where)).start()
+        else:
+            await web.TCPSite(self._runner, "127.0.0.1", self._where).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -91,11 +95,18 @@ class Voice:
         return web.Response(text="everybody's")
 
 
+@pytest.fixture(params=["socket", "address"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | int:
+    """Of the speech gateway."""
+    return tmp_path / "tts.sock" if request.param == "socket" else free_port()
+
+
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[TestServer]:
+async def gateway(tmp_path: Path, where: Path | int) -> AsyncIterator[TestServer]:
     """Without a LiveKit behind it."""
+    addresses = {} if isinstance(where, Path) else {"tts": URL(f"http://127.0.0.1:{where}")}
     async with aiohttp.ClientSession() as session:
-        services = Services(tmp_path, aiohttp.ClientTimeout())
+        services = Services(tmp_path, aiohttp.ClientTimeout(), addresses)
         away = LiveKit("ws://127.0.0.1:1", "ws://127.0.0.1:1", "key", "s" * 48, session)
         server = TestServer(AgentGateway(away, services, KEY).app(), handler_cancellation=True)
         async with server:
@@ -104,8 +115,8 @@ async def gateway(tmp_path: Path) -> AsyncIterator[TestServer]:
 
 
 @pytest.fixture
-async def voice(tmp_path: Path) -> AsyncIterator[Voice]:
-    async with Voice(tmp_path / "tts.sock") as running:
+async def voice(where: Path | int) -> AsyncIterator[Voice]:
+    async with Voice(where) as running:
         yield running
 
 

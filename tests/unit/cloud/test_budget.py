@@ -24,6 +24,7 @@ def settings(**changes: Any) -> CloudSettings:
             "agentImage": "r.example/agent",
             "gatewayImage": "r.example/gateway",
             "portalImage": "r.example/portal",
+            "modelsImage": "r.example/models",
             "tag": "1",
         },
     }

@@ -335,6 +335,39 @@ def test_the_agent_gateway_finds_its_secrets_and_agents_find_it(name: str) -> No
     assert values["agentGateway"]["livekit"]["url"] == fleet["livekit"]["url"]
 
 
+@pytest.mark.parametrize("name", STACKS)
+def test_agents_reach_the_language_model_by_way_of_its_gateway(name: str) -> None:
+    declared = stack(name)
+    values = declared.one("helm.sh/v4:Chart", "operator").inputs["values"]["models"]
+    assert values["enabled"] is True
+    language, served = values["settings"]["languageModel"], declared.outputs["languageModel"]
+    assert (language["provider"], language["model"]) == (served["provider"], served["model"])
+    let_in = declared.one("NetworkPolicy", "models").inputs["spec"]["ingress"][0]
+    assert let_in["ports"] == values["egressPorts"]
+    own = manifests("models/models.yaml")["Deployment"]["metadata"]["namespace"]
+    [source] = let_in["from"]
+    assert source["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": own}
+
+
+def test_without_a_language_model_there_is_no_gateway_to_it() -> None:
+    values = stack("cloud", models=None).one("helm.sh/v4:Chart", "operator").inputs["values"]
+    assert values["models"] == {"enabled": False}
+
+
+def test_values_change_what_they_name_and_nothing_beside() -> None:
+    given = yaml.safe_load((ROOT / "Pulumi.cloud.yaml").read_text())["config"]
+    operator = given["voicefleet:cloud"]["operator"] | {
+        "values": {"portal": {"mailSecret": "mail"}}
+    }
+    portal = (
+        stack("cloud", operator=operator)
+        .one("helm.sh/v4:Chart", "operator")
+        .inputs["values"]["portal"]
+    )
+    assert portal["mailSecret"] == "mail"
+    assert portal["image"]["repository"] == operator["portalImage"]
+
+
 @pytest.mark.parametrize(
     ("name", "address"),
     [

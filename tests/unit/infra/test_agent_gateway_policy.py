@@ -1,4 +1,5 @@
-"""Who reaches the agent gateway's pod, and whom it reaches, by the NetworkPolicies of both ends."""
+"""Who reaches the agent gateway's and the models' pods, and whom they reach, by the NetworkPolicies
+of both ends."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def agents_policy() -> dict[str, Any]:
 def namespaces() -> dict[str, dict[str, str]]:
     """The client's has the operator's labels; every one has its name's."""
     own = objects.namespace(Mark("vf-1", CLIENT, "shop", "teeth"))["metadata"]["labels"]
-    names = (CLIENT, SYSTEM_NAMESPACE, "kube-system", "shop")
+    names = (CLIENT, SYSTEM_NAMESPACE, "voicefleet-models", "kube-system", "shop")
     found = {name: {"kubernetes.io/metadata.name": name} for name in names}
     return found | {CLIENT: found[CLIENT] | own}
 
@@ -42,6 +43,8 @@ def namespaces() -> dict[str, dict[str, str]]:
 GATEWAY = Place(
     "10.42.0.9", SYSTEM_NAMESPACE, {"app.kubernetes.io/name": "voicefleet-agent-gateway"}
 )
+MODELS = Place("10.42.0.8", SYSTEM_NAMESPACE, {"app.kubernetes.io/name": "voicefleet-models"})
+LANGUAGE = Place("10.42.0.6", "voicefleet-models", {"app.kubernetes.io/name": "models"})
 AGENT = Place("10.42.0.11", CLIENT, objects.unit_labels(CLIENT, Slot.BLUE))
 OPERATOR = Place("10.42.0.4", SYSTEM_NAMESPACE, {"app.kubernetes.io/name": "voicefleet-operator"})
 DNS = Place("10.42.0.2", "kube-system", {"k8s-app": "kube-dns"})
@@ -58,6 +61,10 @@ MAY: Sequence[tuple[Place, Place, int, str]] = [
     (GATEWAY, API_SERVER, 6443, "TCP"),
     (GATEWAY, DNS, 53, "UDP"),
     (GATEWAY, DNS, 53, "TCP"),
+    *((GATEWAY, MODELS, port, "TCP") for port in (8081, 8082, 8083)),
+    (MODELS, LANGUAGE, 11434, "TCP"),
+    (MODELS, STRANGER, 443, "TCP"),
+    (MODELS, DNS, 53, "UDP"),
 ]
 MUST_NOT: Sequence[tuple[Place, Place, int, str]] = [
     (AGENT, GATEWAY, 8080, "TCP"),
@@ -67,13 +74,22 @@ MUST_NOT: Sequence[tuple[Place, Place, int, str]] = [
     (GATEWAY, AGENT, 8081, "TCP"),
     (GATEWAY, STRANGER, 25, "TCP"),
     (GATEWAY, LIVEKIT, 6379, "TCP"),
+    (GATEWAY, MODELS, 8084, "TCP"),
+    *((AGENT, MODELS, port, "TCP") for port in (8081, 8082, 8083)),
+    (OPERATOR, MODELS, 8081, "TCP"),
+    (SHOP, MODELS, 8081, "TCP"),
+    (MODELS, API_SERVER, 6443, "TCP"),
+    (MODELS, AGENT, 8081, "TCP"),
 ]
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
-    own = yaml.safe_load((DEPLOY / "gateway" / "networkpolicy.yaml").read_text())
-    return Cluster(namespaces(), [own, agents_policy()])
+    own = [
+        yaml.safe_load((DEPLOY / name / "networkpolicy.yaml").read_text())
+        for name in ("gateway", "models")
+    ]
+    return Cluster(namespaces(), [*own, agents_policy()])
 
 
 @pytest.mark.parametrize("way", MAY)

@@ -49,6 +49,13 @@ GATEWAY = Recipe(
     port=8443,
     proof="voicefleet_gateway.__main__",
 )
+MODELS = Recipe(
+    "models",
+    beside=("crds",),
+    port=8081,
+    proof="voicefleet_models.stt, voicefleet_models.tts, voicefleet_models.upstreams, piper",
+    config=("--env=HF_HUB_OFFLINE=1",),
+)
 OPERATOR = Recipe(
     "operator",
     beside=("crds",),
@@ -71,4 +78,4 @@ SANDBOX = Recipe(
     # The carrier's switch, which is the local platform's.
     without=("sippy", "elperiodic", "pycryptodome"),
 )
-RECIPES = {recipe.room: recipe for recipe in (AGENT, GATEWAY, OPERATOR, PORTAL, SANDBOX)}
+RECIPES = {recipe.room: recipe for recipe in (AGENT, GATEWAY, MODELS, OPERATOR, PORTAL, SANDBOX)}

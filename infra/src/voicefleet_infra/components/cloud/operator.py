@@ -1,5 +1,5 @@
-"""Operator, agent gateway and portal, by our own Helm chart, rendered object by object so that the
-policies see each."""
+"""Operator, agent gateway, portal and models, by our own Helm chart, rendered object by object so
+that the policies see each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from voicefleet_infra.components.cloud.objects import SYSTEM, limits, within
+from voicefleet_infra.components.mergepatch import merged
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """What agents' open questions are answered by, and who passes them on, with speech beside."""
+
+    image: str
+    """Of the gateways to models, without its tag."""
+    provider: str
+    """Base address of an OpenAI-compatible server in the cluster."""
+    port: int
+    """Its."""
+    model: str
 
 
 @dataclass(frozen=True)
@@ -33,9 +47,11 @@ class OperatorArgs:
     """ws:// address."""
     livekit_secret: str
     """With its key, in `voicefleet-system`."""
+    language_model: LanguageModel | None
+    """None: agents have neither it nor our speech, but vendors'."""
     log_level: str = "INFO"
     values: Mapping[str, Any] = field(default_factory=dict)
-    """More of the chart's values; what is here wins."""
+    """Changes to the chart's values, as a JSON Merge Patch (RFC 7396)."""
 
 
 class Operator(pulumi.ComponentResource):
@@ -53,23 +69,44 @@ class Operator(pulumi.ComponentResource):
             name="voicefleet",
             chart=args.chart,
             namespace=SYSTEM,
-            values={
-                "image": {"repository": args.image, "tag": args.tag},
-                "agent": {"image": {"repository": args.agent_image, "tag": args.tag}},
-                "settings": {"LOG_LEVEL": args.log_level},
-                "resources": limits("1", "512Mi"),
-                "agentGateway": {
-                    "enabled": True,
-                    "image": {"repository": args.gateway_image, "tag": args.tag},
-                    "livekit": {"url": args.livekit, "secret": args.livekit_secret},
-                    "resources": limits("1", "256Mi"),
-                },
-                "portal": {
-                    "image": {"repository": args.portal_image, "tag": args.tag},
-                    "resources": limits("1", "512Mi"),
-                },
-                **args.values,
-            },
+            values=merged(_values(args), args.values),
             opts=within(self, opts),
         )
         self.register_outputs({"namespace": self.namespace})
+
+
+def _values(args: OperatorArgs) -> dict[str, Any]:
+    return {
+        "image": {"repository": args.image, "tag": args.tag},
+        "agent": {"image": {"repository": args.agent_image, "tag": args.tag}},
+        "settings": {"LOG_LEVEL": args.log_level},
+        "resources": limits("1", "512Mi"),
+        "agentGateway": {
+            "enabled": True,
+            "image": {"repository": args.gateway_image, "tag": args.tag},
+            "livekit": {"url": args.livekit, "secret": args.livekit_secret},
+            "resources": limits("1", "256Mi"),
+        },
+        "portal": {
+            "image": {"repository": args.portal_image, "tag": args.tag},
+            "resources": limits("1", "512Mi"),
+        },
+        "models": _models(args.language_model, args.tag),
+    }
+
+
+def _models(wanted: LanguageModel | None, tag: str) -> dict[str, Any]:
+    if wanted is None:
+        return {"enabled": False}
+    return {
+        "enabled": True,
+        "image": {"repository": wanted.image, "tag": tag},
+        "settings": {"languageModel": {"provider": wanted.provider, "model": wanted.model}},
+        "egressPorts": [{"port": wanted.port}],
+        # As many threads as the chart's settings have.
+        "resources": {
+            "stt": limits("2", "1536Mi"),
+            "tts": limits("2", "1Gi"),
+            "llm": limits("1", "512Mi"),
+        },
+    }

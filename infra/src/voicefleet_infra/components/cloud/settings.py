@@ -118,6 +118,8 @@ class OperatorSettings(_Settings):
     agent_image: str
     gateway_image: str
     portal_image: str
+    models_image: str
+    """Used where there are `models`."""
     tag: str = Field(pattern=r"^\w[\w.-]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     values: dict[str, Any] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from voicefleet_infra import services
 from voicefleet_infra.cluster import fleet, vendor_secrets
 from voicefleet_infra.components.homelab.programs import Lab, Programs
 from voicefleet_infra.components.kubernetes import AccountKubeconfig, Manifest
+from voicefleet_infra.components.mergepatch import merged
 from voicefleet_infra.tools import repository
 
 
@@ -87,16 +88,3 @@ def _objects(*places: str) -> list[dict[str, Any]]:
         for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
             found += [made for made in yaml.safe_load_all(file.read_text()) if made]
     return [made for made in found if made["kind"] != "Kustomization"]
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """JSON Merge Patch (RFC 7396): None removes, a list is replaced as a whole."""
-    if not isinstance(patch, Mapping):
-        return patch
-    kept = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            kept.pop(key, None)
-        else:
-            kept[key] = merged(kept.get(key), value)
-    return kept
