@@ -5,9 +5,10 @@ set -uo pipefail
 run=(.venv/bin/python -m pytest --durations=25)
 failed=0
 
-pods=(tests/e2e/deploy tests/e2e/runtime tests/e2e/cluster)
-calls=(tests/e2e/platform tests/integration/voice tests/integration/bench tests/integration/carrier
-  tests/integration/sip tests/integration/infra/test_sip_media.py)
+pods=(tests/e2e/deploy tests/e2e/cluster
+  tests/e2e/runtime/test_{agent_gateway,home_lab,podman_stack,process_runtime}.py)
+calls=(tests/e2e/platform tests/e2e/runtime/test_podman_runtime.py
+  tests/integration/{voice,bench,carrier,sip} tests/integration/infra/test_sip_media.py)
 apart=("${pods[@]}" "${calls[@]}" tests/chaos)
 
 matrix=$(mktemp)
