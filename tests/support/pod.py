@@ -48,19 +48,6 @@ class Pod:
             for path, text in self._files(volume, config_maps or {}).items():
                 (folder / volume["name"] / path).write_text(text)
 
-    def _files(self, volume: Object, config_maps: Texts) -> dict[str, str]:
-        if source := volume.get("secret"):
-            name = source["secretName"]
-            if name not in self._secrets and source.get("optional"):
-                return {}
-            data = self._secrets[name]
-        elif source := volume.get("configMap"):
-            data = config_maps[source["name"]]
-        else:
-            return {}
-        items = source.get("items", [{"key": key, "path": key} for key in data])
-        return {item["path"]: data[item["key"]] for item in items}
-
     def __enter__(self) -> Self:
         for container in self.spec["containers"]:
             self._processes[container["name"]] = self._start(container)
@@ -104,6 +91,16 @@ class Pod:
     def log(self, name: str) -> str:
         """What a container has said."""
         return (self._folder / f"{name}.log").read_text()
+
+    def _files(self, volume: Object, config_maps: Texts) -> dict[str, str]:
+        if source := volume.get("secret"):
+            data = self._secrets[source["secretName"]]
+        elif source := volume.get("configMap"):
+            data = config_maps[source["name"]]
+        else:
+            return {}
+        items = source.get("items", [{"key": key, "path": key} for key in data])
+        return {item["path"]: data[item["key"]] for item in items}
 
     def _start(self, container: Object) -> subprocess.Popen[bytes]:
         room = container["image"].rpartition("/")[2].partition(":")[0].removeprefix("voicefleet-")

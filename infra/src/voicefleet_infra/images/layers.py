@@ -14,7 +14,8 @@ from pathlib import Path
 
 PYTHON = "/usr/bin/python3.11"
 SUITE = "bookworm"
-DEBIAN_PACKAGES = ("python3.11", "libstdc++6", "base-files", "netbase")
+# libgomp1 is for llama.cpp, which the models' image has.
+DEBIAN_PACKAGES = ("python3.11", "libstdc++6", "libgomp1", "base-files", "netbase")
 PREFIX = "/opt/voicefleet"
 # Debian's own bundle is made when its package is configured, which none here is.
 CERTIFICATES = f"--env=SSL_CERT_FILE={PREFIX}/lib/certifi/cacert.pem"
