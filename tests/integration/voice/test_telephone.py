@@ -12,9 +12,10 @@ import json
 import re
 import shutil
 import wave
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,15 +150,18 @@ async def test_a_telephone_s_keys_are_understood(line: Line, tmp_path: Path) -> 
     assert spoken[-1] == ("Agent", "May I have your name, please?")
 
 
-async def carried(line: Line, carrier: Carrier, *, after: float) -> dict[str, Any]:
-    """A call over that carrier, in which the caller asks for a person; its record."""
+async def carried(
+    line: Line, carrier: Carrier, until: Callable[[], Awaitable[None]]
+) -> dict[str, Any]:
+    """A call over that carrier, in which the caller asks for a person, and stays on the line until
+    then; its record."""
     platform = line.platform
     await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
     try:
         await asyncio.sleep(2)
         await carrier.press("0")
         asked = await asyncio.wait_for(carrier.asked.get(), 20)
-        await asyncio.sleep(after)
+        await until()
     finally:
         await carrier.hang_up()
     await line.agent.logged("CallEnded")
@@ -166,7 +170,8 @@ async def carried(line: Line, carrier: Carrier, *, after: float) -> dict[str, An
 
 
 async def test_the_carrier_connects_the_caller(line: Line) -> None:
-    left = await carried(line, Carrier("202 Accepted", "200 OK"), after=3)
+    ended = partial(line.agent.logged, "CallEnded")
+    left = await carried(line, Carrier("202 Accepted", "200 OK"), ended)
     assert (left["outcome"], left["transferredTo"]) == ("Transferred", OWNER)
     assert left["ended"] == "transferred"
 
@@ -178,7 +183,7 @@ async def test_the_carrier_connects_the_caller(line: Line) -> None:
 async def test_who_is_not_connected_is_offered_a_message(
     line: Line, answer: str, result: str
 ) -> None:
-    left = await carried(line, Carrier(answer, result), after=4)
+    left = await carried(line, Carrier(answer, result), partial(asyncio.sleep, 6))
     assert said(left)[-1] == ("Agent", UNREACHED)
     assert left.get("transferredTo") is None
     assert (left["outcome"], left["ended"]) == ("HungUp", "caller left")
