@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -85,6 +85,9 @@ class Watcher(threading.Thread):
                 registry=self._registry,
                 clusterwide=True,
                 standalone=True,
+                # For its peers, of which there are none. By itself it would look up the user's
+                # name, and a container need not have one.
+                identity=cast(Any, "voicefleet"),
                 stop_flag=self._stop_flag,
             )
         except Exception:

@@ -221,6 +221,9 @@ def container_request(pod: str, props: Properties) -> dict[str, Any]:
         # A first process that hands signals on; where it would not be the first, nothing is needed.
         **({"pidns": {"nsmode": "host"}} if props["sees_processes"] else {"init": True}),
         "read_only_filesystem": True,
+        # Podman's entry for the user in /etc/passwd is gone after a reboot: who would need it then
+        # finds out at once.
+        "manage_password": False,
         "no_new_privileges": True,
         "cap_drop": ["ALL"],
         "resource_limits": {
