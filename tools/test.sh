@@ -18,7 +18,7 @@ trap 'kill "$prover" 2>/dev/null; rm -f "$matrix"' EXIT
 
 "${run[@]}" "${pods[@]}" || failed=1
 # Those that take longest begin, and none is waited for at the end.
-"${run[@]}" tests/property tests "${apart[@]/#/--ignore=}" \
+"${run[@]}" tests/{property,integration,unit,e2e} "${apart[@]/#/--ignore=}" \
   --numprocesses=3 --dist=loadfile --no-loadscope-reorder || failed=1
 echo "waiting for the crash matrix"
 wait "$prover" || failed=1
