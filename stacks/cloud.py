@@ -19,7 +19,7 @@ from voicefleet_infra.components.cloud.cluster import Cluster, ClusterArgs
 from voicefleet_infra.components.cloud.fleet import fleet
 from voicefleet_infra.components.cloud.gpu import Gpus, GpusArgs
 from voicefleet_infra.components.cloud.livekit import LiveKit, LiveKitArgs
-from voicefleet_infra.components.cloud.models import PORTS, Models, ModelsArgs
+from voicefleet_infra.components.cloud.models import Models, ModelsArgs
 from voicefleet_infra.components.cloud.names import Names, NamesArgs
 from voicefleet_infra.components.cloud.objects import SYSTEM
 from voicefleet_infra.components.cloud.operator import LanguageModel, Operator, OperatorArgs
@@ -81,8 +81,7 @@ def program() -> None:
         gpus = Gpus("gpus", GpusArgs(settings.on_k3s, settings.gpu_driver), after())
         models = Models("models", ModelsArgs(**settings.models.model_dump()), after(gpus))
         pulumi.export("languageModel", {"provider": models.url, "model": models.model})
-        port = PORTS[settings.models.engine]
-        language_model = LanguageModel(wanted.models_image, models.url, port, models.model)
+        language_model = LanguageModel(wanted.models_image, models.url, models.model)
         installed.append(models)
     if settings.postgresql:
         arguments = PostgresqlArgs(**settings.postgresql.model_dump())

@@ -14,12 +14,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from support.helm import Object
+from support.helm import Object, Objects
 from support.ports import free_port
 from voicefleet_infra.images import RECIPES
+from voicefleet_infra.pki import Authority
 
 Texts = dict[str, dict[str, str]]
 """By an object's name and a key."""
+
+
+def pod_of(manifests: Objects, name: str) -> Object:
+    """A Deployment's."""
+    spec: Object = manifests["Deployment", name]["spec"]["template"]["spec"]
+    return spec
+
+
+def gateway_secrets(authority: Authority, key: str) -> Texts:
+    """The agent gateway's; `key` is the one that clients' tokens are signed with."""
+    certificate, private = authority.issue("gateway")
+    return {
+        "livekit": {"apiKey": "voicefleet", "apiSecret": "s" * 48},
+        "voicefleet-clients-key": {"key": key},
+        "voicefleet-agent-gateway-tls": {
+            "tls.crt": certificate.read_text(),
+            "tls.key": private.read_text(),
+        },
+    }
 
 
 class Pod:

@@ -14,7 +14,7 @@ import pytest
 from support.controlplane import ROOT, ControlPlane
 from support.helm import DEPLOY, Object, kustomized
 from support.manifests import voice_client
-from support.pod import Pod
+from support.pod import Pod, gateway_secrets, pod_of
 from support.portal import record
 from voicefleet_api import tokens
 from voicefleet_api.calls import CallRecord
@@ -53,26 +53,15 @@ def authority(tmp_path: Path) -> Authority:
 def spec(tmp_path: Path) -> Object:
     """The pod's."""
     (tmp_path / "overlay").mkdir()
-    found = kustomized(tmp_path / "overlay", "gateway")
-    made: Object = found["Deployment", "voicefleet-agent-gateway"]["spec"]["template"]["spec"]
-    return made
+    return pod_of(kustomized(tmp_path / "overlay", "gateway"), "voicefleet-agent-gateway")
 
 
 @pytest.fixture
 def pod(spec: Object, cluster: ControlPlane, authority: Authority, tmp_path: Path) -> Iterator[Pod]:
     """Running; its account's token is not there yet."""
-    certificate, key = authority.issue("gateway")
-    secrets = {
-        "livekit": {"apiKey": "voicefleet", "apiSecret": "s" * 48},
-        "voicefleet-clients-key": {"key": KEY},
-        "voicefleet-agent-gateway-tls": {
-            "tls.crt": certificate.read_text(),
-            "tls.key": key.read_text(),
-        },
-    }
     host, _, port = cluster.server.removeprefix("https://").rpartition(":")
     env = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
-    with Pod(spec, secrets, tmp_path / "pod", env=env) as running:
+    with Pod(spec, gateway_secrets(authority, KEY), tmp_path / "pod", env=env) as running:
         yield running
 
 

@@ -15,8 +15,8 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from support.helm import Object, Objects, kustomized
-from support.pod import Pod
+from support.helm import Objects, kustomized
+from support.pod import Pod, gateway_secrets, pod_of
 from support.speech import says, speak
 from support.stack import until
 from voicefleet_api import tokens
@@ -59,12 +59,6 @@ async def language() -> AsyncIterator[LanguageModel]:
         yield model
 
 
-def pod_of(manifests: Objects, name: str) -> Object:
-    """A Deployment's."""
-    spec: Object = manifests["Deployment", name]["spec"]["template"]["spec"]
-    return spec
-
-
 @pytest.fixture
 async def models(manifests: Objects, language: LanguageModel, tmp_path: Path) -> AsyncIterator[Pod]:
     """Running, with the language model that the ConfigMap names, but for where it is."""
@@ -91,15 +85,7 @@ async def models(manifests: Objects, language: LanguageModel, tmp_path: Path) ->
 def agent(manifests: Objects, models: Pod, tmp_path: Path) -> Iterator[httpx.AsyncClient]:
     """Who asks as a client's agent does: the gateway, with its token."""
     authority = Authority(tmp_path / "pki")
-    certificate, key = authority.issue("gateway")
-    secrets = {
-        "livekit": {"apiKey": "voicefleet", "apiSecret": "s" * 48},
-        "voicefleet-clients-key": {"key": KEY},
-        "voicefleet-agent-gateway-tls": {
-            "tls.crt": certificate.read_text(),
-            "tls.key": key.read_text(),
-        },
-    }
+    secrets = gateway_secrets(authority, KEY)
     spec = pod_of(manifests, "voicefleet-agent-gateway")
     alone = {**spec, "containers": [c for c in spec["containers"] if c["name"] == "agent-gateway"]}
     trust = ssl.create_default_context(cafile=str(authority.certificate))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -21,9 +22,7 @@ class LanguageModel:
     image: str
     """Of the gateways to models, without its tag."""
     provider: str
-    """Base address of an OpenAI-compatible server in the cluster."""
-    port: int
-    """Its."""
+    """Base address of an OpenAI-compatible server in the cluster, with its port."""
     model: str
 
 
@@ -102,7 +101,7 @@ def _models(wanted: LanguageModel | None, tag: str) -> dict[str, Any]:
         "enabled": True,
         "image": {"repository": wanted.image, "tag": tag},
         "settings": {"languageModel": {"provider": wanted.provider, "model": wanted.model}},
-        "egressPorts": [{"port": wanted.port}],
+        "egressPorts": [{"port": urlsplit(wanted.provider).port}],
         # As many threads as the chart's settings have.
         "resources": {
             "stt": limits("2", "1536Mi"),
