@@ -14,7 +14,7 @@ RUNTIME ?=
 
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml) tools/bootstrap.sh
 	@tools/bootstrap.sh
