@@ -98,8 +98,14 @@ class Piper:
     def speak(self, text: str) -> Iterator[bytes]:
         self.load()
         assert self._voice is not None
-        for chunk in self._voice.synthesize(text):
-            yield chunk.audio_int16_bytes
+        for sentence in self._voice.phonemize(text):
+            loudest = 0.0
+            for clause in clauses("".join(sentence), len(sentence)):
+                ids = self._voice.phonemes_to_ids(list(clause))
+                samples = np.ravel(self._voice.phoneme_ids_to_audio(ids))
+                # As loud as its beginning: each for itself would be shouted as loud as it can be.
+                loudest = max(loudest, float(np.abs(samples).max()))
+                yield (samples / (loudest or 1.0) * 32767).astype("<i2").tobytes()
 
 
 class KokoroModel:

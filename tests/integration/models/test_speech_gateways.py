@@ -85,9 +85,15 @@ def test_what_is_likely_decides_between_readings(gateways: Gateways, spoken: Sam
     assert best == {"Stephen": "Ask for Stephen.", "Steven": "Ask for Steven."}
 
 
-def test_the_first_sentence_is_not_held_up_by_the_next(gateways: Gateways) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join([SENTENCE, "And then I would like to ask about your prices."] * 2),
+        "The name is Ann Lee, the number is five five five, zero one four two, and you rent it.",
+    ],
+)
+def test_the_first_words_are_not_held_up_by_the_next(gateways: Gateways, text: str) -> None:
     client = gateways.client("tts", "vc-one")
-    text = " ".join([SENTENCE, "And then I would like to ask about your prices."] * 2)
     with client.stream("POST", "/v1/speech", json={"text": text}) as answer:
         chunks = [len(chunk) for chunk in answer.iter_raw()]
     assert len(chunks) >= 4
