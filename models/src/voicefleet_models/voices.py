@@ -102,7 +102,8 @@ class Piper:
             loudest = 0.0
             for clause in clauses("".join(sentence), len(sentence)):
                 ids = self._voice.phonemes_to_ids(list(clause))
-                samples = np.ravel(self._voice.phoneme_ids_to_audio(ids))
+                samples = self._voice.phoneme_ids_to_audio(ids)
+                assert not isinstance(samples, tuple)  # as only with alignments
                 # As loud as its beginning: each for itself would be shouted as loud as it can be.
                 loudest = max(loudest, float(np.abs(samples).max()))
                 yield (samples / (loudest or 1.0) * 32767).astype("<i2").tobytes()

@@ -32,18 +32,18 @@ def stripe(sandbox: Sandbox, guard: Guard) -> StripeDriver:
 async def test_a_thousand_refusals_do_not_arrive_and_an_answer_closes_the_circuit(
     sandbox: Sandbox,
 ) -> None:
-    driver, other = twilio(sandbox, Guard("twilio", failures=5, pause=1)), twilio(sandbox, Guard())
+    driver, other = twilio(sandbox, Guard("twilio", failures=5, pause=5)), twilio(sandbox, Guard())
     await sandbox.fault("error", vendor="twilio", status=503, method="DELETE", times=5)
     for _ in range(5):
         with pytest.raises(Ambiguous):
             await driver.release_number("PN1")
     async with sandbox.watched() as requests:
         for _ in range(1000):
-            with pytest.raises(VendorDown):
+            with pytest.raises(VendorDown) as refused:
                 await driver.release_number("PN1")
         await other.inventory()
     assert {r["method"] for r in requests} == {"GET"}
-    await asyncio.sleep(1)
+    await asyncio.sleep(refused.value.retry_after)
     await driver.release_number("PN1")
     await driver.inventory()
     await driver.close()
