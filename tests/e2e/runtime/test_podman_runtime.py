@@ -256,11 +256,14 @@ async def test_a_new_spec_replaces_the_pod_and_keeps_the_volume(
     assert volume == podman(
         "volume", "inspect", "--format", "{{.CreatedAt}}", f"vf-{spec.client_id}"
     )
-    # Stopped by hand: not whole any more, so the next apply starts it.
+    # Stopped, as by a reboot, after which rootless Podman 4 starts a pod without its ports.
+    pod = "pod", "inspect", "--format", "{{.ID}}", f"vf-{spec.client_id}"
+    stopped = podman(*pod)
     podman("pod", "stop", "-t", "3", f"vf-{spec.client_id}")
     assert (await runtime.list())[spec.client_id].spec_hash == ""
     await runtime.apply(larger)
     assert (await runtime.list())[spec.client_id].running
+    assert podman(*pod) != stopped
 
 
 async def test_a_pod_is_confined(

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bench.machine import Machine
-from voicefleet_api.quality import JITTER_MS, MISSING_PERCENT, diagnose
+from voicefleet_api.quality import JITTER_MS, MISSING_PERCENT, ROUND_TRIP_MS, diagnose
 from voicefleet_cli.load import Load
 
 pytestmark = pytest.mark.integration
@@ -31,10 +31,12 @@ async def test_a_call_on_one_machine_has_a_good_line() -> None:
     (record,) = client.portal.records.values()
     line = record.quality
     assert line is not None
-    assert line.lost_percent == line.sent_lost_percent == 0
+    # By the limits of the diagnosis: a busy machine's line is less than perfect, too.
+    assert 0 <= line.lost_percent < MISSING_PERCENT
+    assert 0 <= line.sent_lost_percent < MISSING_PERCENT
     assert 0 <= line.concealed_percent < MISSING_PERCENT
     assert 0 <= line.jitter_ms < JITTER_MS
     assert line.round_trip_ms is not None
-    assert 0 < line.round_trip_ms < 100
-    assert 4 < line.mos < 4.5
+    assert 0 < line.round_trip_ms < ROUND_TRIP_MS
+    assert 3.5 < line.mos < 4.5
     assert diagnose(record) == []

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import shutil
 import threading
 from collections.abc import Callable
@@ -48,8 +47,6 @@ from voicefleet_operator.planning.observed import (
     client_of,
     unit_id,
 )
-
-logger = logging.getLogger(__name__)
 
 RECIPE = "podman/3"
 """Raise it when the units below are made otherwise: running ones are then replaced."""
@@ -145,7 +142,7 @@ class PodmanRuntime:
 
     def _unit(self, unit: str, container: dict[str, Any], health: AgentHealth | None) -> AgentUnit:
         ghost = _is_ghost(container)
-        running = not container["IsInfra"] and container["State"] == "running" and not ghost
+        running = not container["IsInfra"] and _runs(container)
         message = ""
         if ghost:
             message = "The agent's process is gone, and Podman has not noticed"
@@ -170,9 +167,10 @@ class PodmanRuntime:
         wanted = self.spec_hash(spec)
         there = self._containers().get(spec.unit_id)
         if there is not None and not there["IsInfra"]:
-            whole = there["Labels"].get(LABEL_SPEC) == wanted
-            if whole and not _is_ghost(there) and self._start(name):
+            if there["Labels"].get(LABEL_SPEC) == wanted and _runs(there):
                 return
+            # One that has stopped is made anew, not started: after a reboot rootless Podman 4
+            # starts a pod without the ports that it publishes.
             self._podman.stop(f"/containers/{name}-agent/stop")
         # What an earlier attempt or an earlier spec has left; the volume stays.
         self._clear(spec.unit_id)
@@ -270,15 +268,6 @@ class PodmanRuntime:
             },
         )
         self._podman.post(f"/pods/{name}/start")
-
-    def _start(self, name: str) -> bool:
-        """Start a pod that is whole; False where it does not, and is better made anew."""
-        try:
-            self._podman.post(f"/pods/{name}/start")
-        except Ambiguous as error:
-            logger.warning("pod %s does not start: %s", name, error.message)
-            return False
-        return True
 
     def _remove(self, unit: str) -> None:
         name = _name(unit)
@@ -406,12 +395,15 @@ def _labelled(label: str) -> str:
     return json.dumps({"label": [label]})
 
 
+def _runs(container: dict[str, Any]) -> bool:
+    return container["State"] == "running" and not _is_ghost(container)
+
+
 def _is_ghost(container: dict[str, Any]) -> bool:
     """Whether Podman believes a container to run whose first process is gone.
 
     It hears of the end from the container's monitor, and from nobody where that was killed too
-    (a machine out of memory, or one that crashed and has /run on its disk). Asked to start such a
-    container it does nothing.
+    (a machine out of memory, or one that crashed and has /run on its disk).
     """
     return container["State"] == "running" and not Path(f"/proc/{container['Pid']}").exists()
 
