@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pulumi
@@ -36,15 +36,34 @@ from voicefleet_infra.platform import Platform
 FIELD_MANAGER = "voicefleet-pulumi"
 _READY_SECONDS = 120.0
 _WAIT_SECONDS = 240
+_RUN_SECONDS = _WAIT_SECONDS + 60
+"""Of one kubectl, which itself waits for ever for a server that does not answer."""
+
+
+_Done = subprocess.CompletedProcess[str]
+
+
+def _served(done: _Done) -> bool:
+    """Not while the API server has yet to find the kinds that its admission policies refer to."""
+    return POLICIES_UNREAD not in done.stderr
+
+
+def _succeeded(done: _Done) -> bool:
+    return not done.returncode
 
 
 class _Kubectl:
     def __init__(self, kubeconfig: str) -> None:
         self._kubeconfig = kubeconfig
 
-    def __call__(self, *words: str, objects: Sequence[Properties] = ()) -> str:
+    def __call__(
+        self,
+        *words: str,
+        objects: Sequence[Properties] = (),
+        until: Callable[[_Done], bool] = _served,
+    ) -> str:
         """Run it on `objects` (by stdin: nothing secret shows); raises `KubectlFailed`."""
-        done = self._run(words, objects)
+        done = self._run(words, objects, until)
         if done.returncode:
             raise KubectlFailed(f"kubectl {words[0]}: {done.stderr.strip()}")
         return done.stdout
@@ -52,35 +71,31 @@ class _Kubectl:
     def differs(self, objects: Sequence[Properties]) -> bool:
         """Whether an apply would change any of them, as the API server sees it."""
         words = ("diff", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
-        done = self._run((*words, "-f", "-"), objects)
+        done = self._run((*words, "-f", "-"), objects, _served)
         if done.returncode > 1:
             raise KubectlFailed(f"kubectl diff: {done.stderr.strip()}")
         return bool(done.returncode)
 
     def ready(self) -> None:
         """Wait for the API server."""
-        deadline = time.monotonic() + _READY_SECONDS
-        while True:
-            try:
-                self("get", "--raw", "/readyz")
-            except KubectlFailed:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.3)
-            else:
-                return
+        self("get", "--raw", "/readyz", until=_succeeded)
 
     def _run(
-        self, words: Sequence[str], objects: Sequence[Properties]
-    ) -> subprocess.CompletedProcess[str]:
+        self, words: Sequence[str], objects: Sequence[Properties], until: Callable[[_Done], bool]
+    ) -> _Done:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         command = [kubectl_path(), f"--kubeconfig={self._kubeconfig}", *words]
         deadline = time.monotonic() + _READY_SECONDS
         while True:
-            done = subprocess.run(command, input=text, capture_output=True, text=True)
-            if POLICIES_UNREAD not in done.stderr or time.monotonic() > deadline:
+            try:
+                done = subprocess.run(
+                    command, input=text, capture_output=True, text=True, timeout=_RUN_SECONDS
+                )
+            except subprocess.TimeoutExpired as error:
+                raise KubectlFailed(f"kubectl {words[0]}: no answer in {_RUN_SECONDS} s") from error
+            if until(done) or time.monotonic() > deadline:
                 return done
-            time.sleep(1)
+            time.sleep(0.5)
 
 
 class _ManifestProvider(ResourceProvider):
