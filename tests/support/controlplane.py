@@ -105,7 +105,7 @@ class ControlPlane:
             time.sleep(0.1)
 
     def _wait_for_namespace(self, name: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + _READY_SECONDS
         while True:
             try:
                 self.kubectl("get", "namespace", name)

@@ -65,7 +65,7 @@ class LiveKit:
             self.process = subprocess.Popen(
                 [binary, "--config", str(config)], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 90
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
                 return

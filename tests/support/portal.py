@@ -67,7 +67,7 @@ class Portal:
             transport=httpx.AsyncHTTPTransport(uds=str(self.folder / "portal.sock")),
             base_url="http://portal",
             headers={"Authorization": f"Bearer {tokens.mint(KEY, client)}"},
-            timeout=10,
+            timeout=60,
         )
 
     async def put(self, call: CallRecord) -> httpx.Response:
@@ -122,7 +122,7 @@ async def portal(
     try:
         line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
         port = json.loads(line)["port"]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as people:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as people:
             for _ in range(200):
                 try:
                     await people.get("/api/clients")

@@ -51,7 +51,7 @@ class Radicale:
                 *(w for o in options.items() for w in o),
             ]
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 0.2).close()
@@ -75,7 +75,7 @@ class Radicale:
             {"Authorization": f"Basic {secret}", **headers},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return str(answer.read().decode())
 
     def put(self, name: str, *lines: str) -> None:

@@ -31,7 +31,7 @@ from voicefleet_infra.service import Service
 
 ANSWERED, UNATTENDED, UNKNOWN = "+14155550100", "+14155550101", "+14155550102"
 _ROOM = "answered"
-_READY_SECONDS = 30.0
+_READY_SECONDS = 90.0
 
 
 class SipLab:

@@ -156,7 +156,7 @@ def call_out(
     with host.inside():
         done = subprocess.run(
             ["sipp", to, "-sf", str(file), "-s", number, "-i", host.address, "-m", "1", "-nostdin"],
-            cwd=folder, capture_output=True, text=True, timeout=30,
+            cwd=folder, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 

@@ -50,7 +50,7 @@ class Stack(ControlPlane):
             self.set_fleet()
             self.operator: subprocess.Popen[bytes] | None = None
             self._config = self._cluster.kubeconfig_of("operator")
-            self.sandbox = httpx.Client(base_url=self.platform.sandbox_url, timeout=10)
+            self.sandbox = httpx.Client(base_url=self.platform.sandbox_url, timeout=60)
         except BaseException:
             super().__exit__()
             raise
@@ -249,7 +249,7 @@ def conditions(obj: Object) -> dict[str, Object]:
     return {c["type"]: c for c in obj.get("status", {}).get("conditions", [])}
 
 
-def until(check: Callable[[], Any], otherwise: str, *, seconds: float = 30) -> Any:
+def until(check: Callable[[], Any], otherwise: str, *, seconds: float = 90) -> Any:
     """What `check` returns once it is true; fails with `otherwise`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -84,7 +84,7 @@ class Switchboard:
                 stderr=output,
                 env={**os.environ, **service.environment},
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not service.ready():
             assert time.monotonic() < deadline, log.read_text()[-2000:]
             time.sleep(0.1)

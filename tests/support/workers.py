@@ -63,7 +63,7 @@ async def at_work(platform: Platform, *names: str) -> AsyncIterator[list[Worker]
         for worker, event in zip(workers, ready, strict=True)
     ]
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(90):
             for event in ready:
                 await event.wait()
         yield workers

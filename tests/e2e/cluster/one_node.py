@@ -173,7 +173,7 @@ class OneNode(Stack):
 
         def there() -> CallRecord | None:
             path = f"/api/clients/{client_id}/calls"
-            listed = httpx.get(f"{self.platform.portal_url}{path}", timeout=10).json()["items"]
+            listed = httpx.get(f"{self.platform.portal_url}{path}", timeout=60).json()["items"]
             calls = [CallRecord.model_validate(each) for each in listed]
             return next((call for call in calls if call.caller == caller), None)
 

@@ -187,7 +187,7 @@ def test_a_caller_has_an_appointment(dentist: SpeakingPlatform, tmp_path: Path) 
         dentist.voicefleet("calls", CLIENT), capture_output=True, text=True, check=True
     )
     assert record.to_json() in json.loads(listed.stdout)
-    with httpx.Client(base_url=dentist.platform.portal_url, timeout=10) as person:
+    with httpx.Client(base_url=dentist.platform.portal_url, timeout=60) as person:
         page = person.get(f"/clients/{client_id}/calls/{call_id}").raise_for_status().text
         (folder / "page.html").write_text(page)
         for side in ("caller", "agent"):

@@ -22,7 +22,7 @@ async def test_a_process_outlives_its_operator_and_not_its_client(
     spec = make_spec()
     runtime = ProcessRuntime(tmp_path)
     await runtime.apply(spec)
-    await until(runtime, spec.client_id, lambda unit: unit.registered, 40)
+    await until(runtime, spec.client_id, lambda unit: unit.registered, 90)
     folder = tmp_path / "process" / spec.client_id
     first = json.loads((folder / "unit.json").read_text())
     assert "development only" in (await runtime.list())[spec.client_id].message
@@ -38,8 +38,8 @@ async def test_a_process_outlives_its_operator_and_not_its_client(
 
     watch = asyncio.create_task(runtime.watch(lambda _: None))
     os.kill(first["pid"], 9)
-    await until(runtime, spec.client_id, lambda unit: not unit.registered, 5)
-    await until(runtime, spec.client_id, lambda unit: unit.registered, 40)
+    await until(runtime, spec.client_id, lambda unit: not unit.registered, 60)
+    await until(runtime, spec.client_id, lambda unit: unit.registered, 90)
     second = json.loads((folder / "unit.json").read_text())
     assert second["pid"] != first["pid"]
     watch.cancel()

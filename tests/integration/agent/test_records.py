@@ -212,13 +212,13 @@ for number in range(100):
 """,
     )
     assert call.stdout is not None
-    assert call.stdout.readline() == b"on\n", call.communicate(timeout=5)
+    assert call.stdout.readline() == b"on\n", call.communicate(timeout=60)
     worker = Delivery(settings)
     async with Receiver(portal_socket(settings)) as receiver:
         await worker.deliver()
         assert receiver.calls == {}  # under way
         call.send_signal(signal.SIGKILL)
-        call.communicate(timeout=5)
+        call.communicate(timeout=60)
         await worker.deliver()
         [record] = receiver.calls.values()
         assert (record["ended"], record["success"]) == ("agent ended", False)
@@ -250,7 +250,7 @@ print("survived")
         assert time.monotonic() < deadline
         await asyncio.sleep(0)
     call.kill()
-    assert call.communicate(timeout=5)[0] == b""
+    assert call.communicate(timeout=60)[0] == b""
     spool = Spool(settings.spool)
     [call_id] = spool.recover()
     assert spool.waiting() == [call_id]
@@ -280,7 +280,7 @@ record = recorder.finish("caller left", outcome)
 print(len(record.transcript))
 """,
     )
-    out, err = call.communicate(timeout=20)
+    out, err = call.communicate(timeout=60)
     assert (out, call.returncode) == (b"20\n", 0), err
     async with Receiver(portal_socket(settings)) as receiver:
         await Delivery(settings).deliver()

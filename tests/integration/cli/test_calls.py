@@ -47,7 +47,7 @@ async def run(
         [str(COMMAND), *words, f"--home={home or running.folder}", "--namespace="],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         env=own | environment,
     )
 

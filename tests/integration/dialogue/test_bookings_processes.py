@@ -98,7 +98,7 @@ while True:
         busy.stdout.readline()
         time.sleep(0.02 * attempt)
         busy.kill()
-        said = busy.communicate(timeout=10)[0].decode().split("\n")
+        said = busy.communicate(timeout=60)[0].decode().split("\n")
         files = list((tmp_path / "events").iterdir())
         for file in files:
             assert icalendar.Calendar.from_ical(file.read_bytes()).events
@@ -131,4 +131,4 @@ with book._store.locked():
             book.cancel("any")
         assert book.is_free(KIND, NOW.replace(day=24, hour=10))  # looking needs no lock
     finally:
-        holder.communicate(timeout=10)
+        holder.communicate(timeout=60)

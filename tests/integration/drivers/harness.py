@@ -23,7 +23,7 @@ ZONE = "fleet.test"
 
 
 @contextmanager
-def running(argv: list[str], port: int, log: Path, seconds: float = 20.0) -> Iterator[None]:
+def running(argv: list[str], port: int, log: Path, seconds: float = 90.0) -> Iterator[None]:
     """A program that is up once it listens on `port`, and is ended afterwards."""
     with log.open("wb") as out:
         process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, cwd=log.parent)

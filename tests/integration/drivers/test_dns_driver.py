@@ -62,14 +62,14 @@ def by_hand(knot: Knot, change: Callable[[dns.update.UpdateMessage], None]) -> N
         ZONE, keyring=dns.tsigkeyring.from_text({"fleet": ("hmac-sha256", knot.secret)})
     )
     change(update)
-    answer = dns.query.tcp(update, "127.0.0.1", port=knot.port, timeout=5)
+    answer = dns.query.tcp(update, "127.0.0.1", port=knot.port, timeout=60)
     assert answer.rcode() == dns.rcode.NOERROR
 
 
 def resolve(knot: Knot, name: str, rtype: str) -> list[str]:
     """What the server tells the world."""
     query = dns.message.make_query(f"{name}.{ZONE}", rtype)
-    answer = dns.query.udp(query, "127.0.0.1", port=knot.port, timeout=5)
+    answer = dns.query.udp(query, "127.0.0.1", port=knot.port, timeout=60)
     return sorted(rdata.to_text() for rrset in answer.answer for rdata in rrset)
 
 

@@ -110,7 +110,7 @@ def test_a_vendor_that_is_down_does_not_keep_a_client_half_made(stack: Stack) ->
 def test_retry_goes_on_after_the_deadline(stack: Stack) -> None:
     late = {"deadlineSeconds": 10, "onFailure": "Retry"}
     stack.apply(client("stubborn", onboarding=late, telephony={"numbers": NOWHERE}))
-    until(lambda: phase(stack, "stubborn") == "Late", "it is not late", seconds=30)
+    until(lambda: phase(stack, "stubborn") == "Late", "it is not late")
     assert len(stack.subscriptions("stubborn")) == 1
     stack.patch("stubborn", {"telephony": {"numbers": numbers(1)}})
     stack.wait("stubborn", "Answering")

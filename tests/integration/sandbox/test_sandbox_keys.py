@@ -21,7 +21,7 @@ def post(world: World, key: str, path: str = "/v1/customers", **params: Any) -> 
         f"{world.url}/stripe{path}",
         data=params,
         headers={"Authorization": f"Bearer {world.stripe_key}", "Idempotency-Key": key},
-        timeout=20,
+        timeout=60,
         trust_env=False,
     )
 

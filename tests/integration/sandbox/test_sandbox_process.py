@@ -29,7 +29,7 @@ def process(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes]
     port = free_port()
     argv = [sys.executable, "-m", "voicefleet_sandbox", "--port", str(port), "--data", str(data)]
     running = subprocess.Popen([*argv, *options])
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
     try:
         deadline = time.monotonic() + 30
         while True:
@@ -109,7 +109,7 @@ def test_mail_is_taken_and_kept(tmp_path: Path) -> None:
         mail["Subject"], mail["Message-ID"] = text, f"<{text[:5]}@fleet.test>"
         mail.set_content(text)
         with process(data, f"--smtp-port={smtp}") as (_, client):
-            with smtplib.SMTP("127.0.0.1", smtp, timeout=10) as server:
+            with smtplib.SMTP("127.0.0.1", smtp, timeout=60) as server:
                 server.send_message(mail, "a@fleet.test", ["owner@one.example"])
             found = client.get("/_sandbox/mail").json()
     assert {one["messageID"] for one in found} == {"<first@fleet.test>", "<secon@fleet.test>"}

@@ -28,7 +28,7 @@ PCM = {"output_format": "pcm_16000"}
 async def vendor() -> AsyncIterator[httpx.AsyncClient]:
     async with (
         serve() as (_, url),
-        httpx.AsyncClient(base_url=f"{url}/elevenlabs", trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(base_url=f"{url}/elevenlabs", trust_env=False, timeout=60) as client,
     ):
         yield client
 
@@ -105,7 +105,7 @@ def test_pods_reach_speech_and_nothing_else() -> None:
     argv = [sys.executable, "-m", "voicefleet_sandbox", f"--port={port}"]
     running = subprocess.Popen([*argv, "--speech-host=127.0.0.2"])
     try:
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
 
             def there() -> bool:
                 try:

@@ -77,7 +77,7 @@ class World:
 
     def own(self, method: str, path: str, **kwargs: Any) -> Any:
         """Ask the sandbox itself."""
-        answer = httpx.request(method, self.url + path, timeout=20, trust_env=False, **kwargs)
+        answer = httpx.request(method, self.url + path, timeout=60, trust_env=False, **kwargs)
         assert answer.status_code < 300, answer.text
         is_json = answer.headers.get("content-type", "").startswith("application/json")
         return answer.json() if is_json else answer.text

@@ -33,7 +33,7 @@ that speech, dialogue and calendar work together."""
 
 def left_by(spool: Path, calls: int) -> CallRecord:
     """The record of the last of so many calls, once it is there."""
-    until(lambda: len(list(spool.glob("*.json"))) >= calls, "no record", seconds=20)
+    until(lambda: len(list(spool.glob("*.json"))) >= calls, "no record")
     newest = max(spool.glob("*.json"), key=lambda path: path.stat().st_mtime)
     return CallRecord.model_validate_json(newest.read_text())
 

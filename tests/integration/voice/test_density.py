@@ -91,7 +91,7 @@ async def test_calls_leave_nothing_in_memory(agent: Any, call: Any, tones: Any) 
     async def rung() -> tuple[float, int]:
         """Memory and descriptors after all have rung and hung up."""
         await ring(call, apart=0.2, talk=TALK)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(worker.children(recursive=True)) > idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         return own_mib(worker), worker.num_fds()

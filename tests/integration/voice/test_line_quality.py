@@ -24,7 +24,7 @@ async def test_a_call_on_one_machine_has_a_good_line() -> None:
         await load.add([client.number])
         await asyncio.sleep(TALK)
         await load.end()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not client.portal.records:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         await client.portal.stop()

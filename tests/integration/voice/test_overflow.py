@@ -81,7 +81,7 @@ async def kept(livekit: Switchboard) -> AsyncIterator[Portal]:
 
 async def record_of(kept: Portal, client_id: str) -> dict[str, Any]:
     """The client's one call, once it is there."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             answer = await kept.people.get(f"/api/clients/{client_id}/calls")
             items = answer.json()["items"] if answer.status_code == 200 else []

@@ -52,7 +52,7 @@ async def called(machine: TalkingMachine, folder: Path) -> Report:
     client = await machine.start_ours(CLIENT)
 
     async def record(call: str) -> CallRecord:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while call not in client.portal.records:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         return client.portal.records[call]
