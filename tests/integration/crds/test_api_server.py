@@ -101,5 +101,5 @@ def test_columns(plane: ControlPlane) -> None:
     wide, row = plane.kubectl("get", "vc", "shown", "-o", "wide").splitlines()
     for name, value in (("PROFESSION", "dentist"), ("MONTHLY COST", "$1.15"), ("REASON", "AllT")):
         assert row[wide.index(name) :].startswith(value)
-    plane.kubectl("wait", "--for=condition=Answering", "vc/shown", "--timeout=5s")
+    plane.kubectl("wait", "--for=condition=Answering", "vc/shown", "--timeout=60s")
     assert "shown" in plane.kubectl("get", "voicefleet")

@@ -32,7 +32,7 @@ def cluster(bare: ControlPlane) -> Iterator[ControlPlane]:
     """With our kinds, the portal's rights and a client."""
     ours = (str(ROOT / "crds" / "generated"), str(DEPLOY / "rbac" / "portal.yaml"))
     bare.kubectl("apply", "--server-side", "-k", ours[0])
-    bare.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    bare.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=90s")
     bare.kubectl("apply", "--server-side", "-f", ours[1])
     bare.apply(voice_client("pipeworks", business={"name": "Pipeworks"}))
     status = f'{{"status": {{"clientID": "{CLIENT}"}}}}'

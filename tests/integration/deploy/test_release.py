@@ -17,7 +17,7 @@ CRD = "voiceclients.voicefleet.dev"
 
 def install(plane: ControlPlane, *options: str) -> None:
     helm("upgrade", "--install", *RELEASE, *options, kubeconfig=plane.kubeconfig)
-    plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+    plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=90s")
 
 
 def uninstall(plane: ControlPlane) -> None:

@@ -39,7 +39,7 @@ class Upgraded(Stack):
         """What this version, or the one before, would have the cluster's owner apply."""
         base = self._previous or ROOT
         self.kubectl("apply", "--server-side", "-k", str(base / "deploy"))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=90s")
 
     def upgrade(self) -> None:
         """The new manifests first, then the new operator."""

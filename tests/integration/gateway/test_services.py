@@ -142,7 +142,7 @@ async def test_sound_comes_as_it_is_made(gateway: TestServer, voice: Voice) -> N
     token = tokens.mint(KEY, OWN)
     endpoint = Endpoint(by_gateway(address(gateway), "tts"), token)
     pieces = LocalSpeaker(endpoint, "piper/one").speak("Good morning")
-    first = await asyncio.wait_for(anext(pieces), 5)
+    first = await asyncio.wait_for(anext(pieces), 60)
     assert not voice.go_on.is_set()
     voice.go_on.set()
     assert len(first) + sum([len(piece) async for piece in pieces]) == 1280
@@ -171,7 +171,7 @@ async def test_whoever_hangs_up_is_not_worked_for(gateway: TestServer, voice: Vo
     waiting = asyncio.create_task(asked(gateway, "/services/tts/v1/slow"))
     await voice.waiting.acquire()
     waiting.cancel()
-    await asyncio.wait_for(voice.left.wait(), 5)
+    await asyncio.wait_for(voice.left.wait(), 60)
 
 
 async def test_an_answer_that_breaks_off_does_not_look_whole(
@@ -275,4 +275,4 @@ def test_a_pod_believes_the_fleets_own_certificates(tmp_path: Path) -> None:
         assert "CERTIFICATE_VERIFY_FAILED" in pod(none).stderr
     finally:
         gateway.terminate()
-        gateway.wait(10)
+        gateway.wait(60)

@@ -140,4 +140,4 @@ def test_a_retained_number_that_is_gone_does_not_keep_its_client(stack: Stack) -
     look(stack)
     stack.wait("bereft", "Ready", "False")
     stack.delete("bereft")
-    stack.kubectl("delete", "pn", "--all", "--timeout=30s")
+    stack.kubectl("delete", "pn", "--all", "--timeout=90s")

@@ -118,7 +118,7 @@ def test_the_health_rules_test_data_are_what_the_controller_says(
 
 @pytest.mark.usefixtures("states")
 def test_kubectl_waits_for_conditions_and_reasons(whole_stack: Stack) -> None:
-    wait = ("wait", "--timeout=20s")
+    wait = ("wait", "--timeout=90s")
     whole_stack.kubectl(*wait, "--for=condition=Ready", "vc/ready", "vc/suspended", "fleet/default")
     whole_stack.kubectl(*wait, "--for=condition=Stalled", "vc/stalled", "pn/failed")
     reason = '{.status.conditions[?(@.type=="Ready")].reason}'

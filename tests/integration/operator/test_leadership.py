@@ -42,7 +42,7 @@ def replicas(stack: Stack) -> Iterator[Replicas]:
         for process in running.values():
             process.send_signal(signal.SIGCONT)
             process.kill()
-            process.wait(10)
+            process.wait(60)
         stack.start_operator()
 
 
@@ -53,7 +53,7 @@ def test_the_leader_dies_and_the_other_acts(stack: Stack, replicas: Replicas) ->
     replicas["first"].kill()
     killed = time.monotonic()
     stack.apply(client("after"))
-    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 2)
+    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 4)
     print(f"taken over after {time.monotonic() - killed:.1f} s")
     stack.wait("after", "Answering")
 
@@ -61,8 +61,8 @@ def test_the_leader_dies_and_the_other_acts(stack: Stack, replicas: Replicas) ->
 def test_a_leader_that_leaves_hands_over_at_once(stack: Stack, replicas: Replicas) -> None:
     time.sleep(2)
     replicas["first"].terminate()
-    assert replicas["first"].wait(10) == 0
-    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS / 2)
+    assert replicas["first"].wait(60) == 0
+    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 0.8)
 
 
 def test_a_leader_that_slept_too_long_touches_nothing(stack: Stack, replicas: Replicas) -> None:
@@ -71,11 +71,11 @@ def test_a_leader_that_slept_too_long_touches_nothing(stack: Stack, replicas: Re
     until(stack.held, "no purchase is held")
     replicas["first"].send_signal(signal.SIGSTOP)
     stack.clear_faults()
-    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 2)
+    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 4)
     stack.wait("asleep", "Answering")
     seq, version = stack.last_request(), stack.client("asleep")["metadata"]["resourceVersion"]
     replicas["first"].send_signal(signal.SIGCONT)
-    assert replicas["first"].wait(20) == 1
+    assert replicas["first"].wait(60) == 1
     assert stack.writes_since(seq) == []
     assert stack.client("asleep")["metadata"]["resourceVersion"] == version
     client_id = stack.client("asleep")["status"]["clientID"]
@@ -98,12 +98,12 @@ def test_a_leader_that_slept_between_two_requests_sends_no_second(
     )
     replicas["first"].send_signal(signal.SIGSTOP)
     stack.clear_faults()
-    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 2)
+    until(lambda: holder(stack) == "second", "nobody takes over", seconds=LEASE_SECONDS * 4)
     replicas["second"].send_signal(signal.SIGSTOP)
     time.sleep(0.2)
     seq = stack.last_request()
     replicas["first"].send_signal(signal.SIGCONT)
-    assert replicas["first"].wait(20) == 1
+    assert replicas["first"].wait(60) == 1
     time.sleep(0.5)  # What was sent is in the log by now.
     assert stack.writes_since(seq) == []
     replicas["second"].send_signal(signal.SIGCONT)

@@ -33,7 +33,7 @@ def test_what_is_in_flight_is_finished_before_the_lease_is_let_go(stack: Stack) 
     assert lease(stack) == "local"
     assert not stack.client("too-late").get("status", {}).get("clientID")
     stack.clear_faults()
-    assert stack.operator.wait(15) == 0
+    assert stack.operator.wait(60) == 0
     assert lease(stack) == ""
     # The answer has arrived, and was written down.
     [number] = stack.get("pn")["items"]

@@ -31,7 +31,7 @@ def process(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes]
     running = subprocess.Popen([*argv, *options])
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 client.get("/_sandbox/health")
@@ -44,7 +44,7 @@ def process(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes]
     finally:
         client.close()
         running.kill()
-        running.wait(10)
+        running.wait(60)
 
 
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:

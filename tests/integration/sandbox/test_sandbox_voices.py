@@ -121,7 +121,7 @@ def test_pods_reach_speech_and_nothing_else() -> None:
                 answer = client.get(f"http://127.0.0.2:{port}{path}", headers=MANAGES)
                 assert answer.status_code == 404
         running.send_signal(signal.SIGTERM)
-        assert running.wait(10) == -signal.SIGTERM
+        assert running.wait(60) == -signal.SIGTERM
     finally:
         running.kill()
         running.wait()

@@ -58,7 +58,7 @@ def receiver() -> Iterator[Receiver]:
 
 def until(check: Callable[[], Any]) -> Any:
     """What `check` returns once it is true."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not (found := check()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -154,11 +154,11 @@ def running(data: Path | None = None) -> Iterator[World]:
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
         yield worlds[0]
     finally:
         loop.call_soon_threadsafe(done.set)
-        thread.join(30)
+        thread.join(60)
         loop.close()
 
 

@@ -105,7 +105,7 @@ def ollama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ollama]:
         yield Ollama(url, psutil.Process(server.pid))
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ async def carried(
     try:
         await asyncio.sleep(2)
         await carrier.press("0")
-        asked = await asyncio.wait_for(carrier.asked.get(), 20)
+        asked = await asyncio.wait_for(carrier.asked.get(), 60)
         await until()
     finally:
         await carrier.hang_up()
@@ -292,7 +292,7 @@ async def refusing(line: Line, port: int, status: str, folder: Path) -> AsyncIte
     )  # fmt: skip
     try:
         yield
-        assert await asyncio.wait_for(sipp.wait(), 5) == 0
+        assert await asyncio.wait_for(sipp.wait(), 60) == 0
     finally:
         if sipp.returncode is None:
             sipp.kill()
