@@ -78,9 +78,10 @@ class _Asked(SipCall):
 
 class Carrier(SipLine):
     """The carrier's side of a call: it is asked by REFER to connect the caller elsewhere, and says
-    with `answer` and, where that is 2xx, with `result` what became of it (RFC 3515)."""
+    with `answer` and, where that is 2xx, with `result` what became of it (RFC 3515), `after`
+    so many seconds: LiveKit hears that only once it is done with the answer itself."""
 
-    def __init__(self, answer: str, result: str = "", after: float = 0.5) -> None:
+    def __init__(self, answer: str, result: str = "", after: float = 2.0) -> None:
         call = _Asked(answer, result, after)
         super().__init__(np.zeros(RATE), call)
         self.asked = call.whom

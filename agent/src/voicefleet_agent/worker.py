@@ -213,8 +213,8 @@ async def keep_phrases_ready(settings: Settings, tried: asyncio.Event) -> None:
                     seen = live.config
                     if speaking is not None:
                         speaking.cancel()
-                    await _make_greeting(live, settings)
-                    speaking = asyncio.create_task(_speak_ahead(live, settings))
+                    greeted = await _make_greeting(live, settings)
+                    speaking = asyncio.create_task(_speak_ahead(live, settings, greeted))
             tried.set()
             await asyncio.sleep(CONFIG_POLL)
     finally:
@@ -228,21 +228,23 @@ def _first_words(config: AgentConfig) -> list[str]:
     return [*config.opening, *([config.experiment.greeting] if config.experiment else [])]
 
 
-async def _make_greeting(live: Live, settings: Settings) -> None:
+async def _make_greeting(live: Live, settings: Settings) -> bool:
     try:
         made = Phrases(settings.phrases)
         await ahead.speak_somehow(
             made, live.providers.ahead, _first_words(live.config), live.config.locale
         )
-        log.info("greeting ready", extra={"action": "GreetingReady"})
     except ahead.SpeechFailed as error:
         log.error(
             "greeting not ready",
             extra={"action": "GreetingFailed", "error": type(error).__name__},
         )
+        return False
+    log.info("greeting ready", extra={"action": "GreetingReady"})
+    return True
 
 
-async def _speak_ahead(live: Live, settings: Settings) -> None:
+async def _speak_ahead(live: Live, settings: Settings, greeted: bool) -> None:
     """First what must be sayable in need, by whoever can; then all the rest by the client's voice.
 
     Tried again until the voice has said all of it.
@@ -251,6 +253,7 @@ async def _speak_ahead(live: Live, settings: Settings) -> None:
     essential = phrases.essential(live.config.locale)
     needed = [*_first_words(live.config), *essential, *talk.prepared(live, settings)]
     while True:
+        greeted = greeted or await _make_greeting(live, settings)
         try:
             await ahead.speak_somehow(made, speaker, essential, live.config.locale)
             await ahead.speak(made, speaker, needed)

@@ -27,16 +27,9 @@ CALLS = (
     (
         "That is a cleaning on Tuesday, the first of December, at half past three.",
         "Please come ten minutes early if you are new to us.",
-        "You have an appointment. Is there anything else that I can do for you?",
     ),
     (
         "I have your message from Margaret Miller, about the bill of last month.",
-        "Someone will call you back this afternoon, between two and four.",
-        "Thank you for calling Bright Smile, and have a very good day.",
-    ),
-    (
-        "We are at two hundred ten Market Street, on the third floor.",
-        "The garage next door is free for two hours, and the bus stops in front of it.",
         "We are open from Monday to Friday, from eight in the morning.",
     ),
 )
