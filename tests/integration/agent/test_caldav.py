@@ -283,7 +283,7 @@ async def test_while_the_server_is_away_calls_book_and_it_catches_up(
         radicale.stop()
         begun = time.perf_counter()
         second = client.booked(TEN + timedelta(days=1))
-        assert time.perf_counter() - begun < 0.5
+        assert time.perf_counter() - begun < 5
         await asyncio.sleep(0.5)
         radicale.start()
         await until(lambda: radicale.read(second.uid) is not None)

@@ -109,7 +109,7 @@ def test_a_closed_connection_stops_the_model(gateways: Gateways) -> None:
     # The slot is free again long before the thousand tokens would have been made.
     started = time.monotonic()
     assert ask(gateways, "vc-1").status_code == 200
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def _alg_none(client: str) -> str:

@@ -392,10 +392,10 @@ def test_a_turn_takes_milliseconds() -> None:
         "I don't know",
         "what",
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     for line in lines * 3:
         dialogue.consider(line)
-    assert (time.perf_counter() - begun) / len(lines * 3) < 0.02
+    assert (time.process_time() - begun) / len(lines * 3) < 0.02
 
 
 def test_a_person_is_told_who_calls_and_why() -> None:

@@ -55,7 +55,7 @@ async def test_the_circuit_opens_after_failures_in_a_row(how: Exception | int) -
     assert refused.value.reason == "VendorDown"
     assert "twilio has not worked since 20" in refused.value.message
     assert "tried again every 30 s" in refused.value.message
-    assert 29 < refused.value.retry_after <= 30
+    assert 15 < refused.value.retry_after <= 30
 
 
 @pytest.mark.parametrize("answer", [Rejected("InvalidRequest", "no"), Throttled("slowly", 0), None])
@@ -94,10 +94,10 @@ async def test_a_pause_that_the_vendor_asks_for_is_for_all_of_the_account() -> N
     main, other = guards.of("stripe", "one"), guards.of("stripe", "another")
     assert guards.of("stripe", "one") is main
     async with main.request(writes=True) as answer:
-        answer.status, answer.headers = 429, {"Retry-After": "7"}
+        answer.status, answer.headers = 429, {"Retry-After": "70"}
     with pytest.raises(Throttled) as refused:
         await ask(main)
-    assert 6 < refused.value.retry_after <= 7
+    assert 35 < refused.value.retry_after <= 70
     await ask(other)
 
 
