@@ -253,8 +253,8 @@ async def _speak_ahead(live: Live, settings: Settings, greeted: bool) -> None:
     essential = phrases.essential(live.config.locale)
     needed = [*_first_words(live.config), *essential, *talk.prepared(live, settings)]
     while True:
-        greeted = greeted or await _make_greeting(live, settings)
         try:
+            greeted = greeted or await _make_greeting(live, settings)
             await ahead.speak_somehow(made, speaker, essential, live.config.locale)
             await ahead.speak(made, speaker, needed)
             made.prune({speaker.name, speech.NAME}, needed)

@@ -1,4 +1,4 @@
-"""Voices: text to 16-bit mono samples, a sentence or a clause at a time.
+"""Voices: text to 16-bit mono samples, a clause at a time.
 
 Piper has a model a voice. Kokoro has one model for all of its speakers, who here are Japanese: what
 they speak is decided by the phonemes, so they have an accent. Its own package would write the
@@ -32,7 +32,7 @@ _MOST_TOKENS = 500
 """Of 510 that the model takes."""
 _CLAUSE_ENDS = ",;:—"
 _SHORTEST_CLAUSE = 10
-"""Sounds. The model adds a second of silence to whatever it says, and computes that too."""
+"""Sounds. Kokoro adds a second of silence to whatever it says, and computes that too."""
 _LOUD = 300
 _LEAD = KOKORO_RATE // 50
 _TRAIL = KOKORO_RATE // 5

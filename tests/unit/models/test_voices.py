@@ -1,4 +1,4 @@
-"""What Kokoro is given at a time."""
+"""What a voice is given at a time."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ _READY_SECONDS = 120.0
 _WAIT_SECONDS = 240
 _RUN_SECONDS = _WAIT_SECONDS + 60
 """Of one kubectl, which itself waits for ever for a server that does not answer."""
-
+_PAUSE = 0.5
+"""Seconds between two looks: nothing tells when an API server has read what it refuses for."""
 
 _Done = subprocess.CompletedProcess[str]
 
@@ -71,7 +72,7 @@ class _Kubectl:
     def differs(self, objects: Sequence[Properties]) -> bool:
         """Whether an apply would change any of them, as the API server sees it."""
         words = ("diff", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
-        done = self._run((*words, "-f", "-"), objects, _served)
+        done = self._run((*words, "-f", "-"), objects)
         if done.returncode > 1:
             raise KubectlFailed(f"kubectl diff: {done.stderr.strip()}")
         return bool(done.returncode)
@@ -81,7 +82,10 @@ class _Kubectl:
         self("get", "--raw", "/readyz", until=_succeeded)
 
     def _run(
-        self, words: Sequence[str], objects: Sequence[Properties], until: Callable[[_Done], bool]
+        self,
+        words: Sequence[str],
+        objects: Sequence[Properties],
+        until: Callable[[_Done], bool] = _served,
     ) -> _Done:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         command = [kubectl_path(), f"--kubeconfig={self._kubeconfig}", *words]
@@ -95,7 +99,7 @@ class _Kubectl:
                 raise KubectlFailed(f"kubectl {words[0]}: no answer in {_RUN_SECONDS} s") from error
             if until(done) or time.monotonic() > deadline:
                 return done
-            time.sleep(0.5)
+            time.sleep(_PAUSE)
 
 
 class _ManifestProvider(ResourceProvider):
