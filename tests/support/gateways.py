@@ -66,7 +66,7 @@ class Gateways:
         for process in self._processes:
             process.terminate()
         for process in self._processes:
-            process.wait(20)
+            process.wait(60)
         self._clients.clear()
         self._processes.clear()
 

@@ -120,10 +120,10 @@ async def portal(
     process = _start(folder, max_file_bytes, kubeconfig, mail)
     assert process.stdout is not None
     try:
-        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
+        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
         port = json.loads(line)["port"]
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as people:
-            for _ in range(200):
+            for _ in range(1200):
                 try:
                     await people.get("/api/clients")
                     break
@@ -132,5 +132,6 @@ async def portal(
             yield Portal(process, folder, port, people)
     finally:
         process.terminate()
-        process.wait(10)
+        # Not in our loop's way: a mail server of the test's may have to answer it.
+        await asyncio.to_thread(process.wait, 60)
         process.stdout.close()

@@ -100,7 +100,7 @@ class Stack(ControlPlane):
         """End it; by default without a chance to say goodbye."""
         if self.operator is not None:
             self.operator.send_signal(signum)
-            self.operator.wait(30)
+            self.operator.wait(60)
             self.operator = None
 
     def log(self) -> str:

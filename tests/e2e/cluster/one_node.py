@@ -92,7 +92,7 @@ class OneNode(Stack):
             [process] = [each for each in self._processes if each.pid == pid]
             self._processes.remove(process)
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
     def restart(self, *names: str) -> None:
         """End some of the node's processes, the last named first, and start them again."""

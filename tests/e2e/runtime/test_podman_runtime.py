@@ -144,7 +144,7 @@ async def test_a_killed_worker_is_seen_and_comes_back(
     changes: asyncio.Queue[str] = asyncio.Queue()
     watch = asyncio.create_task(runtime.watch(changes.put_nowait))
     await until(runtime, spec.client_id, registered, 90)
-    assert await asyncio.wait_for(changes.get(), 3) == spec.client_id
+    assert await asyncio.wait_for(changes.get(), 30) == spec.client_id
 
     os.kill(worker_pid(spec.client_id), 9)
     begun = time.monotonic()

@@ -83,7 +83,7 @@ async def call(
                 encrypted=encrypted,
             )  # fmt: skip
         if placed.answered:
-            await asyncio.wait_for(ours, 10)
+            await asyncio.wait_for(ours, 60)
     finally:
         ours.cancel()
         await asyncio.gather(ours, return_exceptions=True)

@@ -104,7 +104,7 @@ async def test_a_call_under_way_is_followed(running: Portal) -> None:
     other = record().call_id
     await running.tell(call.client_id, event(other, 0, text="[bold]Hello?[/bold]"))
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
     finally:
         process.terminate()
         await process.communicate()

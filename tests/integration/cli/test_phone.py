@@ -70,7 +70,7 @@ def other_side(folder: Path, address: str, *options: str) -> Iterator[str]:
 
 
 def _until_bound(address: str, port: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with socket.socket(type=socket.SOCK_DGRAM) as probe:
             try:

@@ -227,7 +227,7 @@ def test_calls_under_way_are_not_disturbed(tmp_path: Path) -> None:
     )
     try:
         # A folder without recordings: whoever is not refused for the call is for that.
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while "calls are under way (1)" not in (stderr := tune(home, tmp_path).stderr):
             assert "calls.yaml" in stderr
             assert time.monotonic() < deadline

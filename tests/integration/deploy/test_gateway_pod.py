@@ -84,7 +84,7 @@ async def people(pod: Pod) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def _until_answers(client: httpx.AsyncClient, path: str, pod: Pod) -> None:
-    for _ in range(300):
+    for _ in range(600):
         try:
             await client.get(path)
         except httpx.TransportError:

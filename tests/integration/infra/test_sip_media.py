@@ -136,7 +136,7 @@ async def test_sound_goes_both_ways(
     ready = asyncio.Event()
     us = asyncio.create_task(talk(platform, room, heard, ready))
     try:
-        await asyncio.wait_for(ready.wait(), 15)
+        await asyncio.wait_for(ready.wait(), 60)
         call = await ring(platform, number, play=said, record=recorded)
     finally:
         us.cancel()
@@ -154,7 +154,7 @@ async def test_a_stranger_is_refused(platform: Platform, number: str, room: str)
     ready = asyncio.Event()
     us = asyncio.create_task(talk(platform, room, heard, ready))
     try:
-        await asyncio.wait_for(ready.wait(), 15)
+        await asyncio.wait_for(ready.wait(), 60)
         call = await ring(platform, number, source="127.0.0.2", ring_seconds=5)
     finally:
         us.cancel()

@@ -24,7 +24,7 @@ CHAT = "/v1/chat/completions"
 
 
 async def eventually(check: Callable[[], bool]) -> None:
-    for _ in range(1000):
+    for _ in range(6000):
         if check():
             return
         await asyncio.sleep(0.01)

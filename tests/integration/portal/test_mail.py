@@ -272,7 +272,7 @@ async def test_the_portal_does_it_by_itself(
         portal(tmp_path, kubeconfig=kubeconfig, mail=post.file(tmp_path)) as running,
     ):
         assert (await running.put(call)).status_code == 200
-        for _ in range(100):
+        for _ in range(600):
             if post.mails:
                 break
             await asyncio.sleep(0.1)

@@ -57,7 +57,7 @@ async def test_what_is_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
             assert (await pod.put(f"{path}/audio/caller", content=WAV)).status_code == 200
             assert (await pod.put(path, content=call.model_dump_json())).status_code == 200
         first.process.kill()
-        first.process.wait(10)
+        first.process.wait(60)
     async with portal(tmp_path) as second:
         page = f"/clients/vc-one/calls/{call.call_id}"
         assert (await second.people.get(f"/api{page}")).json() == call.to_json()
@@ -198,9 +198,9 @@ async def test_a_call_under_way_is_watched_turn_by_turn(running: Portal) -> None
     await running.tell("vc-one", event(call_id, 1, "twice"))
     assert "+14155550123" in (await running.people.get(f"/clients/vc-one/calls/{call_id}")).text
     await running.tell("vc-one", event(call_id, 2, state="Ended"))
-    await asyncio.wait_for(watching, 5)
+    await asyncio.wait_for(watching, 60)
     assert heard == [None, "<b>hello</b>", None]
-    shown = await asyncio.wait_for(page, 5)
+    shown = await asyncio.wait_for(page, 60)
     assert "&lt;b&gt;hello" in shown
     assert "event: end" in shown
     assert "twice" not in shown

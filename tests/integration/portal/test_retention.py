@@ -190,7 +190,7 @@ async def test_the_portal_does_it_by_itself(plane: ControlPlane, tmp_path: Path)
             assert (await first.put_audio(call, "agent", b"RIFF")).status_code == 200
     async with portal(tmp_path, kubeconfig=kubeconfig) as second:
         store = Store(tmp_path / "calls")
-        for _ in range(100):
+        for _ in range(600):
             if sounds(store) == 1:
                 break
             await asyncio.sleep(0.1)

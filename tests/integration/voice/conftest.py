@@ -24,6 +24,8 @@ from support.ports import free_port
 from support.speech import speak
 from support.stand_ins import TOKEN
 from support.switchboard import CLIENT_ID
+from voicefleet_agent.records.spool import Spool
+from voicefleet_api.calls import CallRecord
 from voicefleet_api.dispatch import agent_names
 
 RATE = 16_000
@@ -123,14 +125,23 @@ class Agent:
                 assert time.monotonic() < deadline, self.log()[-3000:]
             await asyncio.sleep(0.1)
 
-    async def logged(self, action: str, seconds: float = 60, key: str = "action") -> None:
-        deadline = time.monotonic() + seconds
-        while f'"{key}": "{action}"' not in self.log():
-            assert time.monotonic() < deadline, f"no {action}:\n{self.log()[-3000:]}"
-            await asyncio.sleep(0.1)
+    async def logged(self, action: str, key: str = "action") -> None:
+        await self.until(lambda: f'"{key}": "{action}"' in self.log(), f"no {action}")
 
     def log(self) -> str:
         return (self.folder / "agent.log").read_text()
+
+    def under_way(self) -> list[CallRecord]:
+        """What is known so far of the calls that have not ended."""
+        spool = Spool(self.folder / "data" / "spool")
+        found = [spool.so_far(entry.call_id) for entry in spool.journal.entries()]
+        return [record for record in found if record is not None]
+
+    async def until(self, true: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + 120
+        while not true():
+            assert time.monotonic() < deadline, f"{what}:\n{self.log()[-3000:]}"
+            await asyncio.sleep(0.05)
 
     def restart(self) -> None:
         """With what its files say now."""

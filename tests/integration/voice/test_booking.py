@@ -53,7 +53,7 @@ async def test_an_appointment_is_booked(
         agent.configure(disclosure="This call is recorded.")
         agent.restart()
         await agent.registered()
-        await agent.logged("PhrasesReady", 120)
+        await agent.logged("PhrasesReady")
         for calls in range(1, TRIES + 1):
             heard = await call(*steps, {"quiet": 2.0})
             left = await asyncio.to_thread(left_by, agent.folder / "data" / "spool", calls)

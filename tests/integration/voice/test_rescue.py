@@ -114,7 +114,7 @@ async def test_who_is_cut_off_by_the_sip_bridge_and_rings_again_goes_on(
     await caller.says(*BOOKING[:4])
     livekit.kill("livekit-sip")
     livekit.start("livekit-sip")
-    await caller.agent.logged("CallLine", 20)
+    await caller.agent.logged("CallLine")
     await caller.hang_up(network=False)
     await caller.ring(NUMBER)
     await caller.says(*BOOKING[4:], "Yes, please.", "No, that's all, thank you.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 
 from support.cloud import Vendor
 from support.stand_ins import Gateways
-from voicefleet_agent.records.spool import Spool
 
 pytestmark = pytest.mark.integration
 
@@ -39,21 +37,8 @@ async def test_a_call_goes_on_across_every_switch(
     async def hear(_: bytes) -> tuple[str, float]:
         return CLEANING, 0.9
 
-    async def until(true: Callable[[], object], what: str, seconds: float = 10) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, f"{what}: {agent.log()[-3000:]}"
-            await asyncio.sleep(0.05)
-
-    spool = Spool(agent.folder / "data" / "spool")
-
     def is_answered(text: str) -> bool:
-        turns = [
-            turn
-            for entry in spool.journal.entries()
-            if (record := spool.so_far(entry.call_id)) is not None
-            for turn in record.transcript
-        ]
+        turns = [turn for record in agent.under_way() for turn in record.transcript]
         heard = [turn.text == text and turn.speaker == "Caller" for turn in turns]
         return True in heard and any(
             turn.speaker == "Agent" and not turn.filler for turn in turns[heard.index(True) :]
@@ -61,7 +46,7 @@ async def test_a_call_goes_on_across_every_switch(
 
     async def answered(text: str) -> None:
         """By its words: who stalls in the middle of a sentence is answered twice."""
-        await until(lambda: is_answered(text), text, seconds=60)
+        await agent.until(lambda: is_answered(text), text)
 
     def switch(part: str, provider: str, hears: str, **more: Any) -> None:
         spec = {"provider": provider, "url": url, "secretRef": {"name": "cloud"}, **more}
@@ -100,10 +85,12 @@ async def test_a_call_goes_on_across_every_switch(
             gateways.spoken.clear()
             switch("tts", "Cartesia", PHONE, voice="voice-of-the-client")
             await answered(PHONE)
-            await until(lambda: asked("/tts/bytes", WHEN), "Cartesia")
+            await agent.until(lambda: asked("/tts/bytes", WHEN), "Cartesia")
             switch("tts", "ElevenLabs", TIME, voice="voice-of-the-client")
             await answered(TIME)
-            await until(lambda: asked("/v1/text-to-speech", f"The name is {NAME}"), "ElevenLabs")
+            await agent.until(
+                lambda: asked("/v1/text-to-speech", f"The name is {NAME}"), "ElevenLabs"
+            )
             await talking
     finally:
         await vendor.stop()

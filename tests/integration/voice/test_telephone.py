@@ -158,7 +158,7 @@ async def carried(
     platform = line.platform
     await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
     try:
-        await asyncio.sleep(2)
+        await line.agent.logged("Greeted")
         await carrier.press("0")
         asked = await asyncio.wait_for(carrier.asked.get(), 60)
         await until()
@@ -167,6 +167,16 @@ async def carried(
     await line.agent.logged("CallEnded")
     assert asked == f"tel:{OWNER}"
     return record(line.agent)
+
+
+async def unreached(line: Line) -> None:
+    """Return when the caller was told so, and the agent listens."""
+
+    def told() -> bool:
+        [call] = line.agent.under_way()
+        return call.transcript[-1].text == UNREACHED and call.states[-1].state == "Listening"
+
+    await line.agent.until(told, "nothing was said")
 
 
 async def test_the_carrier_connects_the_caller(line: Line) -> None:
@@ -184,7 +194,7 @@ async def test_the_carrier_connects_the_caller(line: Line) -> None:
 async def test_who_is_not_connected_is_offered_a_message(
     line: Line, answer: str, result: str
 ) -> None:
-    left = await carried(line, Carrier(answer, result), partial(asyncio.sleep, 6))
+    left = await carried(line, Carrier(answer, result), partial(unreached, line))
     assert said(left)[-1] == ("Agent", UNREACHED)
     assert left.get("transferredTo") is None
     assert (left["outcome"], left["ended"]) == ("HungUp", "caller left")
@@ -254,9 +264,9 @@ async def test_an_extension_that_is_refused_is_not_left_to_the_carrier(
     async with refusing(line, port, "403 Forbidden", tmp_path):
         await carrier.open(platform.address, platform.port("sip"), NUMBER, CALLER)
         try:
-            await asyncio.sleep(2)
+            await line.agent.logged("Greeted")
             await carrier.press("0")
-            await asyncio.sleep(6)
+            await unreached(line)
         finally:
             await carrier.hang_up()
     await line.agent.logged("CallEnded")
